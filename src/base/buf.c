@@ -1,0 +1,104 @@
+#include "base/buf.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A free block holds the address of the next one in its first bytes. */
+static void *next_of(const void *block)
+{
+    void *next;
+    memcpy(&next, block, sizeof(next));
+    return next;
+}
+
+static void set_next(void *block, void *next)
+{
+    memcpy(block, &next, sizeof(next));
+}
+
+void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size, uint32_t keep_max)
+{
+    *pool = (struct tapsi_pool){
+        .mem = mem,
+        .size = size < sizeof(void *) ? sizeof(void *) : size,
+        .keep_max = keep_max,
+    };
+}
+
+void tapsi_pool_done(struct tapsi_pool *pool)
+{
+    assert(pool->out == 0);
+    while (pool->free_list) {
+        void *block = pool->free_list;
+        pool->free_list = next_of(block);
+        tapsi_free(pool->mem, block);
+    }
+    pool->kept = 0;
+}
+
+void *tapsi_pool_get(struct tapsi_pool *pool)
+{
+    void *block = pool->free_list;
+    if (block) {
+        pool->free_list = next_of(block);
+        pool->kept--;
+    } else {
+        block = tapsi_alloc(pool->mem, pool->size);
+        if (!block)
+            return NULL;
+    }
+    pool->out++;
+    return block;
+}
+
+void tapsi_pool_put(struct tapsi_pool *pool, void *block)
+{
+    assert(block && pool->out > 0);
+    pool->out--;
+    if (pool->kept >= pool->keep_max) {
+        tapsi_free(pool->mem, block);
+        return;
+    }
+    set_next(block, pool->free_list);
+    pool->free_list = block;
+    pool->kept++;
+}
+
+static struct tapsi_buffer *setup(struct tapsi_buffer *b, struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size)
+{
+    b->refs = 1;
+    b->used = 0;
+    b->pool = pool;
+    b->mem = mem;
+    b->size = (uint32_t)size;
+    return b;
+}
+
+struct tapsi_buffer *tapsi_buffer_get(struct tapsi_pool *pool)
+{
+    assert(pool->size > sizeof(struct tapsi_buffer) && pool->size - sizeof(struct tapsi_buffer) <= UINT32_MAX);
+    struct tapsi_buffer *b = tapsi_pool_get(pool);
+    return b ? setup(b, pool, pool->mem, pool->size - sizeof(*b)) : NULL;
+}
+
+struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size)
+{
+    if (size > UINT32_MAX - sizeof(struct tapsi_buffer))
+        return NULL;
+    struct tapsi_buffer *b = tapsi_alloc(mem, tapsi_buffer_block(size));
+    return b ? setup(b, NULL, mem, size) : NULL;
+}
+
+void tapsi_buffer_unref(struct tapsi_buffer *b)
+{
+    if (!b)
+        return;
+    assert(b->refs > 0);
+    if (--b->refs > 0)
+        return;
+    if (b->pool) {
+        tapsi_pool_put(b->pool, b);
+    } else {
+        tapsi_free(b->mem, b);
+    }
+}

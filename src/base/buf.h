@@ -1,0 +1,45 @@
+/*
+ * Buffers and pools. A buffer is reference-counted memory of a fixed size; the last unref returns it to its pool.
+ * A pool is a LIFO list of equal blocks: the most recently used, and so warmest, goes out first.
+ */
+#ifndef TAPSI_BASE_BUF_H
+#define TAPSI_BASE_BUF_H
+
+#include <stdint.h>
+#include "base/mem.h"
+
+struct tapsi_pool {
+    struct tapsi_mem *mem;
+    void *free_list;
+    size_t size;
+    uint32_t kept, keep_max; /* blocks on the free list, and how many may stay there */
+    uint32_t out;            /* blocks in use: 0 when everything was given back */
+};
+
+void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size, uint32_t keep_max);
+/* Frees what is on the free list; asserts that nothing is out. */
+void tapsi_pool_done(struct tapsi_pool *pool);
+void *tapsi_pool_get(struct tapsi_pool *pool);
+void tapsi_pool_put(struct tapsi_pool *pool, void *block);
+
+struct tapsi_buffer {
+    uint32_t refs;
+    uint32_t used; /* bytes handed out from the front by whoever fills it */
+    struct tapsi_pool *pool; /* NULL: made with tapsi_buffer_new */
+    struct tapsi_mem *mem;
+    uint32_t size;
+    uint8_t data[] __attribute__((aligned(16)));
+};
+
+/* The pool's blocks must be tapsi_buffer_block(size) bytes. */
+#define tapsi_buffer_block(payload) (sizeof(struct tapsi_buffer) + (payload))
+struct tapsi_buffer *tapsi_buffer_get(struct tapsi_pool *pool);
+struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size);
+static inline struct tapsi_buffer *tapsi_buffer_ref(struct tapsi_buffer *b)
+{
+    b->refs++;
+    return b;
+}
+void tapsi_buffer_unref(struct tapsi_buffer *b); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The unit-test harness: a test file defines tests with TEST and links base/test.c, which brings main().
+ * Output is TAP, so the runner counts every test, not every program.
+ */
+#ifndef TAPSI_BASE_TEST_H
+#define TAPSI_BASE_TEST_H
+
+#include <stdbool.h>
+#include <string.h>
+
+struct tapsi_test {
+    const char *name;
+    void (*run)(void);
+    struct tapsi_test *next;
+};
+
+void tapsi_test_register(struct tapsi_test *test);
+/* Records a failed check of the running test; the test goes on. */
+void tapsi_test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Marks the running test as skipped, with the reason; the test then returns by itself. */
+void tapsi_test_skip(const char *reason);
+/* A test that needs time stops the program after so many real seconds (default 60), so a hang is a failure. */
+void tapsi_test_limit(unsigned seconds);
+
+#define TEST(name)                                                                                                     \
+    static void name(void);                                                                                            \
+    static struct tapsi_test test_##name = {#name, name, NULL};                                                        \
+    __attribute__((constructor)) static void register_##name(void)                                                     \
+    {                                                                                                                  \
+        tapsi_test_register(&test_##name);                                                                             \
+    }                                                                                                                  \
+    static void name(void)
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            tapsi_test_fail(__FILE__, __LINE__, "%s", #condition);                                                     \
+    } while (0)
+
+#define CHECK_INT(actual, expected)                                                                                    \
+    do {                                                                                                               \
+        long long actual_ = (long long)(actual), expected_ = (long long)(expected);                                    \
+        if (actual_ != expected_)                                                                                      \
+            tapsi_test_fail(__FILE__, __LINE__, "%s is %lld, not %lld", #actual, actual_, expected_);                  \
+    } while (0)
+
+#define CHECK_TEXT(actual, expected)                                                                                   \
+    do {                                                                                                               \
+        const char *actual_ = (actual), *expected_ = (expected);                                                       \
+        if (!actual_ || strcmp(actual_, expected_) != 0)                                                               \
+            tapsi_test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #actual, actual_ ? actual_ : "(null)",     \
+                            expected_);                                                                                \
+    } while (0)
+
+/* A check the rest of the test cannot do without: returns from the test. */
+#define NEED(condition)                                                                                                \
+    if (!(condition)) {                                                                                                \
+        tapsi_test_fail(__FILE__, __LINE__, "%s", #condition);                                                         \
+        return;                                                                                                        \
+    }
+
+#endif

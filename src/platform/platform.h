@@ -1,0 +1,138 @@
+/*
+ * The platform seam: everything the library asks of the system, in one table. Two ports exist: linux/ (the kernel)
+ * and sim/ (a simulated network in virtual time). Nothing outside platform/ reads a clock, makes a system call on a
+ * socket, or knows an interface.
+ *
+ * A platform belongs to one loop and one thread; only `wake` may be called from another thread.
+ * Calls return a value >= 0, or a negative errno (-EAGAIN, -ECONNREFUSED ...). Sockets are non-blocking, close-on-exec
+ * and never raise SIGPIPE. Socket semantics, options and control messages are those of Linux; an option the sim does
+ * not model answers -ENOPROTOOPT.
+ */
+#ifndef TAPSI_PLATFORM_H
+#define TAPSI_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include "base/addr.h"
+#include "base/mem.h"
+
+#define TAPSI_FOREVER UINT64_MAX
+
+/* What a watched descriptor reports. Edge-triggered: an event says "it became so", and is not repeated. */
+enum tapsi_io {
+    TAPSI_IO_IN = 1,     /* bytes, a datagram or a connection may be read; or the peer's end */
+    TAPSI_IO_OUT = 2,    /* may be written again (or connect finished) */
+    TAPSI_IO_END = 4,    /* the peer will send no more (RDHUP), or both directions are over (HUP) */
+    TAPSI_IO_ERROR = 8,  /* error pending: SO_ERROR or the error queue tells */
+};
+
+/* Embedded in its owner. The memory must live until the loop's reaping of the turn in which it was unwatched. */
+struct tapsi_watch {
+    int fd; /* -1 = not watched; pending events for it are then dropped */
+    void (*ready)(struct tapsi_watch *watch, unsigned io);
+};
+
+struct tapsi_ready {
+    struct tapsi_watch *watch;
+    unsigned io;
+};
+
+enum tapsi_interface_type {
+    TAPSI_IF_OTHER, TAPSI_IF_LOOPBACK, TAPSI_IF_ETHERNET, TAPSI_IF_WIFI, TAPSI_IF_CELLULAR, TAPSI_IF_VPN
+};
+
+struct tapsi_local_address {
+    union tapsi_addr address; /* port 0; link-local ones carry their scope */
+    unsigned prefix_bits;
+    bool temporary, deprecated;
+};
+
+struct tapsi_route {
+    union tapsi_addr destination; /* family and prefix */
+    unsigned prefix_bits;         /* 0 = default route */
+    unsigned metric;
+};
+
+struct tapsi_interface {
+    char name[16];
+    unsigned index;
+    enum tapsi_interface_type type;
+    unsigned mtu;
+    bool up; /* administratively up and with carrier */
+    const struct tapsi_local_address *addresses;
+    size_t address_count; /* usable ones only: tentative and failed addresses are left out */
+    const struct tapsi_route *routes;
+    size_t route_count;
+};
+
+/* The machine's network at one moment: immutable, reference-counted. */
+struct tapsi_network {
+    struct tapsi_mem *mem;
+    unsigned refs;
+    uint64_t generation; /* differs whenever the contents may differ */
+    struct tapsi_interface *interfaces;
+    size_t interface_count;
+};
+
+struct tapsi_network *tapsi_network_ref(struct tapsi_network *network);
+void tapsi_network_unref(struct tapsi_network *network); /* NULL is allowed */
+
+struct tapsi_platform {
+    const struct tapsi_platform_ops *ops;
+    struct tapsi_mem *mem;
+};
+
+struct tapsi_platform_ops {
+    const char *name;
+    void (*destroy)(struct tapsi_platform *p);
+
+    /* Clock and random. `now` is monotonic, in nanoseconds, never 0. */
+    uint64_t (*now)(struct tapsi_platform *p);
+    int (*random)(struct tapsi_platform *p, void *bytes, size_t count);
+
+    /* Readiness. `watch` registers all four events once, for the life of the descriptor. `unwatch` sets watch->fd to -1
+       and is called before the descriptor is closed. */
+    int (*watch)(struct tapsi_platform *p, int fd, struct tapsi_watch *watch);
+    void (*unwatch)(struct tapsi_platform *p, struct tapsi_watch *watch);
+    /* Waits until something is ready, `deadline` has come (0 = do not wait, TAPSI_FOREVER = no end) or wake was called.
+       Returns how many entries of `ready` were filled. */
+    int (*wait)(struct tapsi_platform *p, uint64_t deadline, struct tapsi_ready *ready, int max);
+    /* One descriptor that is readable whenever `wait` would return at once; -ENOSYS where there is none (sim). */
+    int (*descriptor)(struct tapsi_platform *p);
+    /* Makes that descriptor readable at `deadline` (TAPSI_FOREVER = never, <= now = at once). */
+    int (*arm)(struct tapsi_platform *p, uint64_t deadline);
+    /* From any thread: the wait in progress, or the next one, returns. */
+    void (*wake)(struct tapsi_platform *p);
+
+    /* Sockets. */
+    int (*socket)(struct tapsi_platform *p, int family, int type, int protocol);
+    int (*close)(struct tapsi_platform *p, int fd);
+    int (*bind)(struct tapsi_platform *p, int fd, const union tapsi_addr *address);
+    int (*connect)(struct tapsi_platform *p, int fd, const union tapsi_addr *address); /* -EINPROGRESS as usual */
+    int (*listen)(struct tapsi_platform *p, int fd, int backlog);
+    int (*accept)(struct tapsi_platform *p, int fd, union tapsi_addr *ret_peer);
+    int (*shutdown)(struct tapsi_platform *p, int fd, int how);
+    ssize_t (*send)(struct tapsi_platform *p, int fd, const void *bytes, size_t count, int flags);
+    ssize_t (*sendmsg)(struct tapsi_platform *p, int fd, const struct msghdr *message, int flags);
+    int (*sendmmsg)(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags);
+    ssize_t (*recv)(struct tapsi_platform *p, int fd, void *bytes, size_t count, int flags);
+    ssize_t (*recvmsg)(struct tapsi_platform *p, int fd, struct msghdr *message, int flags);
+    int (*getsockopt)(struct tapsi_platform *p, int fd, int level, int option, void *value, socklen_t *length);
+    int (*setsockopt)(struct tapsi_platform *p, int fd, int level, int option, const void *value, socklen_t length);
+    int (*getsockname)(struct tapsi_platform *p, int fd, union tapsi_addr *ret);
+    int (*getpeername)(struct tapsi_platform *p, int fd, union tapsi_addr *ret);
+    /* Bytes sent and not acknowledged yet (SIOCOUTQ). */
+    int (*unacknowledged)(struct tapsi_platform *p, int fd);
+
+    /* The network as it is now: an unchanged machine gives the same snapshot again, cheaply. One reference is the caller's. */
+    int (*network)(struct tapsi_platform *p, struct tapsi_network **ret);
+    /* A whole small file (hosts, resolv.conf, services), terminated; the caller frees it. -ENOENT, -EFBIG above `max`. */
+    int (*read_file)(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);
+};
+
+/* The kernel's platform. `mem` must outlive it. */
+int tapsi_platform_linux_new(struct tapsi_mem *mem, struct tapsi_platform **ret);
+
+#endif

@@ -1,0 +1,62 @@
+/* Property values: what an application wants, or what a Connection has. The table behind them is property_table.c. */
+#ifndef TAPSI_SELECT_PROPERTIES_H
+#define TAPSI_SELECT_PROPERTIES_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define TAPSI_SET_MAX 16      /* entries of interface or pvd */
+#define TAPSI_SET_TEXT_MAX 64 /* with its terminator */
+
+struct tapsi_set_entry {
+    enum taps_preference preference;
+    char text[TAPSI_SET_TEXT_MAX];
+};
+
+struct tapsi_set {
+    struct tapsi_set_entry entries[TAPSI_SET_MAX];
+    size_t count;
+};
+
+/* Ref-counted so that a thousand Connections made from one Preconnection share one; copied before a change when shared. */
+struct tapsi_properties {
+    struct tapsi_mem *mem;
+    unsigned refs;
+    unsigned generation;               /* +1 with every change */
+    uint64_t set;                      /* bit per enum taps_property: was set by the application */
+    struct taps_value values[TAPS_PROPERTY_COUNT];
+    struct tapsi_set interfaces, pvds;
+};
+
+_Static_assert(TAPS_PROPERTY_COUNT <= 64, "the mask of properties set is one word");
+
+/* All defaults. `mem` must outlive it. NULL = no memory. */
+struct tapsi_properties *tapsi_properties_new(struct tapsi_mem *mem);
+struct tapsi_properties *tapsi_properties_copy(const struct tapsi_properties *p, struct tapsi_mem *mem);
+struct tapsi_properties *tapsi_properties_ref(struct tapsi_properties *p);
+void tapsi_properties_unref(struct tapsi_properties *p);
+/* Makes *p safe to change: replaces it by a copy when it is shared. 0 or TAPS_E_MEMORY. */
+int tapsi_properties_own(struct tapsi_properties **p);
+void tapsi_properties_set_profile(struct tapsi_properties *p, enum taps_properties_profile profile);
+
+/* Checks type and range, whatever the scope; read-only properties are TAPS_E_READ_ONLY. The value is untouched on failure. */
+int tapsi_properties_set(struct tapsi_properties *p, enum taps_property property, struct taps_value value);
+int tapsi_properties_add(struct tapsi_properties *p, enum taps_property property, enum taps_preference preference,
+                         const char *text);
+int tapsi_properties_set_text(struct tapsi_properties *p, enum taps_property property, const char *text);
+bool tapsi_properties_is_set(const struct tapsi_properties *p, enum taps_property property);
+
+/* One value from text, and back (appended to `out`). Not for sets. */
+int tapsi_value_parse(enum taps_property property, const char *text, struct taps_value *ret);
+int tapsi_value_check(enum taps_property property, const struct taps_value *value);
+void tapsi_value_text(enum taps_property property, const struct taps_value *value, struct tapsi_str *out);
+void tapsi_set_text(const struct tapsi_set *set, struct tapsi_str *out);
+const char *tapsi_preference_name(enum taps_preference preference); /* "require" ... */
+
+static inline enum taps_preference tapsi_preference(const struct tapsi_properties *p, enum taps_property property)
+{
+    return p->values[property].preference;
+}
+
+#endif
