@@ -1,0 +1,97 @@
+/*
+ * The loop: one per context, one thread. It knows tasks, timers and watches, and nothing of Connections.
+ *
+ * A turn: 1 wait, 2 watches and timers (they run layers, layers call up), 3 posted tasks (the application's callbacks),
+ * 4 flush tasks by descending level, 5 back to 3 while there is work (at most 16 rounds, then the next wait is zero),
+ * 6 reap. Work queued from outside a turn starts with 3 in the next turn.
+ */
+#ifndef TAPSI_LOOP_LOOP_H
+#define TAPSI_LOOP_LOOP_H
+
+#include <pthread.h>
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "platform/platform.h"
+
+#define TAPSI_LEVELS     16 /* heights of layers, 0 is the bottom */
+#define TAPSI_READ_SIZE  (64 * 1024)
+#define TAPSI_TURN_BYTES (256 * 1024) /* what one reader may read in one turn */
+
+/* Embedded in its owner; on at most one of the loop's lists. */
+struct tapsi_task {
+    struct tapsi_link link;
+    void (*run)(struct tapsi_task *task);
+};
+
+struct tapsi_timer {
+    struct tapsi_heap_node node;
+    void (*fire)(struct tapsi_timer *timer);
+};
+
+struct tapsi_loop {
+    struct tapsi_mem mem;
+    struct tapsi_platform *platform;
+    uint64_t now; /* ns, as of this turn */
+    struct tapsi_heap timers;
+    struct tapsi_link posted, reaped, dirty[TAPSI_LEVELS];
+    unsigned dirty_levels; /* bit per non-empty list of dirty */
+    struct tapsi_pool ops, buffers;
+    struct tapsi_buffer *read_buffer; /* being filled; NULL between uses when given away */
+    unsigned holds;        /* things under way that may still cause an event */
+    bool in_turn, in_callback, stop, embedded;
+    uint64_t armed;        /* what the platform was last told */
+    pthread_mutex_t remote_lock;
+    struct tapsi_link remote; /* posts of other threads */
+    struct tapsi_link remote_running;
+    taps_log_fn log;
+    void *log_user;
+    enum taps_log_level log_level;
+};
+
+/* `mem` is copied. Takes `platform` on success. */
+int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct tapsi_platform *platform);
+/* Runs the reaper a last time, drops posts that never ran, destroys the platform. Everything else must be gone. */
+void tapsi_loop_done(struct tapsi_loop *loop);
+/* One turn that waits until `deadline` at most. */
+void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline);
+/* For embedding: after it, work from outside a turn makes the descriptor readable. Returns it or a negative taps_err. */
+int tapsi_loop_descriptor(struct tapsi_loop *loop);
+uint64_t tapsi_loop_now(struct tapsi_loop *loop); /* fresh outside a turn */
+
+void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
+/* Application callbacks: run in step 3, in order. Harmless when queued already. */
+void tapsi_loop_post(struct tapsi_loop *loop, struct tapsi_task *task);
+/* Step 4. The list is emptied before the tasks run: a task may queue itself again. */
+void tapsi_loop_flush(struct tapsi_loop *loop, struct tapsi_task *task, unsigned level);
+/* Step 6: the last thing that happens to a dead object; `run` frees it. Takes the task off any other list. */
+void tapsi_loop_reap(struct tapsi_loop *loop, struct tapsi_task *task, void (*run)(struct tapsi_task *));
+void tapsi_task_cancel(struct tapsi_task *task);
+/* From any thread. 0 or TAPS_E_MEMORY. */
+int tapsi_loop_post_remote(struct tapsi_loop *loop, void (*fn)(void *), void *arg);
+
+/* init reserves the timer's place, so that start cannot fail; done gives it back (and cancels). */
+int tapsi_timer_init(struct tapsi_loop *loop, struct tapsi_timer *timer, void (*fire)(struct tapsi_timer *));
+void tapsi_timer_done(struct tapsi_loop *loop, struct tapsi_timer *timer);
+/* Restarts when running. `when` is absolute; delay is from now. */
+void tapsi_timer_start_at(struct tapsi_loop *loop, struct tapsi_timer *timer, uint64_t when);
+void tapsi_timer_start(struct tapsi_loop *loop, struct tapsi_timer *timer, uint64_t delay_ns);
+void tapsi_timer_cancel(struct tapsi_loop *loop, struct tapsi_timer *timer);
+static inline bool tapsi_timer_running(const struct tapsi_timer *timer)
+{
+    return timer->node.index != 0;
+}
+
+#define TAPSI_MS 1000000ull /* ns */
+#define TAPSI_S  1000000000ull
+
+/* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL = no
+   memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
+struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room);
+
+bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level);
+void tapsi_log(const struct tapsi_loop *loop, enum taps_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

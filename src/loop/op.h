@@ -1,0 +1,103 @@
+/*
+ * Ops and slices: bytes on the way down and on the way up.
+ *
+ * An op carries one Message, or a piece of one, down the stack. It is ref-counted and pooled; its ranges point into
+ * buffers it holds, into its own `inline_bytes`, or at memory lent by the application. `done` is called exactly once
+ * (unless its creator destroyed the layer it was handed to): the bytes are no longer the library's concern. The bytes
+ * stay unchanged until the last unref.
+ */
+#ifndef TAPSI_LOOP_OP_H
+#define TAPSI_LOOP_OP_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "loop/loop.h"
+
+#define TAPSI_OP_RANGES 5   /* two spare before the payload, the payload, two behind */
+#define TAPSI_OP_INLINE 256 /* payloads up to this are copied into the op */
+
+enum tapsi_op_flags {
+    TAPSI_OP_END = 1,           /* the last piece of its Message */
+    TAPSI_OP_FINAL = 2,         /* nothing follows on this direction: half-close */
+    TAPSI_OP_EARLY = 4,         /* may go before the handshake is over (safelyReplayable) */
+    TAPSI_OP_UNORDERED = 8,
+    TAPSI_OP_UNRELIABLE = 16,
+    TAPSI_OP_NO_FRAGMENT = 32,
+    TAPSI_OP_NO_SEGMENT = 64,
+    TAPSI_OP_TOUCHED = 128,     /* its first byte has been used irrevocably */
+    TAPSI_OP_FINISHED = 256,
+};
+
+/* Results of `done` beside 0 (sent) and negative taps_err. */
+#define TAPSI_OP_EXPIRED 1
+
+struct tapsi_range {
+    const uint8_t *data;
+    size_t length;
+    struct tapsi_buffer *buffer; /* a reference, or NULL: inline or lent */
+};
+
+struct tapsi_op {
+    struct tapsi_link link; /* on at most one queue */
+    struct tapsi_loop *loop;
+    uint32_t refs;
+    uint16_t flags;
+    uint8_t first, count; /* ranges[first .. first + count) */
+    size_t length;        /* of all ranges */
+    size_t taken;         /* bytes the layer that holds it has used; that layer's */
+    void (*done)(struct tapsi_op *op, int result);
+    void *owner;          /* of `done`'s */
+    void *tag;            /* the creator's */
+    uint64_t deadline;    /* TAPSI_FOREVER = none */
+    int8_t dscp;          /* -1 = the Connection's */
+    uint8_t inline_used;
+    uint32_t priority;
+    const struct tapsi_path *path; /* NULL = the layer's own */
+    struct tapsi_range ranges[TAPSI_OP_RANGES];
+    uint8_t inline_bytes[TAPSI_OP_INLINE];
+};
+
+/* Where packets come from and go to. Borrowed with the slice or op that carries it. */
+struct tapsi_path {
+    union tapsi_addr local, remote;
+    unsigned interface_index;
+};
+
+/* One reference, no ranges, `done` NULL. NULL = no memory. */
+struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop);
+static inline struct tapsi_op *tapsi_op_ref(struct tapsi_op *op)
+{
+    op->refs++;
+    return op;
+}
+void tapsi_op_unref(struct tapsi_op *op);
+/* Copies `length` bytes in (inline when they fit, else a buffer): 0 or TAPS_E_MEMORY. */
+int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
+/* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
+void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
+/* Off its queue, `done` once with `result`, and the queue's reference is dropped. */
+void tapsi_op_finish(struct tapsi_op *op, int result);
+/* Off its queue without `done` (its creator settles it); drops the queue's reference. */
+void tapsi_op_drop(struct tapsi_op *op);
+/* The ranges not taken yet as iovecs; returns how many were filled. */
+struct iovec;
+unsigned tapsi_op_iovec(const struct tapsi_op *op, struct iovec *iov, unsigned max);
+
+enum tapsi_slice_flags {
+    TAPSI_SLICE_END = 1,   /* the last of its message */
+    TAPSI_SLICE_FINAL = 2, /* nothing follows in this direction */
+    TAPSI_SLICE_EARLY = 4,
+    TAPSI_SLICE_CUT = 8,   /* the message will never be complete */
+};
+
+/* On the producer's stack. To keep bytes, take a reference on `buffer`. Zero length is legal. */
+struct tapsi_slice {
+    const uint8_t *data;
+    size_t length;
+    struct tapsi_buffer *buffer; /* the producer's reference; NULL only when length is 0 */
+    unsigned flags;
+    int ecn;                     /* 0 .. 3, or -1 unknown */
+    const struct tapsi_path *path;
+};
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * Names to addresses: c-ares over the platform's sockets, one A and one AAAA query of their own so that neither waits
+ * for the other (RFC 8305, section 3). /etc/hosts, search domains, ndots and resolv.conf behave as with libc.
+ *
+ * One resolver per context, made at the first name; one query object per name and family.
+ */
+#ifndef TAPSI_LOOP_RESOLVE_H
+#define TAPSI_LOOP_RESOLVE_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "loop/loop.h"
+
+#define TAPSI_RESOLVE_MAX 64 /* addresses kept of one answer: what the network causes is bounded */
+
+struct tapsi_resolver;
+struct tapsi_query;
+
+struct tapsi_resolver_options {
+    const char *servers;     /* "192.0.2.53,[2001:db8::53]:5353" or NULL: resolv.conf */
+    const char *hosts_file;  /* NULL: /etc/hosts */
+    const char *resolv_conf; /* NULL: /etc/resolv.conf */
+    uint32_t timeout_ms;     /* of one try; 0 = 1000 */
+};
+
+/* Checks the options (TAPS_E_RANGE) and copies them; opens nothing yet. */
+int tapsi_resolver_new(struct tapsi_loop *loop, const struct tapsi_resolver_options *options,
+                       struct tapsi_resolver **ret);
+/* Outstanding queries are dropped without their callback. NULL is allowed. */
+void tapsi_resolver_free(struct tapsi_resolver *resolver);
+
+/* Addresses have port 0; `source` is "hosts" or "dns". `error` is NULL on success (count >= 1). TAPS_E_RESOLUTION with
+   native = the ares_status: the detail holds the name and says "no such name", "no AAAA record", "no answer from the name
+   servers" .... Never called from inside tapsi_resolver_query. The query is gone when it returns. */
+typedef void (*tapsi_query_fn)(void *user, const union tapsi_addr *addresses, size_t count, const char *source,
+                               const struct tapsi_error *error);
+int tapsi_resolver_query(struct tapsi_resolver *resolver, const char *name, int family, tapsi_query_fn fn, void *user,
+                         struct tapsi_query **ret, struct tapsi_error *ret_error);
+/* The callback will not come. */
+void tapsi_query_cancel(struct tapsi_query *query);
+/* The port of a service name from the system's list: 0 = unknown. */
+uint16_t tapsi_resolver_service(struct tapsi_resolver *resolver, const char *service, const char *protocol);
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * The layer contract: read this to add a protocol. docs/design/002-layer-contract.md tells why it looks so.
+ *
+ * A candidate's stack is a chain of layers. Calls down are made by the sink (the race, later the Connection) or by the
+ * layer above; calls up go to `up`. No down-call calls up before it returns; `done` of an op is a call up too.
+ *
+ * A down-call is taken (0: its outcome comes exactly once, later) or refused (negative: nothing changed, nothing comes).
+ * Only `start`, `flush`, `set`, `get` and `destroy` may touch the kernel or an engine (GnuTLS, ngtcp2); `send` only
+ * queues. Engine callbacks only record: a layer calls up when the engine has returned.
+ *
+ * Invariants. Every op taken is finished once, or its creator destroyed the layer. No `done` before `ready`. Nothing goes
+ * up after `closed`, after destroy, or before start. No `data` while `want` is 0. After each up-call test `dead`.
+ */
+#ifndef TAPSI_STACK_LAYER_H
+#define TAPSI_STACK_LAYER_H
+
+#include "base/err.h"
+#include "loop/loop.h"
+#include "loop/op.h"
+#include "select/properties.h"
+#include "select/security.h"
+#include "select/select.h"
+
+struct tapsi_layer;
+struct tapsi_sink;
+struct tapsi_proto;
+
+/* What the layers of one candidate share. Ref-counted. */
+struct tapsi_env {
+    unsigned refs;
+    struct tapsi_loop *loop;
+    struct tapsi_properties *properties; /* the snapshot taken at Initiate or Listen */
+    struct tapsi_security *security;     /* NULL only when security is disabled */
+    unsigned *half_open;                 /* handshakes of the Listener in progress; NULL on clients */
+};
+
+struct tapsi_env *tapsi_env_new(struct tapsi_loop *loop, struct tapsi_properties *properties,
+                                struct tapsi_security *security); /* takes a reference of each */
+struct tapsi_env *tapsi_env_ref(struct tapsi_env *env);
+void tapsi_env_unref(struct tapsi_env *env);
+
+/* Where a stack is to go: made by the candidate, borrowed during make and listen. */
+struct tapsi_target {
+    const union tapsi_addr *remote; /* with port; NULL when listening */
+    const union tapsi_addr *local;  /* address and port to bind; NULL or port 0: the system chooses */
+    const char *interface;          /* bind to this device; NULL = as routed */
+    unsigned interface_index;
+    const char *server_name;        /* to verify and for SNI; NULL = the remote has no name */
+};
+
+enum tapsi_layer_state { TAPSI_LAYER_NEW, TAPSI_LAYER_STARTING, TAPSI_LAYER_READY, TAPSI_LAYER_CLOSING, TAPSI_LAYER_CLOSED };
+
+enum { TAPSI_HANDLED = 0, TAPSI_PASS = 1 };
+
+/* What `get` can be asked beside a public property. */
+enum tapsi_get {
+    TAPSI_GET_LOCAL = 1000, /* address */
+    TAPSI_GET_REMOTE,       /* address */
+    TAPSI_GET_ALPN,         /* text, borrowed from the layer */
+    TAPSI_GET_SECURITY,     /* text: "TLS 1.3" */
+    TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */
+};
+
+union tapsi_got {
+    struct taps_value value;
+    union tapsi_addr address;
+    const char *text;
+};
+
+struct tapsi_ready_info {
+    enum taps_security_protocol security; /* 0 = none in this stack */
+    bool authenticated;                   /* the peer's identity was verified */
+};
+
+enum tapsi_event {
+    TAPSI_EVENT_SOFT_ERROR, /* value: const struct tapsi_error * */
+    TAPSI_EVENT_PATH,       /* addresses or mtu changed; fields are updated already */
+    TAPSI_EVENT_PEER_STOP,  /* sends fail from now on */
+};
+
+struct tapsi_layer_ops {
+    /* Begin, in the role known; lower layers are started by this one. Then `ready` or `closed`. */
+    int (*start)(struct tapsi_layer *layer);
+    /* Takes one reference of the op. Legal when READY, or EARLY within early_room before start. Queues, marks dirty. */
+    int (*send)(struct tapsi_layer *layer, struct tapsi_op *op);
+    /* Credit went from zero to positive. */
+    void (*want)(struct tapsi_layer *layer);
+    /* Once per turn for a dirty layer: make packets from the queue, hand them down. May finish ops, may call up. NULL =
+       nothing to gather. */
+    void (*flush)(struct tapsi_layer *layer);
+    /* Graceful, both ways, after the last op was handed down; then exactly one `closed`. Only when READY. NULL = pass
+       below. */
+    int (*close)(struct tapsi_layer *layer);
+    /* Any state; called through tapsi_layer_destroy, which has cut the sink. Drops queued ops without `done`, stops
+       timers, destroys below. `reason` 0: silently; else the peer is told (TCP: RST). */
+    void (*destroy)(struct tapsi_layer *layer, int reason);
+    /* Frees the layer's memory: called by the reaper. */
+    void (*free)(struct tapsi_layer *layer);
+    /* TAPSI_HANDLED, TAPSI_PASS (also when the slot is NULL), or a negative taps_err. */
+    int (*set)(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
+    int (*get)(struct tapsi_layer *layer, int what, union tapsi_got *ret);
+};
+
+struct tapsi_layer {
+    const struct tapsi_layer_ops *ops;
+    const struct tapsi_proto *proto;
+    struct tapsi_env *env;     /* a reference */
+    struct tapsi_layer *below; /* NULL at the bottom */
+    struct tapsi_sink *up;
+    struct tapsi_task task;    /* flush while alive, reap when dead */
+    struct tapsi_link queue;   /* ops */
+    size_t queued;             /* bytes in queue */
+    size_t want;               /* credit in bytes; each slice costs max(length, 1). The sink sets it */
+    uint32_t ahead;            /* bytes it accepts unfinished from above */
+    uint32_t early_room;       /* bytes of EARLY ops it can take before start */
+    uint32_t mtu;              /* one packet's payload here; 0 = not applicable */
+    uint32_t max_message;      /* largest message; 0 = no limit */
+    const void *group;         /* equal keys = one Connection Group; NULL = alone */
+    uint8_t state;             /* enum tapsi_layer_state; one writer: tapsi_layer_set_state */
+    uint8_t role;              /* enum tapsi_role */
+    uint8_t height;
+    bool dead;
+};
+
+/* Who receives a layer's up-calls. Embedded in its owner. Any entry but closed may be NULL: not interested. */
+struct tapsi_sink_ops {
+    void (*ready)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_ready_info *info);
+    void (*data)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_slice *slice);
+    /* The last word, at most once; all ops were finished before. NULL error: after all data. With error: at once. Before
+       ready: this candidate failed. The layer still must be destroyed. */
+    void (*closed)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_error *error);
+    void (*event)(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value);
+    /* A listener's new peer: the callee owns `child` (destroys it to refuse). It is READY or NEW; its `up` is not set. */
+    void (*child)(struct tapsi_sink *sink, struct tapsi_layer *listener, struct tapsi_layer *child);
+};
+
+struct tapsi_sink {
+    const struct tapsi_sink_ops *ops;
+};
+
+enum tapsi_proto_needs { TAPSI_NEEDS_NOTHING, TAPSI_NEEDS_STREAM, TAPSI_NEEDS_DATAGRAM };
+enum tapsi_proto_offers { TAPSI_OFFERS_STREAM, TAPSI_OFFERS_DATAGRAM, TAPSI_OFFERS_MESSAGE };
+
+/* A protocol: constant, one per folder. */
+struct tapsi_proto {
+    const char *name;
+    enum tapsi_proto_needs needs;
+    enum tapsi_proto_offers offers;
+    bool secure;
+    /* A layer over `below` (NULL for a bottom), NEW. On success it owns `below`. A `below` that is READY is legal: an
+       accepted connection. */
+    int (*make)(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role, struct tapsi_layer *below,
+                struct tapsi_layer **ret, struct tapsi_error *ret_error);
+    /* Bottoms only: a listener layer whose `child` events go to `sink`. Listening when it returns. `want` = children
+       still allowed. NULL: cannot listen. */
+    int (*listen)(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
+                  struct tapsi_layer **ret, struct tapsi_error *ret_error);
+};
+
+/* ------------------------------------------------------------------------------------ helpers, for layers */
+
+/* Fills the base; takes a reference of env; height is below's + 1. */
+void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *ops, const struct tapsi_proto *proto,
+                      struct tapsi_env *env, struct tapsi_layer *below);
+void tapsi_layer_set_state(struct tapsi_layer *layer, enum tapsi_layer_state state);
+/* Asks for `flush` in this turn (or the next). */
+void tapsi_layer_dirty(struct tapsi_layer *layer);
+/* Puts an op at the end of the queue, and marks dirty: what most `send` slots are. */
+int tapsi_layer_enqueue(struct tapsi_layer *layer, struct tapsi_op *op);
+/* Finishes every queued op with `result`. */
+void tapsi_layer_fail_queue(struct tapsi_layer *layer, int result);
+/* The up-calls. They check `dead`, keep the state, and do nothing once cut. deliver takes its cost off `want`. */
+void tapsi_layer_ready(struct tapsi_layer *layer, const struct tapsi_ready_info *info);
+void tapsi_layer_deliver(struct tapsi_layer *layer, const struct tapsi_slice *slice);
+void tapsi_layer_closed(struct tapsi_layer *layer, const struct tapsi_error *error);
+void tapsi_layer_event(struct tapsi_layer *layer, enum tapsi_event event, const void *value);
+
+/* ------------------------------------------------------------------------------------- helpers, for sinks */
+
+int tapsi_layer_start(struct tapsi_layer *layer);
+int tapsi_layer_send(struct tapsi_layer *layer, struct tapsi_op *op);
+/* Absolute: the sink now takes `bytes`. Calls the slot when it was zero. */
+void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes);
+int tapsi_layer_close(struct tapsi_layer *layer);
+/* Cuts the sink, destroys the layer and all below it; the memory goes at the end of the turn. NULL is allowed. */
+void tapsi_layer_destroy(struct tapsi_layer *layer, int reason);
+/* Walk from here downwards until one handles it. TAPS_E_NOT_APPLICABLE if none does. */
+int tapsi_layer_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
+int tapsi_layer_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
+
+#endif
