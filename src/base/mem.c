@@ -23,6 +23,12 @@ void tapsi_mem_init(struct tapsi_mem *mem, const struct taps_allocator *allocato
     }
 }
 
+struct tapsi_mem *tapsi_mem_default(void)
+{
+    static struct tapsi_mem mem = {.allocator = {.resize = libc_resize}};
+    return &mem;
+}
+
 void *tapsi_resize(struct tapsi_mem *mem, void *block, size_t size)
 {
     return mem->allocator.resize(mem->allocator.user, block, size ? size : 1);
