@@ -1,0 +1,40 @@
+# A thin front for meson. `make demo` and `make test` install what is missing and say what.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build/release
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@scripts/bootstrap build
+	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
+
+demo: all
+	@$(BUILD)/tools/taps/taps demo
+
+test:
+	@scripts/bootstrap test
+	@scripts/test
+
+bench: all
+	@scripts/bench $(BUILD)
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+clean:
+	@rm -rf build
+
+format:
+	@scripts/check-format --fix
+
+check-includes:
+	@scripts/check-includes
+
+coverage:
+	@scripts/bootstrap coverage
+	@scripts/coverage
+
+.PHONY: all demo test bench install clean format check-includes coverage
