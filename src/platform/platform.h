@@ -49,6 +49,7 @@ struct tapsi_local_address {
     bool temporary, deprecated;
 };
 
+/* Unicast routes of the main table; those of loopback are the networks of its own addresses. */
 struct tapsi_route {
     union tapsi_addr destination; /* family and prefix */
     unsigned prefix_bits;         /* 0 = default route */
@@ -67,7 +68,8 @@ struct tapsi_interface {
     size_t route_count;
 };
 
-/* The machine's network at one moment: immutable, reference-counted. */
+/* The machine's network at one moment: immutable, reference-counted. The struct and every array in it, those of the
+   interfaces too, are blocks of `mem`, each freed by the last unref (NULL where the count is 0 is fine). */
 struct tapsi_network {
     struct tapsi_mem *mem;
     unsigned refs;

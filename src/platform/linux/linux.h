@@ -1,0 +1,55 @@
+/* The kernel's port, inside: what its files share. Nobody outside this folder includes it. */
+#ifndef TAPSI_PLATFORM_LINUX_H
+#define TAPSI_PLATFORM_LINUX_H
+
+#include <stdatomic.h>
+#include "platform/platform.h"
+
+struct tapsi_slot {
+    struct tapsi_watch *watch; /* NULL: nobody watches this descriptor now */
+    uint32_t generation;
+};
+
+struct tapsi_linux {
+    struct tapsi_platform base;
+
+    /* poll.c */
+    int epoll_fd, wake_fd;
+    int timer_fd;             /* -1 until somebody asks for the descriptor */
+    uint64_t armed;           /* what timer_fd will do: TAPSI_FOREVER = nothing */
+    bool coarse;              /* a kernel without epoll_pwait2 */
+    atomic_bool woken;        /* a wake is on its way: another one needs no system call */
+    struct tapsi_slot *slots; /* by descriptor */
+    size_t slot_count;
+
+    /* network.c */
+    int notify_fd; /* -1: not opened yet, or none to be had */
+    bool no_netlink, no_notify;
+    bool stale; /* the snapshot may be older than the machine */
+    uint64_t generation;
+    struct tapsi_network *network;
+};
+
+static inline struct tapsi_linux *tapsi_linux_of(struct tapsi_platform *p)
+{
+    return (struct tapsi_linux *)(void *)p; /* base comes first */
+}
+
+int tapsi_linux_poll_init(struct tapsi_linux *x);
+void tapsi_linux_poll_done(struct tapsi_linux *x);
+int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watch);
+void tapsi_linux_unwatch(struct tapsi_platform *p, struct tapsi_watch *watch);
+bool tapsi_linux_watched(const struct tapsi_linux *x, int fd);
+int tapsi_linux_wait(struct tapsi_platform *p, uint64_t deadline, struct tapsi_ready *ready, int max);
+int tapsi_linux_descriptor(struct tapsi_platform *p);
+int tapsi_linux_arm(struct tapsi_platform *p, uint64_t deadline);
+void tapsi_linux_wake(struct tapsi_platform *p);
+uint64_t tapsi_linux_now(struct tapsi_platform *p);
+
+void tapsi_linux_network_init(struct tapsi_linux *x);
+void tapsi_linux_network_done(struct tapsi_linux *x);
+int tapsi_linux_network(struct tapsi_platform *p, struct tapsi_network **ret);
+
+int tapsi_linux_read_file(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);
+
+#endif
