@@ -1,0 +1,37 @@
+#include "plain.h"
+
+#include <string.h>
+
+struct job {
+    const char *stack;
+    const char *name;
+    void (*server)(const struct bench_options *options);
+    void (*client)(const struct bench_options *options);
+};
+
+static const struct job jobs[] = {
+    {"tcp", "pingpong", plain_pingpong_server, plain_pingpong_client},
+    {"tcp", "exchange", plain_pingpong_server, plain_exchange_client},
+    {"tcp", "bulk", plain_bulk_server, plain_bulk_client},
+    {"tcp", "connect", plain_connect_server, plain_connect_client},
+    {"udp", "pingpong", plain_udp_server, plain_udp_client},
+    {"tls", "pingpong", plain_tls_server, plain_tls_client},
+    {"tls", "bulk", plain_tls_server, plain_tls_client},
+};
+
+int main(int argc, char **argv)
+{
+    struct bench_options options;
+    if (argc == 4 && strcmp(argv[1], "make-certificate") == 0) {
+        plain_tls_make_certificate(argv[2], argv[3]);
+        return 0;
+    }
+    bench_options_parse(&options, argc, argv);
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        if (strcmp(jobs[i].stack, options.stack) == 0 && strcmp(jobs[i].name, options.job) == 0) {
+            (options.server ? jobs[i].server : jobs[i].client)(&options);
+            return 0;
+        }
+    }
+    bench_die(options.job, "not on this stack");
+}
