@@ -13,13 +13,13 @@
 struct taps_endpoint {
     bool remote;
     bool has_address, has_port;
-    union tapsi_addr address;             /* its port field mirrors `port`; scope 0 until the interface is known */
+    union tapsi_addr address; /* its port field mirrors `port`; scope 0 until the interface is known */
     uint16_t port;
-    char host_name[TAPSI_HOST_MAX];       /* "" = not set */
+    char host_name[TAPSI_HOST_MAX]; /* "" = not set */
     char interface[TAPSI_INTERFACE_MAX];
     char service[TAPSI_SERVICE_MAX];
     char protocol[TAPSI_PROTOCOL_MAX];
-    char address_text[TAPSI_ADDR_TEXT];   /* what taps_endpoint_ip_address returns */
+    char address_text[TAPSI_ADDR_TEXT]; /* what taps_endpoint_ip_address returns */
 };
 
 void tapsi_endpoint_init(struct taps_endpoint *e, bool remote);

@@ -6,13 +6,13 @@
 
 struct tapsi_destination {
     union tapsi_addr address;
-    union tapsi_addr source;   /* the source the path would use; family AF_UNSPEC = none: unreachable */
+    union tapsi_addr source; /* the source the path would use; family AF_UNSPEC = none: unreachable */
     bool source_deprecated, source_temporary;
-    unsigned place;            /* order of arrival: the last tie-break, so the sort is stable */
+    unsigned place; /* order of arrival: the last tie-break, so the sort is stable */
 };
 
-/* Candidate source for `destination` among `count` local addresses of one interface (RFC 6724, section 5; prefer_temporary
-   is rule 7). Returns its index or -1. */
+/* Candidate source for `destination` among `count` local addresses of one interface (RFC 6724, section 5;
+   prefer_temporary is rule 7). Returns its index or -1. */
 struct tapsi_source {
     union tapsi_addr address;
     bool deprecated, temporary;

@@ -5,7 +5,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define TAPSI_SECURITY_LIST_MAX 16 /* entries of each list */
+#define TAPSI_SECURITY_LIST_MAX 16         /* entries of each list */
+#define TAPSI_PEM_MAX           (1U << 20) /* bytes of one PEM text */
 
 struct tapsi_bytes {
     uint8_t *data; /* terminated by a 0 that does not count */
@@ -25,16 +26,19 @@ struct tapsi_security {
     struct tapsi_mem *mem;
     unsigned refs;
     enum taps_security_mode mode;
-    unsigned allowed;                            /* bits 1 << enum taps_security_protocol */
+    unsigned allowed; /* bits 1 << enum taps_security_protocol */
     bool allowed_set;
-    enum taps_security_protocol minimum_version; /* 0 = none set */
+    enum taps_security_protocol minimum_version;             /* 0 = none set */
     struct tapsi_bytes authorities[TAPSI_SECURITY_LIST_MAX]; /* PEM; none = the system's store */
     size_t authority_count;
     struct tapsi_certificate server[TAPSI_SECURITY_LIST_MAX], client[TAPSI_SECURITY_LIST_MAX];
     size_t server_count, client_count;
     struct tapsi_bytes pins[TAPSI_SECURITY_LIST_MAX]; /* PEM */
     size_t pin_count;
-    struct tapsi_names alpn, groups, ciphersuites, signatures;
+    struct tapsi_names alpn;
+    /* What follows ":+" in a GnuTLS priority string: "GROUP-X25519"; "AES-128-GCM"; "SIGN-RSA-SHA256", or two joined by
+       ":+". Empty = the default. */
+    struct tapsi_names groups, ciphersuites, signatures;
     char *server_name;
     bool require_client_certificate;
     /* Whatever a stack derives from these parameters and wants to make only once (parsed credentials): owned by the
@@ -44,10 +48,58 @@ struct tapsi_security {
 };
 
 struct tapsi_security *tapsi_security_new(struct tapsi_mem *mem, enum taps_security_mode mode);
-struct tapsi_security *tapsi_security_copy(const struct tapsi_security *s, struct tapsi_mem *mem); /* without `derived` */
+/* Without `derived`. */
+struct tapsi_security *tapsi_security_copy(const struct tapsi_security *s, struct tapsi_mem *mem);
 struct tapsi_security *tapsi_security_ref(struct tapsi_security *s);
-void tapsi_security_unref(struct tapsi_security *s); /* NULL is allowed */
+void tapsi_security_unref(struct tapsi_security *s); /* NULL is allowed; private keys are wiped */
 /* The versions that may be used: allowed, minus what is below the minimum. 0 = contradiction. */
 unsigned tapsi_security_versions(const struct tapsi_security *s);
+
+/* Setters: 0, TAPS_E_RANGE (not what it should be, too long, or the list is full) or TAPS_E_MEMORY; on failure nothing
+   has changed. PEM is looked at for its markers only: whoever uses it parses it. */
+int tapsi_security_add_authority(struct tapsi_security *s, const void *pem, size_t length);
+int tapsi_security_add_pin(struct tapsi_security *s, const void *pem, size_t length);
+int tapsi_security_add_server(struct tapsi_security *s, const void *certificate, size_t certificate_length,
+                              const void *key, size_t key_length);
+int tapsi_security_add_client(struct tapsi_security *s, const void *certificate, size_t certificate_length,
+                              const void *key, size_t key_length);
+int tapsi_security_add_alpn(struct tapsi_security *s, const char *protocol);
+/* What is kept is the token for a priority string: see tls_names.h. A name that is there already is left alone. */
+int tapsi_security_add_group(struct tapsi_security *s, const char *name);
+int tapsi_security_add_ciphersuite(struct tapsi_security *s, const char *name);
+int tapsi_security_add_signature(struct tapsi_security *s, const char *name);
+int tapsi_security_allow(struct tapsi_security *s, enum taps_security_protocol protocol);
+int tapsi_security_set_minimum(struct tapsi_security *s, enum taps_security_protocol protocol);
+int tapsi_security_set_server_name(struct tapsi_security *s, const char *name); /* replaces */
+/* Empties the list of certificates, pins, names ... that a parameter of RFC 9622, 6.3 stands for. */
+enum tapsi_security_list {
+    TAPSI_SECURITY_ALLOWED,
+    TAPSI_SECURITY_SERVER,
+    TAPSI_SECURITY_CLIENT,
+    TAPSI_SECURITY_PINS,
+    TAPSI_SECURITY_ALPN,
+    TAPSI_SECURITY_GROUPS,
+    TAPSI_SECURITY_CIPHERSUITES,
+    TAPSI_SECURITY_SIGNATURES,
+};
+void tapsi_security_clear(struct tapsi_security *s, enum tapsi_security_list list);
+/* Gives `s` the contents of `from`, and `from` those of `s`: an all-or-nothing change made on a copy. */
+void tapsi_security_swap(struct tapsi_security *s, struct tapsi_security *from);
+
+/* The public object is this one under another name, with one reference. */
+static inline struct tapsi_security *tapsi_security_of(taps_security_parameters *p)
+{
+    return (struct tapsi_security *)(void *)p;
+}
+
+static inline const struct tapsi_security *tapsi_security_of_const(const taps_security_parameters *p)
+{
+    return (const struct tapsi_security *)(const void *)p;
+}
+
+static inline taps_security_parameters *tapsi_security_public(struct tapsi_security *s)
+{
+    return (taps_security_parameters *)(void *)s;
+}
 
 #endif

@@ -5,7 +5,11 @@
  * Rules. Prohibit and Require prune. What is left is ordered by how many Prefer are met, then by how few Avoid are
  * (IMPL-05); a preference set by the application weighs more than a default: first all explicit ones are compared, then
  * the defaults; then the registry's order, so that the order is always the same (ARCH-13). Paths are ordered before
- * protocols (API-020).
+ * protocols (API-020), by the same rules but for one: the system's order comes before the defaults, so that the default
+ * wish for a temporary address does not lead the traffic away from the default route.
+ *
+ * Two Selection Properties have a default by role (RFC 9622, 6.2.13 and 6.2.14), and one Message Property takes part:
+ * a stack that may duplicate Messages needs safelyReplayable (9.1.3.4).
  */
 #ifndef TAPSI_SELECT_SELECT_H
 #define TAPSI_SELECT_SELECT_H
@@ -19,29 +23,44 @@ enum tapsi_capability {
     TAPSI_CAP_ALWAYS,   /* it does, and cannot do without */
 };
 
-/* What a whole stack (say "tls/tcp") offers. Filled in by the registry from its protocols, tested here as plain data. */
+/* What a whole stack (say "tls/tcp") offers. The registry fills it in from its protocols; here it is plain data. */
 struct tapsi_offer {
-    const char *stack;                                 /* "tls/tcp" */
-    uint8_t capability[TAPS_ACTIVE_READ_BEFORE_SEND + 1]; /* enum tapsi_capability, by Selection Property of type Preference */
-    bool secure;                                       /* carries a security protocol */
-    unsigned security_protocols;                       /* bits 1 << enum taps_security_protocol it can speak */
-    bool multipath;                                    /* can use several paths */
+    const char *stack; /* "tls/tcp" */
+    /* enum tapsi_capability, by Selection Property of type Preference */
+    uint8_t capability[TAPS_ACTIVE_READ_BEFORE_SEND + 1];
+    bool secure;                 /* carries a security protocol */
+    unsigned security_protocols; /* bits 1 << enum taps_security_protocol it can speak */
+    bool multipath;              /* can use several paths */
     bool can_initiate, can_listen;
-    const char *unavailable;                           /* not NULL: why this system cannot run it (a kernel without it) */
+    const char *unavailable; /* not NULL: why this system cannot run it (a kernel without it) */
+    bool may_duplicate;      /* Messages may arrive twice: needs safelyReplayable */
 };
 
 #define TAPSI_REASON_MAX 160
 
 struct tapsi_verdict {
     bool eligible;
-    enum taps_property property;     /* the property that decided against it, or NONE */
-    char reason[TAPSI_REASON_MAX];   /* never empty: "reliability is required, and udp does not have it"; "meets 2 of 3 preferences" */
+    enum taps_property property; /* the property that decided against it, or NONE */
+    /* Never empty. What decided comes first, up to a comma: "reliability is required, and udp does not have it"; of
+       what is eligible: "meets 2 of 3 preferences". */
+    char reason[TAPSI_REASON_MAX];
     int explicit_preferred, explicit_avoided; /* met Prefer, hit Avoid: set by the application */
     int default_preferred, default_avoided;   /* the same of the defaults */
-    unsigned order;                  /* the place in the input */
+    unsigned order;                           /* the place in the input */
 };
 
 enum tapsi_role { TAPSI_ROLE_UNDECIDED, TAPSI_ROLE_CLIENT, TAPSI_ROLE_SERVER };
+
+/* For selection's own files: fills in why `verdict` is not eligible, and returns false. */
+bool tapsi_select_rule_out(struct tapsi_verdict *verdict, enum taps_property property, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What is wanted of a property, the default by role included. UNDECIDED is Rendezvous. */
+enum taps_preference tapsi_select_preference(const struct tapsi_properties *properties, enum taps_property property,
+                                             enum tapsi_role role);
+enum taps_multipath tapsi_select_multipath(const struct tapsi_properties *properties, enum tapsi_role role);
+/* Is it a Preference that a stack answers (and not the path)? */
+bool tapsi_select_of_stack(enum taps_property property);
 
 /* One stack. `security` NULL = the secure defaults. */
 void tapsi_select_stack(const struct tapsi_offer *offer, const struct tapsi_properties *properties,
@@ -62,7 +81,8 @@ struct tapsi_path_offer {
     const char *type;      /* "ethernet" */
     const char *pvd;       /* the implicit PvD of the interface: its name */
     bool up, has_addresses, has_temporary_address;
-    const char *bound_interface; /* the Local Endpoint's interface, or NULL */
+    const char *bound_interface; /* the name of the Local Endpoint's interface, or NULL */
+    bool passive;                /* for Listen or Rendezvous: useTemporaryLocalAddress is Avoid unless set */
     unsigned system_order;       /* lower = nearer to the system's default route */
 };
 
@@ -71,7 +91,8 @@ void tapsi_select_path(const struct tapsi_path_offer *path, const struct tapsi_p
 size_t tapsi_select_paths(const struct tapsi_path_offer *paths, size_t count, const struct tapsi_properties *properties,
                           struct tapsi_verdict *verdicts, unsigned *order);
 
-/* Does the chosen stack have the property (RFC 9622, 8: Preferences read as Booleans)? */
+/* Does the chosen stack have the property (RFC 9622, 8: Preferences read as Booleans)? What a stack does only when
+   asked counts as had when it was required or preferred. False for useTemporaryLocalAddress, which the path answers. */
 bool tapsi_select_has(const struct tapsi_offer *offer, const struct tapsi_properties *properties,
                       enum taps_property property);
 

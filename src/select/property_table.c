@@ -1,0 +1,215 @@
+#include "select/property_table.h"
+
+#include "base/str.h"
+
+/* Seconds are kept and written to the nanosecond, and up to thirty years. */
+#define SECONDS_LOW  1e-9
+#define SECONDS_HIGH 1e9
+#define PRIORITY_MAX UINT32_MAX
+#define LENGTH_MAX   INT64_MAX
+#define RATE_MAX     INT64_MAX
+/* RFC 5482, 3.1: 15 bits, of minutes at most. */
+#define USER_TIMEOUT_MAX ((uint64_t)32767 * 60)
+
+static const char *const multipath_names[] = {"disabled", "active", "passive", NULL};
+static const char *const direction_names[] = {"bidirectional", "unidirectional send", "unidirectional receive", NULL};
+static const char *const scheduler_names[] = {
+    "first-come first-served", "round-robin", "round-robin per packet", "priority", "fair capacity",
+    "weighted fair queueing",  NULL};
+static const char *const profile_names[] = {"default",
+                                            "scavenger",
+                                            "low latency interactive",
+                                            "low latency non-interactive",
+                                            "constant-rate streaming",
+                                            "capacity-seeking",
+                                            NULL};
+static const char *const policy_names[] = {"handover", "interactive", "aggregate", NULL};
+static const char *const state_names[] = {"establishing", "established", "closing", "closed", NULL};
+
+#define INFO(id, name_, type_, scope_, default_, section_, summary_)                                                   \
+    .info = {.property = (id),                                                                                         \
+             .name = (name_),                                                                                          \
+             .type = TAPS_TYPE_##type_,                                                                                \
+             .scope = TAPS_SCOPE_##scope_,                                                                             \
+             .default_text = (default_),                                                                               \
+             .section = (section_),                                                                                    \
+             .summary = (summary_)}
+
+#define PREFERENCE(id, name_, initial_, default_, section_, summary_)                                                  \
+    [id] = {INFO(id, name_, PREFERENCE, SELECTION, default_, section_, summary_),                                      \
+            .initial = {.type = TAPS_TYPE_PREFERENCE, {.preference = (initial_)}}}
+#define SET(id, name_, section_, summary_)                                                                             \
+    [id] = {INFO(id, name_, SET, SELECTION, "", section_, summary_), .initial = {.type = TAPS_TYPE_SET}}
+#define BOOLEAN(id, name_, scope_, initial_, default_, section_, summary_, ...)                                        \
+    [id] = {INFO(id, name_, BOOLEAN, scope_, default_, section_, summary_),                                            \
+            .initial = {.type = TAPS_TYPE_BOOLEAN, {.boolean = (initial_)}}, ##__VA_ARGS__}
+#define INTEGER(id, name_, scope_, initial_, default_, section_, summary_, ...)                                        \
+    [id] = {INFO(id, name_, INTEGER, scope_, default_, section_, summary_),                                            \
+            .initial = {.type = TAPS_TYPE_INTEGER, {.integer = (initial_)}}, ##__VA_ARGS__}
+#define NUMBER(id, name_, scope_, initial_, default_, low_, high_, section_, summary_, ...)                            \
+    [id] = {INFO(id, name_, NUMBER, scope_, default_, section_, summary_),                                             \
+            .initial = {.type = TAPS_TYPE_NUMBER, {.number = (initial_)}}, .low = (low_), .high = (high_),             \
+            ##__VA_ARGS__}
+#define ENUMERATION(id, name_, scope_, initial_, default_, section_, names_, summary_)                                 \
+    [id] = {.info = {.property = (id),                                                                                 \
+                     .name = (name_),                                                                                  \
+                     .type = TAPS_TYPE_ENUMERATION,                                                                    \
+                     .scope = TAPS_SCOPE_##scope_,                                                                     \
+                     .default_text = (default_),                                                                       \
+                     .section = (section_),                                                                            \
+                     .summary = (summary_),                                                                            \
+                     .values = (names_)},                                                                              \
+            .initial = {.type = TAPS_TYPE_ENUMERATION, {.enumeration = (initial_)}}}
+
+/* clang-format off: a table reads better as one */
+static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
+    PREFERENCE(TAPS_RELIABILITY, "reliability", TAPS_REQUIRE, "require", "RFC 9622, 6.2.1",
+               "all data arrives, and the end of the Connection is told; not on udp"),
+    PREFERENCE(TAPS_PRESERVE_MSG_BOUNDARIES, "preserveMsgBoundaries", TAPS_NO_PREFERENCE, "no preference",
+               "RFC 9622, 6.2.2", "a Message arrives as one Message; not on tcp and tls/tcp without a framer"),
+    PREFERENCE(TAPS_PER_MSG_RELIABILITY, "perMsgReliability", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.3",
+               "reliability can be chosen for each Message; on no stack of this version"),
+    PREFERENCE(TAPS_PRESERVE_ORDER, "preserveOrder", TAPS_REQUIRE, "require", "RFC 9622, 6.2.4",
+               "data arrives in the order it was sent; not on udp"),
+    PREFERENCE(TAPS_ZERO_RTT_MSG, "zeroRttMsg", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.5",
+               "a safely replayable Message can go before or with establishment"),
+    PREFERENCE(TAPS_MULTISTREAMING, "multistreaming", TAPS_PREFER, "prefer", "RFC 9622, 6.2.6",
+               "the Connections of a group are streams of one transport connection; on no stack of this version"),
+    PREFERENCE(TAPS_FULL_CHECKSUM_SEND, "fullChecksumSend", TAPS_REQUIRE, "require", "RFC 9622, 6.2.7",
+               "everything sent is covered by a checksum; always so on tcp and udp"),
+    PREFERENCE(TAPS_FULL_CHECKSUM_RECV, "fullChecksumRecv", TAPS_REQUIRE, "require", "RFC 9622, 6.2.8",
+               "everything received is covered by a checksum; always so on tcp and udp"),
+    PREFERENCE(TAPS_CONGESTION_CONTROL, "congestionControl", TAPS_REQUIRE, "require", "RFC 9622, 6.2.9",
+               "the Connection is congestion controlled; not on udp"),
+    PREFERENCE(TAPS_KEEP_ALIVE, "keepAlive", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.10",
+               "an idle Connection sends keep-alive packets; see keepAliveTimeout; not on udp"),
+    SET(TAPS_INTERFACE, "interface", "RFC 9622, 6.2.11",
+        "interfaces by name, or types: ethernet, wifi, cellular, loopback, vpn, other"),
+    SET(TAPS_PVD, "pvd", "RFC 9622, 6.2.12", "provisioning domains by name; an interface's implicit one has its name"),
+    PREFERENCE(TAPS_USE_TEMPORARY_LOCAL_ADDRESS, "useTemporaryLocalAddress", TAPS_PREFER, "prefer", "RFC 9622, 6.2.13",
+               "temporary (privacy) source addresses; Require excludes IPv4; the default is Avoid for Listeners"),
+    ENUMERATION(TAPS_MULTIPATH, "multipath", SELECTION, TAPS_MULTIPATH_DISABLED, "disabled", "RFC 9622, 6.2.14",
+                multipath_names, "use of several paths at once; the default is passive for Listeners"),
+    BOOLEAN(TAPS_ADVERTISES_ALTADDR, "advertisesAltaddr", SELECTION, false, "false", "RFC 9622, 6.2.15",
+            "tell the peer the other addresses of this host, where the protocol can"),
+    ENUMERATION(TAPS_DIRECTION, "direction", SELECTION, TAPS_BIDIRECTIONAL, "bidirectional", "RFC 9622, 6.2.16",
+                direction_names, "whether the application sends, receives, or both"),
+    PREFERENCE(TAPS_SOFT_ERROR_NOTIFY, "softErrorNotify", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.17",
+               "ICMP errors that do not end the Connection are told as SoftError"),
+    PREFERENCE(TAPS_ACTIVE_READ_BEFORE_SEND, "activeReadBeforeSend", TAPS_NO_PREFERENCE, "no preference",
+               "RFC 9622, 6.2.18", "the listening side may be the first to write; not on udp"),
+
+    INTEGER(TAPS_RECV_CHECKSUM_LEN, "recvChecksumLen", CONNECTION, TAPS_INFINITE, "full", "RFC 9622, 8.1.1",
+            "bytes of a received Message that a checksum must cover, or full", .max = LENGTH_MAX,
+            .words = {"full", "full coverage"}),
+    INTEGER(TAPS_CONN_PRIORITY, "connPriority", CONNECTION, 100, "100", "RFC 9622, 8.1.2",
+            "priority among the Connections of a group; lower goes first; not entangled", .max = PRIORITY_MAX),
+    NUMBER(TAPS_CONN_TIMEOUT, "connTimeout", CONNECTION, TAPS_DISABLED, "disabled", SECONDS_LOW, SECONDS_HIGH,
+           "RFC 9622, 8.1.3",
+           "seconds without progress after which a Connection has failed, or disabled; reliable stacks only",
+           .words = {"disabled"}),
+    NUMBER(TAPS_KEEP_ALIVE_TIMEOUT, "keepAliveTimeout", CONNECTION, TAPS_DISABLED, "disabled", SECONDS_LOW,
+           SECONDS_HIGH, "RFC 9622, 8.1.4",
+           "idle seconds before a keep-alive packet, or disabled; more than connTimeout disables it too",
+           .words = {"disabled"}),
+    ENUMERATION(TAPS_CONN_SCHEDULER, "connScheduler", CONNECTION, TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING,
+                "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
+                "how the Connections of a group share the capacity (RFC 8260, section 3)"),
+    ENUMERATION(TAPS_CONN_CAPACITY_PROFILE, "connCapacityProfile", CONNECTION, TAPS_PROFILE_DEFAULT, "default",
+                "RFC 9622, 8.1.6", profile_names, "the treatment the traffic wants: DSCP, Nagle, buffers, pacing"),
+    ENUMERATION(TAPS_MULTIPATH_POLICY, "multipathPolicy", CONNECTION, TAPS_POLICY_HANDOVER, "handover",
+                "RFC 9622, 8.1.7", policy_names, "what several paths are used for, if multipath is not disabled"),
+    INTEGER(TAPS_MIN_SEND_RATE, "minSendRate", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.8",
+            "bits per second below which sending is of no use, or unlimited: no bound", .min = 1, .max = RATE_MAX,
+            .words = {"unlimited"}),
+    INTEGER(TAPS_MIN_RECV_RATE, "minRecvRate", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.8",
+            "bits per second below which receiving is of no use, or unlimited: no bound", .min = 1, .max = RATE_MAX,
+            .words = {"unlimited"}),
+    INTEGER(TAPS_MAX_SEND_RATE, "maxSendRate", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.8",
+            "bits per second that sending does not exceed, over one second, or unlimited", .min = 1, .max = RATE_MAX,
+            .words = {"unlimited"}),
+    INTEGER(TAPS_MAX_RECV_RATE, "maxRecvRate", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.8",
+            "bits per second that receiving does not exceed, over one second, or unlimited", .min = 1, .max = RATE_MAX,
+            .words = {"unlimited"}),
+    INTEGER(TAPS_GROUP_CONN_LIMIT, "groupConnLimit", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.9",
+            "Connections the peer may add to this one's group, or unlimited", .min = 1, .max = UINT32_MAX,
+            .words = {"unlimited"}),
+    BOOLEAN(TAPS_ISOLATE_SESSION, "isolateSession", CONNECTION, false, "false", "RFC 9622, 8.1.10",
+            "use and leave no cached state outside the Connection Group"),
+
+    ENUMERATION(TAPS_CONN_STATE, "connState", READ_ONLY, TAPS_ESTABLISHING, "establishing", "RFC 9622, 8.1.11.1",
+                state_names, "the Connection's state"),
+    BOOLEAN(TAPS_CAN_SEND, "canSend", READ_ONLY, false, "false", "RFC 9622, 8.1.11.2",
+            "false when the direction forbids it, after a final Message and after Close"),
+    BOOLEAN(TAPS_CAN_RECEIVE, "canReceive", READ_ONLY, false, "false", "RFC 9622, 8.1.11.3",
+            "false when the direction forbids it, after the peer's final Message and after Close"),
+    INTEGER(TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN, "singularTransmissionMsgMaxLen", READ_ONLY, TAPS_INFINITE,
+            "not applicable", "RFC 9622, 8.1.11.4",
+            "bytes of the largest Message that fits one packet; not applicable on streams", .max = LENGTH_MAX,
+            .words = {"not applicable"}),
+    INTEGER(TAPS_SEND_MSG_MAX_LEN, "sendMsgMaxLen", READ_ONLY, 0, "0", "RFC 9622, 8.1.11.5",
+            "bytes of the largest Message that can be sent", .max = LENGTH_MAX, .words = {"unlimited"}),
+    INTEGER(TAPS_RECV_MSG_MAX_LEN, "recvMsgMaxLen", READ_ONLY, 0, "0", "RFC 9622, 8.1.11.6",
+            "bytes of the largest Message that can be received", .max = LENGTH_MAX, .words = {"unlimited"}),
+
+    INTEGER(TAPS_TCP_USER_TIMEOUT_VALUE, "tcp.userTimeoutValue", CONNECTION, TAPS_INFINITE, "default",
+            "RFC 9622, 8.2.1", "seconds advertised in the TCP User Timeout Option, or default: TCP's own", .min = 1,
+            .max = USER_TIMEOUT_MAX, .words = {"default"}, .protocol = "tcp"),
+    BOOLEAN(TAPS_TCP_USER_TIMEOUT_ENABLED, "tcp.userTimeoutEnabled", CONNECTION, false, "false", "RFC 9622, 8.2.2",
+            "send and accept the TCP User Timeout Option", .protocol = "tcp"),
+    BOOLEAN(TAPS_TCP_USER_TIMEOUT_CHANGEABLE, "tcp.userTimeoutChangeable", CONNECTION, true, "true", "RFC 9622, 8.2.3",
+            "the peer's User Timeout Option may change the timeout; false once connTimeout is set", .protocol = "tcp"),
+
+    NUMBER(TAPS_CLOSE_TIMEOUT, "_closeTimeout", CONNECTION, 30, "30", SECONDS_LOW, SECONDS_HIGH, "libtaps",
+           "seconds a Close waits for the peer's end"),
+    NUMBER(TAPS_ATTEMPT_DELAY, "_attemptDelay", CONNECTION, 0.25, "0.25", 0.01, 2, "libtaps; RFC 8305, 5",
+           "seconds between the attempts of one race, 0.01 to 2"),
+    BOOLEAN(TAPS_TLS_ALLOW_TRUNCATION, "_tls.allowTruncation", CONNECTION, false, "false", "libtaps",
+            "the end of TCP without TLS close_notify ends the data as if it were complete", .protocol = "tls"),
+
+    NUMBER(TAPS_MSG_LIFETIME, "msgLifetime", MESSAGE, TAPS_DISABLED, "infinite", SECONDS_LOW, SECONDS_HIGH,
+           "RFC 9622, 9.1.3.1", "seconds a Message may wait to be sent before it expires, or infinite",
+           .words = {"infinite"}),
+    INTEGER(TAPS_MSG_PRIORITY, "msgPriority", MESSAGE, 100, "100", "RFC 9622, 9.1.3.2",
+            "priority among the Messages of one Connection; lower goes first", .max = PRIORITY_MAX),
+    BOOLEAN(TAPS_MSG_ORDERED, "msgOrdered", MESSAGE, true, "true", "RFC 9622, 9.1.3.3",
+            "delivered in the order of sending; unless set, whether the stack preserves order"),
+    BOOLEAN(TAPS_SAFELY_REPLAYABLE, "safelyReplayable", MESSAGE, false, "false", "RFC 9622, 9.1.3.4",
+            "the Message may arrive more than once; needed for udp and for 0-RTT"),
+    BOOLEAN(TAPS_FINAL, "final", MESSAGE, false, "false", "RFC 9622, 9.1.3.5",
+            "the last Message of this direction; tcp sends a FIN after it, udp has no such sign"),
+    INTEGER(TAPS_MSG_CHECKSUM_LEN, "msgChecksumLen", MESSAGE, TAPS_INFINITE, "full", "RFC 9622, 9.1.3.6",
+            "bytes of the Message that a checksum must cover, or full", .max = LENGTH_MAX,
+            .words = {"full", "full coverage"}),
+    BOOLEAN(TAPS_MSG_RELIABLE, "msgReliable", MESSAGE, true, "true", "RFC 9622, 9.1.3.7",
+            "delivered reliably; unless set, whether the stack is reliable; needs perMsgReliability to differ"),
+    ENUMERATION(TAPS_MSG_CAPACITY_PROFILE, "msgCapacityProfile", MESSAGE, TAPS_PROFILE_DEFAULT, "default",
+                "RFC 9622, 9.1.3.8", profile_names, "the treatment of this Message; unless set, connCapacityProfile"),
+    BOOLEAN(TAPS_NO_FRAGMENTATION, "noFragmentation", MESSAGE, false, "false", "RFC 9622, 9.1.3.9",
+            "no fragmentation by the network layer (IPv4: Don't Fragment)"),
+    BOOLEAN(TAPS_NO_SEGMENTATION, "noSegmentation", MESSAGE, false, "false", "RFC 9622, 9.1.3.10",
+            "one packet or none: longer than singularTransmissionMsgMaxLen is a SendError"),
+};
+/* clang-format on */
+
+const struct tapsi_property_row *tapsi_property_row(enum taps_property property)
+{
+    if ((int)property <= TAPS_PROPERTY_NONE || property >= TAPS_PROPERTY_COUNT)
+        return NULL;
+    return &table[property];
+}
+
+enum taps_property tapsi_property_find(const char *name)
+{
+    for (int i = TAPS_PROPERTY_NONE + 1; name && i < TAPS_PROPERTY_COUNT; i++) {
+        if (tapsi_text_equal(table[i].info.name, name))
+            return (enum taps_property)i;
+    }
+    return TAPS_PROPERTY_NONE;
+}
+
+const char *tapsi_property_name(enum taps_property property)
+{
+    const struct tapsi_property_row *row = tapsi_property_row(property);
+    return row ? row->info.name : "?";
+}
