@@ -37,7 +37,7 @@ class Row:
 
 # The two connect rows are far apart and short: they fill the kernel's table of TIME-WAIT sockets, which forgets after 60 s.
 ROWS = [
-    Row("connect", "TCP connect + close", "conn/s", ["tcp", "connect"], target=0.90, run_ms=100, warm_ms=20,
+    Row("connect", "TCP connect + close", "conn/s", ["tcp", "connect"], target=0.90, run_ms=60, warm_ms=15,
         strace_ops=(100, 600)),
     Row("tcp-pingpong", "TCP ping-pong, 100 B", "rt/s", ["tcp", "pingpong"], ["--low-latency"], target=0.95),
     Row("udp-pingpong", "UDP ping-pong, 100 B", "rt/s", ["udp", "pingpong"], target=0.95),
@@ -45,7 +45,7 @@ ROWS = [
         strace_ops=(256, 1280), repeat=2),
     Row("tls-pingpong", "TLS ping-pong, 100 B", "rt/s", ["tls", "pingpong"], ["--low-latency"]),
     Row("tls-bulk", "TLS bulk, 64 KiB sends", "GiB/s", ["tls", "bulk"], per_op=1 / 16384, strace_ops=(256, 1280)),
-    Row("connect-drop", "TCP connect + drop", "conn/s", ["tcp", "connect"], ["--drop"], run_ms=100, warm_ms=20,
+    Row("connect-drop", "TCP connect + drop", "conn/s", ["tcp", "connect"], ["--drop"], run_ms=60, warm_ms=15,
         strace_ops=(100, 600)),
 ]
 
