@@ -15,6 +15,20 @@ void tapsi_heap_done(struct tapsi_heap *heap)
     *heap = (struct tapsi_heap){.mem = heap->mem};
 }
 
+int tapsi_heap_reserve(struct tapsi_heap *heap)
+{
+    if (tapsi_grow(heap->mem, &heap->nodes, &heap->capacity, heap->reserved, sizeof(*heap->nodes)))
+        return TAPS_E_MEMORY;
+    heap->reserved++;
+    return 0;
+}
+
+void tapsi_heap_unreserve(struct tapsi_heap *heap)
+{
+    assert(heap->reserved > 0);
+    heap->reserved--;
+}
+
 static bool before(const struct tapsi_heap_node *a, const struct tapsi_heap_node *b)
 {
     return a->key != b->key ? a->key < b->key : a->sequence < b->sequence;

@@ -21,6 +21,9 @@ struct tapsi_heap {
 
 void tapsi_heap_init(struct tapsi_heap *heap, struct tapsi_mem *mem);
 void tapsi_heap_done(struct tapsi_heap *heap);
+/* Keeps a place for one more node, so that a put of it cannot fail: 0 or TAPS_E_MEMORY. */
+int tapsi_heap_reserve(struct tapsi_heap *heap);
+void tapsi_heap_unreserve(struct tapsi_heap *heap);
 /* Inserts, or moves when it is in already. 0 or TAPS_E_MEMORY (only for a node that is not in). */
 int tapsi_heap_put(struct tapsi_heap *heap, struct tapsi_heap_node *node, uint64_t key);
 /* Harmless when the node is not in. */

@@ -160,6 +160,29 @@ TEST(no_memory_refuses_a_new_node_but_not_a_move)
     tapsi_heap_done(&heap);
 }
 
+TEST(a_reserved_place_needs_no_memory_later)
+{
+    struct tapsi_mem mem;
+    struct tapsi_heap heap;
+    struct tapsi_heap_node nodes[COUNT] = {{0}};
+    setup(&heap, &mem);
+    for (int i = 0; i < COUNT; i++)
+        NEED(tapsi_heap_reserve(&heap) == 0);
+    refuse = true;
+    for (int i = 0; i < COUNT; i++)
+        CHECK_INT(tapsi_heap_put(&heap, &nodes[i], 1), 0);
+    int err = 0;
+    for (int i = 0; i < COUNT * 2 && !err; i++)
+        err = tapsi_heap_reserve(&heap);
+    CHECK_INT(err, TAPS_E_MEMORY);
+    refuse = false;
+    size_t reserved = heap.reserved;
+    CHECK_INT(tapsi_heap_reserve(&heap), 0);
+    tapsi_heap_unreserve(&heap);
+    CHECK_INT(heap.reserved, reserved);
+    tapsi_heap_done(&heap);
+}
+
 TEST(done_forgets_its_nodes)
 {
     struct tapsi_mem mem;
