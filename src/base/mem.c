@@ -1,6 +1,5 @@
 #include "base/mem.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +65,7 @@ char *tapsi_strndup(struct tapsi_mem *mem, const char *text, size_t length)
 
 char *tapsi_strdup(struct tapsi_mem *mem, const char *text)
 {
-    return tapsi_strndup(mem, text, SIZE_MAX - 1);
+    return tapsi_strndup(mem, text, strlen(text));
 }
 
 void *tapsi_calloc(struct tapsi_mem *mem, size_t count, size_t size)
