@@ -227,9 +227,9 @@ int tapsi_linux_wait(struct tapsi_platform *p, uint64_t deadline, struct tapsi_r
         if (filled >= 0)
             return filled;
         if (nanoseconds == 0)
-            return 0; /* after a wait that ended early or late: `left` knows */
-        if (count == 0 && !x->coarse)
             return 0;
+        if (count == 0 && !x->coarse)
+            return 0; /* a coarse wait is limited in length: the clock decides */
     }
 }
 
