@@ -1,0 +1,140 @@
+/* embed_glib HOST:PORT [CAFILE]: a Connection in a GLib main loop, beside a timer of the program's own. */
+#include <glib-unix.h>
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <taps/taps.h>
+
+struct app {
+    GMainLoop *loop;
+    taps_context *context;
+    taps_connection *connection;
+    int ticks, failure;
+};
+
+static void must(int result, const char *what)
+{
+    if (result < 0) {
+        fprintf(stderr, "embed_glib: %s: %s\n", what, taps_err_text(result));
+        exit(1);
+    }
+}
+
+/* The whole context is one descriptor. */
+static gboolean on_context(gint fd, GIOCondition condition, gpointer user)
+{
+    (void)fd;
+    (void)condition;
+    must(taps_context_dispatch(((struct app *)user)->context), "dispatch");
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_tick(gpointer user)
+{
+    ((struct app *)user)->ticks++;
+    return G_SOURCE_CONTINUE;
+}
+
+static void ready(taps_connection *connection, void *user)
+{
+    static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+    taps_message_context *last;
+
+    (void)user;
+    must(taps_message_context_new(&last), "message context");
+    must(taps_message_context_set(last, "final", "true"), "final");
+    must(taps_connection_send(connection, request, strlen(request), last, 0, NULL), "send");
+    must(taps_connection_receive(connection, 1, SIZE_MAX, NULL), "receive");
+    taps_message_context_free(last);
+}
+
+static void received(taps_connection *connection, const struct taps_received *part, void *user)
+{
+    (void)user;
+    fwrite(part->data, 1, part->length, stdout);
+    if (part->final)
+        must(taps_connection_close(connection), "close");
+    else
+        must(taps_connection_receive(connection, 1, SIZE_MAX, NULL), "receive");
+}
+
+static void cut_short(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
+{
+    (void)tag;
+    (void)error;
+    (void)user;
+    taps_connection_abort(connection);
+}
+
+static void closed(taps_connection *connection, void *user)
+{
+    (void)connection;
+    g_main_loop_quit(((struct app *)user)->loop);
+}
+
+static void failed(taps_connection *connection, const struct taps_error *error, void *user)
+{
+    struct app *app = user;
+
+    fprintf(stderr, "embed_glib: %s\n", error->detail);
+    app->failure = 1;
+    closed(connection, user);
+}
+
+static const struct taps_connection_events events = {
+    .ready = ready,
+    .establishment_error = failed,
+    .received = received,
+    .received_partial = received,
+    .receive_error = cut_short,
+    .send_error = cut_short,
+    .closed = closed,
+    .connection_error = failed,
+};
+
+static void start(struct app *app, const char *server, const char *cafile)
+{
+    taps_endpoint *remote;
+    taps_security_parameters *security;
+    taps_preconnection *preconnection;
+
+    must(taps_remote_endpoint_new(&remote), "endpoint");
+    must(taps_endpoint_with_text(remote, server), server);
+    must(taps_security_parameters_new(&security), "security");
+    if (cafile)
+        must(taps_security_parameters_add_ca_file(security, cafile), cafile);
+    must(taps_preconnection_new(app->context, &preconnection), "preconnection");
+    must(taps_preconnection_add_remote(preconnection, remote), "remote");
+    must(taps_preconnection_set_security_parameters(preconnection, security), "security");
+    must(taps_preconnection_initiate(preconnection, 10000, &events, app, &app->connection), "initiate");
+    taps_preconnection_free(preconnection);
+    taps_security_parameters_free(security);
+    taps_endpoint_free(remote);
+}
+
+int main(int argc, char **argv)
+{
+    struct app app = {0};
+    guint watch, timer;
+
+    if (argc < 2) {
+        fprintf(stderr, "usage: embed_glib HOST:PORT [CAFILE]\n");
+        return 2;
+    }
+    must(taps_context_new(NULL, &app.context), "context");
+    must(taps_context_fd(app.context), "descriptor");
+    app.loop = g_main_loop_new(NULL, FALSE);
+    watch = g_unix_fd_add(taps_context_fd(app.context), G_IO_IN, on_context, &app);
+    timer = g_timeout_add(10, on_tick, &app);
+    start(&app, argv[1], argc > 2 ? argv[2] : NULL);
+    g_main_loop_run(app.loop);
+
+    fprintf(stderr, "the timer ticked %d times meanwhile\n", app.ticks);
+    g_source_remove(watch);
+    g_source_remove(timer);
+    g_main_loop_unref(app.loop);
+    taps_connection_free(app.connection);
+    must(taps_context_free(app.context), "context");
+    return fflush(stdout) || app.failure;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "certificate.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/x509.h>
+#include <string.h>
+#include <time.h>
+
+enum { HOUR = 3600, DAY = 24 * HOUR };
+
+struct signer {
+    gnutls_x509_crt_t certificate;
+    gnutls_x509_privkey_t key;
+};
+
+static int make_key(gnutls_x509_privkey_t *key)
+{
+    int error = gnutls_x509_privkey_init(key);
+
+    if (error < 0)
+        return error;
+    return gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+}
+
+/* What both kinds of certificate have. */
+static int fill(struct signer *one, const char *common_name)
+{
+    unsigned char serial[16], id[64];
+    size_t id_size = sizeof id;
+    time_t now = time(NULL);
+    int error = gnutls_x509_crt_init(&one->certificate);
+
+    if (error >= 0)
+        error = make_key(&one->key);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_version(one->certificate, 3);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_key(one->certificate, one->key);
+    if (error >= 0)
+        error = gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof serial);
+    serial[0] &= 0x7F; /* a serial number is positive */
+    if (error >= 0)
+        error = gnutls_x509_crt_set_serial(one->certificate, serial, sizeof serial);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_activation_time(one->certificate, now - HOUR);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_expiration_time(one->certificate, now + DAY);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_dn_by_oid(one->certificate, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
+                                              (unsigned)strlen(common_name));
+    if (error >= 0)
+        error = gnutls_x509_crt_get_key_id(one->certificate, GNUTLS_KEYID_USE_SHA1, id, &id_size);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_subject_key_id(one->certificate, id, id_size);
+    return error;
+}
+
+static int make_authority(struct signer *authority)
+{
+    int error = fill(authority, "libtaps demo authority");
+
+    if (error >= 0)
+        error = gnutls_x509_crt_set_basic_constraints(authority->certificate, 1, 0);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_key_usage(authority->certificate, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+    if (error >= 0)
+        error =
+            gnutls_x509_crt_sign2(authority->certificate, authority->certificate, authority->key, GNUTLS_DIG_SHA256, 0);
+    return error;
+}
+
+static int make_server(const struct signer *authority, const char *name, struct signer *server)
+{
+    int error = fill(server, name);
+
+    if (error >= 0)
+        error = gnutls_x509_crt_set_basic_constraints(server->certificate, 0, -1);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_subject_alt_name(server->certificate, GNUTLS_SAN_DNSNAME, name,
+                                                     (unsigned)strlen(name), GNUTLS_FSAN_SET);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_key_usage(server->certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_key_purpose_oid(server->certificate, GNUTLS_KP_TLS_WWW_SERVER, 0);
+    if (error >= 0)
+        error =
+            gnutls_x509_crt_sign2(server->certificate, authority->certificate, authority->key, GNUTLS_DIG_SHA256, 0);
+    return error;
+}
+
+static void free_signer(struct signer *one)
+{
+    if (one->certificate)
+        gnutls_x509_crt_deinit(one->certificate);
+    if (one->key)
+        gnutls_x509_privkey_deinit(one->key);
+}
+
+int certificate_make(const char *name, struct certificate *ret_certificate)
+{
+    struct signer authority = {0}, server = {0};
+    struct certificate made = {0};
+    int error = make_authority(&authority);
+
+    if (error >= 0)
+        error = make_server(&authority, name, &server);
+    if (error >= 0)
+        error = gnutls_x509_crt_export2(authority.certificate, GNUTLS_X509_FMT_PEM, &made.authority);
+    if (error >= 0)
+        error = gnutls_x509_crt_export2(server.certificate, GNUTLS_X509_FMT_PEM, &made.chain);
+    if (error >= 0)
+        error = gnutls_x509_privkey_export2(server.key, GNUTLS_X509_FMT_PEM, &made.key);
+    free_signer(&authority);
+    free_signer(&server);
+    if (error < 0)
+        certificate_done(&made);
+    else
+        *ret_certificate = made;
+    return error < 0 ? error : 0;
+}
+
+void certificate_done(struct certificate *certificate)
+{
+    gnutls_free(certificate->authority.data);
+    gnutls_free(certificate->chain.data);
+    if (certificate->key.data)
+        gnutls_memset(certificate->key.data, 0, certificate->key.size);
+    gnutls_free(certificate->key.data);
+    *certificate = (struct certificate){0};
+}

@@ -1,0 +1,67 @@
+/*
+ * The command line: options common to probe, cat and serve, and what they make of the library's objects.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef TAPS_TOOL_OPTIONS_H
+#define TAPS_TOOL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <taps/taps.h>
+
+#include "command.h"
+
+enum { OPTIONS_LIST_MAX = 64 };
+
+struct options_list {
+    const char *items[OPTIONS_LIST_MAX];
+    size_t count;
+};
+
+/* Filled by options_parse; strings are borrowed from argv. */
+struct options {
+    const char *arguments[2];
+    size_t argument_count;
+    struct options_list properties; /* -p NAME=VALUE */
+    struct options_list alpn;
+    const char *profile;
+    enum taps_security_mode mode;
+    const char *cafile, *cert, *key, *server_name, *resolver, *interface;
+    enum taps_security_protocol min_version; /* 0: not given */
+    uint64_t timeout_ms;                     /* 0: the library's default */
+    uint32_t attempt_delay_ms;
+    int family; /* 0, 4 or 6 */
+    int verbose;
+};
+
+enum { OPTIONS_RUN = -1 };
+
+/* OPTIONS_RUN, or the exit code: DONE after --help was printed, USAGE after having said what is wrong. `own` is the
+   target of the command's own rows. */
+int options_parse(struct options *options, void *own, const struct command *command, int argc, char **argv);
+/* Prints the help of a command, made from its rows. */
+void options_help(const struct command *command);
+/* "2.5" into milliseconds; false if it is not a number from 0 to a day. */
+bool options_seconds(const char *text, uint64_t *ret_ms);
+/* A whole number of decimal digits only. */
+bool options_number(const char *text, uint64_t max, uint64_t *ret_number);
+
+/* These return DONE, or an exit code after having said what is wrong. What they return is owned. */
+int options_context(const struct options *options, taps_context **ret_context);
+/* With `relaxed`, udp is eligible too: reliability, preserveOrder and congestionControl have no preference unless
+ * given. */
+int options_properties(const struct options *options, bool relaxed, taps_transport_properties **ret_properties);
+/* --cert is a server's certificate when listening, else a client's. */
+int options_security(const struct options *options, bool listening, taps_security_parameters **ret_security);
+/* "HOST:PORT" as a Remote Endpoint. */
+int options_remote(const char *text, taps_endpoint **ret_endpoint);
+/* "PORT", ":PORT" or "ADDRESS:PORT" as a Local Endpoint to listen on. */
+int options_listen(const struct options *options, const char *text, taps_endpoint **ret_endpoint);
+/* Everything above as a Preconnection: to initiate to `text`, or to listen there. */
+int options_preconnection(const struct options *options, taps_context *context, const char *text, bool listening,
+                          bool relaxed, taps_preconnection **ret_preconnection);
+
+#endif

@@ -1,0 +1,366 @@
+/* The command line itself: rows of options, letters and names, bundles, help.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "complain.h"
+#include "options.h"
+#include "term.h"
+
+bool options_number(const char *text, uint64_t max, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || number > (max - (uint64_t)(*text - '0')) / 10)
+            return false;
+        number = number * 10 + (uint64_t)(*text - '0');
+    }
+    *ret_number = number;
+    return true;
+}
+
+bool options_seconds(const char *text, uint64_t *ret_ms)
+{
+    char *end;
+    double seconds;
+
+    if (!*text || strspn(text, "0123456789.") != strlen(text))
+        return false;
+    seconds = strtod(text, &end);
+    if (*end || !isfinite(seconds) || seconds > 86400)
+        return false;
+    *ret_ms = (uint64_t)(seconds * 1000 + 0.999);
+    return true;
+}
+
+static int append(struct options_list *list, const char *option, const char *value)
+{
+    if (list->count == OPTIONS_LIST_MAX)
+        return complain_usage("%s was given more than %d times", option, OPTIONS_LIST_MAX);
+    list->items[list->count++] = value;
+    return DONE;
+}
+
+static int take_property(void *target, const char *value)
+{
+    struct options *options = target;
+    const char *equals = strchr(value, '=');
+
+    if (!equals || equals == value)
+        return complain_usage("-p takes NAME=VALUE, as in -p reliability=require, not '%s'", value);
+    return append(&options->properties, "-p", value);
+}
+
+static int take_profile(void *target, const char *value)
+{
+    enum taps_properties_profile profile;
+
+    if (taps_properties_profile_find(value, &profile) < 0)
+        return complain_usage("there is no profile '%s': it is reliable-inorder-stream, reliable-message or "
+                              "unreliable-datagram",
+                              value);
+    ((struct options *)target)->profile = value;
+    return DONE;
+}
+
+static int take_security(void *target, const char *value)
+{
+    struct options *options = target;
+
+    if (strcmp(value, "required") == 0)
+        options->mode = TAPS_SECURITY_REQUIRED;
+    else if (strcmp(value, "disabled") == 0)
+        options->mode = TAPS_SECURITY_DISABLED;
+    else if (strcmp(value, "opportunistic") == 0)
+        options->mode = TAPS_SECURITY_OPPORTUNISTIC;
+    else
+        return complain_usage("--security is required, disabled or opportunistic, not '%s'", value);
+    return DONE;
+}
+
+static int take_cafile(void *target, const char *value)
+{
+    ((struct options *)target)->cafile = value;
+    return DONE;
+}
+
+static int take_cert(void *target, const char *value)
+{
+    ((struct options *)target)->cert = value;
+    return DONE;
+}
+
+static int take_key(void *target, const char *value)
+{
+    ((struct options *)target)->key = value;
+    return DONE;
+}
+
+static int take_server_name(void *target, const char *value)
+{
+    ((struct options *)target)->server_name = value;
+    return DONE;
+}
+
+static int take_min_version(void *target, const char *value)
+{
+    struct options *options = target;
+
+    if (strcmp(value, "1.2") == 0)
+        options->min_version = TAPS_TLS_1_2;
+    else if (strcmp(value, "1.3") == 0)
+        options->min_version = TAPS_TLS_1_3;
+    else
+        return complain_usage("--min-version is 1.2 or 1.3, not '%s'", value);
+    return DONE;
+}
+
+static int take_alpn(void *target, const char *value)
+{
+    return append(&((struct options *)target)->alpn, "--alpn", value);
+}
+
+static int take_timeout(void *target, const char *value)
+{
+    struct options *options = target;
+
+    if (!options_seconds(value, &options->timeout_ms) || options->timeout_ms == 0)
+        return complain_usage("--timeout takes seconds above 0, as in --timeout 2.5, not '%s'", value);
+    return DONE;
+}
+
+static int take_interface(void *target, const char *value)
+{
+    ((struct options *)target)->interface = value;
+    return DONE;
+}
+
+static int take_family(struct options *options, int family)
+{
+    if (options->family && options->family != family)
+        return complain_usage("-4 and -6 exclude each other; without either both are used");
+    options->family = family;
+    return DONE;
+}
+
+static int take_4(void *target, const char *value)
+{
+    (void)value;
+    return take_family(target, 4);
+}
+
+static int take_6(void *target, const char *value)
+{
+    (void)value;
+    return take_family(target, 6);
+}
+
+static int take_resolver(void *target, const char *value)
+{
+    if (!*value)
+        return complain_usage("--resolver takes an address like 192.0.2.53 or [2001:db8::53]:5353, not ''");
+    ((struct options *)target)->resolver = value;
+    return DONE;
+}
+
+static int take_attempt_delay(void *target, const char *value)
+{
+    uint64_t ms;
+
+    if (!options_number(value, 2000, &ms) || ms < 10)
+        return complain_usage("--attempt-delay takes 10 to 2000 milliseconds, not '%s'", value);
+    ((struct options *)target)->attempt_delay_ms = (uint32_t)ms;
+    return DONE;
+}
+
+static int take_verbose(void *target, const char *value)
+{
+    (void)value;
+    ((struct options *)target)->verbose++;
+    return DONE;
+}
+
+static const struct option_row common_rows[] = {
+    {'p', "property", "NAME=VALUE", "set a transport property (`taps help properties`); repeatable", take_property},
+    {0, "profile", "NAME", "start from reliable-inorder-stream, reliable-message or unreliable-datagram", take_profile},
+    {0, "security", "MODE", "required (the default), opportunistic or disabled", take_security},
+    {0, "cafile", "FILE", "trust the authorities in this PEM file instead of the system's", take_cafile},
+    {0, "cert", "FILE", "own certificate chain, PEM; with --key", take_cert},
+    {0, "key", "FILE", "its private key, PEM", take_key},
+    {0, "alpn", "NAME[,NAME]", "application protocols for TLS, best first; repeatable", take_alpn},
+    {0, "server-name", "NAME", "the name to send and to expect in the certificate", take_server_name},
+    {0, "min-version", "VERSION", "no TLS below 1.2 or 1.3", take_min_version},
+    {0, "timeout", "SECONDS", "for all of it, from DNS to the last handshake (default 30)", take_timeout},
+    {0, "interface", "NAME", "only this interface, or interfaces of this type (ethernet, wifi ...)", take_interface},
+    {'4', NULL, NULL, "only IPv4", take_4},
+    {'6', NULL, NULL, "only IPv6", take_6},
+    {0, "resolver", "ADDR[:PORT]", "ask this DNS server; several with commas", take_resolver},
+    {0, "attempt-delay", "MS", "between the starts of two attempts (default 250)", take_attempt_delay},
+    {'v', "verbose", NULL, "tell what happens on standard error; twice: everything", take_verbose},
+    {0, NULL, NULL, NULL, NULL},
+};
+
+static const struct option_row no_rows[] = {{0, NULL, NULL, NULL, NULL}};
+
+struct parser {
+    struct options *options;
+    void *own;
+    const struct command *command;
+    int argc, at;
+    char **argv;
+};
+
+static const struct option_row *rows_own(const struct command *command)
+{
+    return command->options ? command->options : no_rows;
+}
+
+static const struct option_row *rows_common(const struct command *command)
+{
+    return command->common ? common_rows : no_rows;
+}
+
+static const struct option_row *find(const struct option_row *rows, char letter, const char *name, size_t length)
+{
+    for (; rows->help; rows++) {
+        if (letter && rows->letter == letter)
+            return rows;
+        if (name && rows->name && strlen(rows->name) == length && strncmp(rows->name, name, length) == 0)
+            return rows;
+    }
+    return NULL;
+}
+
+/* Looks in both tables and finds the right target for the row. */
+static const struct option_row *look_up(struct parser *parser, char letter, const char *name, size_t length,
+                                        void **ret_target)
+{
+    const struct option_row *row = find(rows_own(parser->command), letter, name, length);
+
+    *ret_target = parser->own;
+    if (!row) {
+        row = find(rows_common(parser->command), letter, name, length);
+        *ret_target = parser->options;
+    }
+    return row;
+}
+
+static int parse_long(struct parser *parser, const char *name)
+{
+    size_t length = strcspn(name, "=");
+    const char *value = name[length] ? name + length + 1 : NULL;
+    void *target;
+    const struct option_row *row = look_up(parser, 0, name, length, &target);
+
+    if (!row)
+        return complain_usage("there is no option --%.*s", (int)length, name);
+    if (value && !row->value)
+        return complain_usage("--%s takes no value", row->name);
+    if (!value && row->value) {
+        if (parser->at + 1 >= parser->argc)
+            return complain_usage("--%s needs a value: --%s %s", row->name, row->name, row->value);
+        value = parser->argv[++parser->at];
+    }
+    return row->take(target, value);
+}
+
+static int parse_letters(struct parser *parser, const char *letters)
+{
+    for (; *letters; letters++) {
+        void *target;
+        const struct option_row *row = look_up(parser, *letters, NULL, 0, &target);
+        const char *value = letters[1] ? letters + 1 : NULL;
+        int code;
+
+        if (!row)
+            return complain_usage("there is no option -%c", *letters);
+        if (row->value && !value) {
+            if (parser->at + 1 >= parser->argc)
+                return complain_usage("-%c needs a value: -%c %s", row->letter, row->letter, row->value);
+            value = parser->argv[++parser->at];
+        }
+        code = row->take(target, row->value ? value : NULL);
+        if (code || row->value)
+            return code;
+    }
+    return DONE;
+}
+
+static int parse_argument(struct options *options, const char *argument)
+{
+    if (options->argument_count == sizeof options->arguments / sizeof options->arguments[0])
+        return complain_usage("'%s' is one argument too many", argument);
+    options->arguments[options->argument_count++] = argument;
+    return DONE;
+}
+
+int options_parse(struct options *options, void *own, const struct command *command, int argc, char **argv)
+{
+    struct parser parser = {.options = options, .own = own, .command = command, .argc = argc, .argv = argv, .at = 1};
+    bool only_arguments = false;
+    int code = DONE;
+
+    *options = (struct options){.mode = TAPS_SECURITY_REQUIRED};
+    for (; parser.at < argc && code == DONE; parser.at++) {
+        const char *word = argv[parser.at];
+
+        if (only_arguments || word[0] != '-' || !word[1]) {
+            code = parse_argument(options, word);
+        } else if (strcmp(word, "--") == 0) {
+            only_arguments = true;
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            options_help(command);
+            return finish_output();
+        } else if (word[1] == '-') {
+            code = parse_long(&parser, word + 2);
+        } else {
+            code = parse_letters(&parser, word + 1);
+        }
+    }
+    return code == DONE ? OPTIONS_RUN : code;
+}
+
+static void help_rows(const struct term *term, const struct option_row *rows)
+{
+    enum { COLUMN = 30 };
+
+    for (; rows->help; rows++) {
+        char left[64], letter[8] = "    ";
+
+        if (rows->letter)
+            snprintf(letter, sizeof letter, "-%c%s", rows->letter, rows->name ? ", " : "");
+        snprintf(left, sizeof left, "  %s%s%s%s%s", letter, rows->name ? "--" : "", rows->name ? rows->name : "",
+                 rows->value ? " " : "", rows->value ? rows->value : "");
+        term_pad(term, left, COLUMN - 1);
+        fputc(' ', term->out);
+        if (term_columns(left) >= COLUMN)
+            fprintf(term->out, "\n%*s", COLUMN, "");
+        term_wrap(term, rows->help, COLUMN);
+    }
+}
+
+void options_help(const struct command *command)
+{
+    struct term term;
+
+    term_init(&term, stdout);
+    printf("usage: taps %s [OPTIONS]%s%s\n\n%s", command->name, command->arguments ? " " : "",
+           command->arguments ? command->arguments : "", command->description);
+    if (command->options) {
+        printf("\n%sOptions%s\n", term_ink(&term, INK_HEAD), term_ink(&term, INK_PLAIN));
+        help_rows(&term, command->options);
+    }
+    if (command->common) {
+        printf("\n%sCommon options%s\n", term_ink(&term, INK_HEAD), term_ink(&term, INK_PLAIN));
+        help_rows(&term, common_rows);
+    }
+    printf("\nExit codes: 0 it worked, 1 establishment or transfer failed, 2 the command line is wrong.\n");
+}
