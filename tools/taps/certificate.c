@@ -71,8 +71,14 @@ static int make_authority(struct signer *authority)
 
 static int make_server(const struct signer *authority, const char *name, struct signer *server)
 {
+    unsigned char id[64];
+    size_t id_size = sizeof id;
     int error = fill(server, name);
 
+    if (error >= 0)
+        error = gnutls_x509_crt_get_subject_key_id(authority->certificate, id, &id_size, NULL);
+    if (error >= 0)
+        error = gnutls_x509_crt_set_authority_key_id(server->certificate, id, id_size);
     if (error >= 0)
         error = gnutls_x509_crt_set_basic_constraints(server->certificate, 0, -1);
     if (error >= 0)
