@@ -51,8 +51,8 @@ bool options_number(const char *text, uint64_t max, uint64_t *ret_number);
 
 /* These return DONE, or an exit code after having said what is wrong. What they return is owned. */
 int options_context(const struct options *options, taps_context **ret_context);
-/* With `relaxed`, udp is eligible too: reliability, preserveOrder and congestionControl have no preference unless
- * given. */
+/* With `relaxed`, udp is eligible too: reliability, preserveOrder and congestionControl have no preference, and
+ * Messages are safelyReplayable, unless given. */
 int options_properties(const struct options *options, bool relaxed, taps_transport_properties **ret_properties);
 /* --cert is a server's certificate when listening, else a client's. */
 int options_security(const struct options *options, bool listening, taps_security_parameters **ret_security);

@@ -371,8 +371,7 @@ const struct command probe_command = {
                    "\n"
                    "  taps probe example.org:https\n"
                    "  taps probe --json --timeout 3 [2001:db8::1]:443\n"
-                   "  taps probe --security disabled -p reliability=prohibit -p preserveOrder=prohibit \\\n"
-                   "             -p congestionControl=prohibit 192.0.2.1:53\n"
+                   "  taps probe --security disabled --profile unreliable-datagram 192.0.2.1:53\n"
                    "\n"
                    "In JSON, `properties` are those of the connection, or those asked for if there is none.\n",
     .options = rows,
