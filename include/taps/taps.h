@@ -11,14 +11,14 @@
  *              taps_context_stop may be called from another thread. Different contexts may live in
  *              different threads. Endpoints, transport properties, security parameters and message contexts are plain
  *              values without a thread.
- * Events       Callbacks run only inside taps_context_run, taps_context_run_once and taps_context_dispatch, never inside
- *              another call. Every call is legal in every callback, freeing the object the event is about included.
- * Ownership    "takes": the callee frees it. "borrows": it must stay valid until the call (or the event named) is over.
- *              "returns owned": the caller frees it. "returns borrowed from X": valid until X changes or is freed.
- *              Objects handed to an action are copied: changing or freeing them afterwards has no effect (RFC 9622, 1.1).
- * Errors       Functions return 0 (or a count) on success and a negative enum taps_err on failure. `ret_` parameters come
- *              last and stay untouched on failure. A NULL object or a NULL required pointer is TAPS_E_ARGUMENT.
- * Units        are in the names (timeout_ms) or in the property's description (seconds, bits per second, bytes).
+ * Events       Callbacks run only inside taps_context_run, taps_context_run_once and taps_context_dispatch, never
+ * inside another call. Every call is legal in every callback, freeing the object the event is about included. Ownership
+ * "takes": the callee frees it. "borrows": it must stay valid until the call (or the event named) is over. "returns
+ * owned": the caller frees it. "returns borrowed from X": valid until X changes or is freed. Objects handed to an
+ * action are copied: changing or freeing them afterwards has no effect (RFC 9622, 1.1). Errors       Functions return 0
+ * (or a count) on success and a negative enum taps_err on failure. `ret_` parameters come last and stay untouched on
+ * failure. A NULL object or a NULL required pointer is TAPS_E_ARGUMENT. Units        are in the names (timeout_ms) or
+ * in the property's description (seconds, bits per second, bytes).
  */
 #ifndef TAPS_TAPS_H
 #define TAPS_TAPS_H
@@ -57,42 +57,42 @@ typedef struct taps_report taps_report;
 
 enum taps_err {
     TAPS_OK = 0,
-    TAPS_E_ARGUMENT = -1,            /* a NULL or an absurd argument */
-    TAPS_E_MEMORY = -2,              /* no memory */
-    TAPS_E_STATE = -3,               /* the object is not in a state that allows this */
-    TAPS_E_UNKNOWN_PROPERTY = -4,    /* no property of that name */
-    TAPS_E_TYPE = -5,                /* the value is of another type than the property */
-    TAPS_E_RANGE = -6,               /* the value does not parse, or is outside the allowed range */
-    TAPS_E_READ_ONLY = -7,           /* the property cannot be set, or not at this time */
-    TAPS_E_NOT_APPLICABLE = -8,      /* the property belongs to a protocol or direction this object does not use */
-    TAPS_E_DUPLICATE = -9,           /* the endpoint has an identifier of that type already (RFC 9622, 6.1) */
-    TAPS_E_CONFIGURATION = -10,      /* InvalidConfiguration */
-    TAPS_E_NO_CANDIDATES = -11,      /* NoCandidates */
-    TAPS_E_RESOLUTION = -12,         /* ResolutionFailed */
-    TAPS_E_ESTABLISHMENT = -13,      /* EstablishmentFailed: every candidate failed, for different reasons */
-    TAPS_E_POLICY = -14,             /* PolicyProhibited */
-    TAPS_E_NOT_CLONEABLE = -15,      /* NotCloneable */
-    TAPS_E_MESSAGE_TOO_LARGE = -16,  /* MessageTooLarge */
-    TAPS_E_PROTOCOL = -17,           /* ProtocolFailed */
-    TAPS_E_MESSAGE_PROPERTIES = -18, /* InvalidMessageProperties */
-    TAPS_E_DEFRAMING = -19,          /* DeframingFailed */
-    TAPS_E_ABORTED = -20,            /* ConnectionAborted by the peer (a reset) */
-    TAPS_E_TIMEOUT = -21,            /* Timeout */
-    TAPS_E_LOCAL_ABORT = -22,        /* ConnectionAborted by this side's Abort */
-    TAPS_E_REFUSED = -23,            /* the peer's host refused: nobody listens */
-    TAPS_E_UNREACHABLE = -24,        /* no route, or the network said it cannot be reached */
-    TAPS_E_CERTIFICATE = -25,        /* the peer's certificate is not trusted */
-    TAPS_E_CERTIFICATE_EXPIRED = -26,/* the peer's certificate has expired or is not valid yet */
-    TAPS_E_CERTIFICATE_NAME = -27,   /* the peer's certificate is for another name */
-    TAPS_E_CERTIFICATE_PIN = -28,    /* none of the pinned certificates matches */
-    TAPS_E_TLS = -29,                /* the TLS handshake or a record failed; the detail tells how */
-    TAPS_E_TRUNCATED = -30,          /* the peer's data ended in mid-Message, or without TLS close_notify */
-    TAPS_E_CLOSED = -31,             /* the direction is over: Final was sent, or received */
-    TAPS_E_CANCELLED = -32,          /* given up because another candidate won, or the object was freed */
-    TAPS_E_RESOURCES = -33,          /* the system is out of descriptors or buffers */
-    TAPS_E_PERMISSION = -34,         /* the system does not permit it */
-    TAPS_E_ADDRESS_IN_USE = -35,     /* the local address or port is taken */
-    TAPS_E_SYSTEM = -36,             /* another error of the system; the native code tells */
+    TAPS_E_ARGUMENT = -1,             /* a NULL or an absurd argument */
+    TAPS_E_MEMORY = -2,               /* no memory */
+    TAPS_E_STATE = -3,                /* the object is not in a state that allows this */
+    TAPS_E_UNKNOWN_PROPERTY = -4,     /* no property of that name */
+    TAPS_E_TYPE = -5,                 /* the value is of another type than the property */
+    TAPS_E_RANGE = -6,                /* the value does not parse, or is outside the allowed range */
+    TAPS_E_READ_ONLY = -7,            /* the property cannot be set, or not at this time */
+    TAPS_E_NOT_APPLICABLE = -8,       /* the property belongs to a protocol or direction this object does not use */
+    TAPS_E_DUPLICATE = -9,            /* the endpoint has an identifier of that type already (RFC 9622, 6.1) */
+    TAPS_E_CONFIGURATION = -10,       /* InvalidConfiguration */
+    TAPS_E_NO_CANDIDATES = -11,       /* NoCandidates */
+    TAPS_E_RESOLUTION = -12,          /* ResolutionFailed */
+    TAPS_E_ESTABLISHMENT = -13,       /* EstablishmentFailed: every candidate failed, for different reasons */
+    TAPS_E_POLICY = -14,              /* PolicyProhibited */
+    TAPS_E_NOT_CLONEABLE = -15,       /* NotCloneable */
+    TAPS_E_MESSAGE_TOO_LARGE = -16,   /* MessageTooLarge */
+    TAPS_E_PROTOCOL = -17,            /* ProtocolFailed */
+    TAPS_E_MESSAGE_PROPERTIES = -18,  /* InvalidMessageProperties */
+    TAPS_E_DEFRAMING = -19,           /* DeframingFailed */
+    TAPS_E_ABORTED = -20,             /* ConnectionAborted by the peer (a reset) */
+    TAPS_E_TIMEOUT = -21,             /* Timeout */
+    TAPS_E_LOCAL_ABORT = -22,         /* ConnectionAborted by this side's Abort */
+    TAPS_E_REFUSED = -23,             /* the peer's host refused: nobody listens */
+    TAPS_E_UNREACHABLE = -24,         /* no route, or the network said it cannot be reached */
+    TAPS_E_CERTIFICATE = -25,         /* the peer's certificate is not trusted */
+    TAPS_E_CERTIFICATE_EXPIRED = -26, /* the peer's certificate has expired or is not valid yet */
+    TAPS_E_CERTIFICATE_NAME = -27,    /* the peer's certificate is for another name */
+    TAPS_E_CERTIFICATE_PIN = -28,     /* none of the pinned certificates matches */
+    TAPS_E_TLS = -29,                 /* the TLS handshake or a record failed; the detail tells how */
+    TAPS_E_TRUNCATED = -30,           /* the peer's data ended in mid-Message, or without TLS close_notify */
+    TAPS_E_CLOSED = -31,              /* the direction is over: Final was sent, or received */
+    TAPS_E_CANCELLED = -32,           /* given up because another candidate won, or the object was freed */
+    TAPS_E_RESOURCES = -33,           /* the system is out of descriptors or buffers */
+    TAPS_E_PERMISSION = -34,          /* the system does not permit it */
+    TAPS_E_ADDRESS_IN_USE = -35,      /* the local address or port is taken */
+    TAPS_E_SYSTEM = -36,              /* another error of the system; the native code tells */
 };
 
 /* The reasons of RFC 9623, appendix B (IMPL-25). Every taps_err belongs to one. */
@@ -115,17 +115,17 @@ enum taps_reason {
 /* Whose number `native` is. */
 enum taps_domain {
     TAPS_DOMAIN_NONE,
-    TAPS_DOMAIN_ERRNO,  /* a positive errno */
-    TAPS_DOMAIN_DNS,    /* an ares_status of c-ares */
-    TAPS_DOMAIN_TLS,    /* a GnuTLS error (negative) or a TLS alert (positive) */
+    TAPS_DOMAIN_ERRNO, /* a positive errno */
+    TAPS_DOMAIN_DNS,   /* an ares_status of c-ares */
+    TAPS_DOMAIN_TLS,   /* a GnuTLS error (negative) or a TLS alert (positive) */
 };
 
 struct taps_error {
-    int code;                /* enum taps_err */
+    int code; /* enum taps_err */
     enum taps_reason reason;
     enum taps_domain domain;
     int native;
-    const char *detail;      /* one sentence in English, never NULL; borrowed like the struct */
+    const char *detail; /* one sentence in English, never NULL; borrowed like the struct */
 };
 
 /* "TAPS_E_REFUSED", "connection refused", "EstablishmentFailed": static text, never NULL. */
@@ -153,14 +153,14 @@ struct taps_context_options {
     const struct taps_allocator *allocator; /* copied */
     taps_log_fn log;
     void *log_user;
-    enum taps_log_level log_level;      /* messages up to this level; default: errors */
-    const char *resolver;               /* "192.0.2.53", "[2001:db8::53]:5353", several with commas; default: resolv.conf */
-    const char *hosts_file;             /* default /etc/hosts */
-    const char *resolv_conf;            /* default /etc/resolv.conf */
-    uint32_t attempt_delay_ms;          /* RFC 8305 Connection Attempt Delay: default 250, 10 .. 2000 */
-    uint32_t resolution_delay_ms;       /* RFC 8305 Resolution Delay: default 50 */
-    uint32_t resolution_timeout_ms;     /* one query to one server: default 1000, three tries */
-    uint32_t half_open_limit;           /* handshakes in progress per Listener: default 1024 */
+    enum taps_log_level log_level;  /* messages up to this level; default: errors */
+    const char *resolver;           /* "192.0.2.53", "[2001:db8::53]:5353", several with commas; default: resolv.conf */
+    const char *hosts_file;         /* default /etc/hosts */
+    const char *resolv_conf;        /* default /etc/resolv.conf */
+    uint32_t attempt_delay_ms;      /* RFC 8305 Connection Attempt Delay: default 250, 10 .. 2000 */
+    uint32_t resolution_delay_ms;   /* RFC 8305 Resolution Delay: default 50 */
+    uint32_t resolution_timeout_ms; /* one query to one server: default 1000, three tries */
+    uint32_t half_open_limit;       /* handshakes in progress per Listener: default 1024 */
 };
 
 /* `options` may be NULL. Returns owned. */
@@ -306,10 +306,10 @@ enum taps_property {
 };
 
 enum taps_type {
-    TAPS_TYPE_PREFERENCE,  /* value.preference */
-    TAPS_TYPE_BOOLEAN,     /* value.boolean */
-    TAPS_TYPE_INTEGER,     /* value.integer; TAPS_INFINITE where "full", "unlimited" or "not applicable" is allowed */
-    TAPS_TYPE_NUMBER,      /* value.number; TAPS_DISABLED (a negative number) where "disabled" or "infinite" is allowed */
+    TAPS_TYPE_PREFERENCE, /* value.preference */
+    TAPS_TYPE_BOOLEAN,    /* value.boolean */
+    TAPS_TYPE_INTEGER,    /* value.integer; TAPS_INFINITE where "full", "unlimited" or "not applicable" is allowed */
+    TAPS_TYPE_NUMBER, /* value.number; TAPS_DISABLED (a negative number) where "disabled" or "infinite" is allowed */
     TAPS_TYPE_ENUMERATION, /* value.enumeration: one of the enums below */
     TAPS_TYPE_SET,         /* a set of (Preference, text): see taps_transport_properties_add */
 };
@@ -318,7 +318,7 @@ enum taps_type {
 #define TAPS_DISABLED (-1.0)
 
 enum taps_scope {
-    TAPS_SCOPE_SELECTION,  /* decided before establishment; reads as a Boolean afterwards */
+    TAPS_SCOPE_SELECTION, /* decided before establishment; reads as a Boolean afterwards */
     TAPS_SCOPE_CONNECTION,
     TAPS_SCOPE_READ_ONLY,
     TAPS_SCOPE_MESSAGE,
@@ -327,12 +327,12 @@ enum taps_scope {
 enum taps_multipath { TAPS_MULTIPATH_DISABLED, TAPS_MULTIPATH_ACTIVE, TAPS_MULTIPATH_PASSIVE };
 enum taps_direction { TAPS_BIDIRECTIONAL, TAPS_UNIDIRECTIONAL_SEND, TAPS_UNIDIRECTIONAL_RECEIVE };
 enum taps_scheduler { /* RFC 8260, section 3 */
-    TAPS_SCHEDULER_FIRST_COME_FIRST_SERVED,
-    TAPS_SCHEDULER_ROUND_ROBIN,
-    TAPS_SCHEDULER_ROUND_ROBIN_PER_PACKET,
-    TAPS_SCHEDULER_PRIORITY,
-    TAPS_SCHEDULER_FAIR_CAPACITY,
-    TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING
+                      TAPS_SCHEDULER_FIRST_COME_FIRST_SERVED,
+                      TAPS_SCHEDULER_ROUND_ROBIN,
+                      TAPS_SCHEDULER_ROUND_ROBIN_PER_PACKET,
+                      TAPS_SCHEDULER_PRIORITY,
+                      TAPS_SCHEDULER_FAIR_CAPACITY,
+                      TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING
 };
 enum taps_capacity_profile {
     TAPS_PROFILE_DEFAULT,
@@ -358,13 +358,13 @@ struct taps_value {
 
 struct taps_property_info {
     enum taps_property property;
-    const char *name;         /* "reliability" */
+    const char *name; /* "reliability" */
     enum taps_type type;
     enum taps_scope scope;
-    const char *default_text; /* "require" */
-    const char *section;      /* "RFC 9622, 6.2.1" */
-    const char *summary;      /* one line: what it does, and on which stacks it cannot */
-    const char *const *values;/* names of an enumeration's values in order, NULL-terminated; NULL for other types */
+    const char *default_text;  /* "require" */
+    const char *section;       /* "RFC 9622, 6.2.1" */
+    const char *summary;       /* one line: what it does, and on which stacks it cannot */
+    const char *const *values; /* names of an enumeration's values in order, NULL-terminated; NULL for other types */
 };
 
 /* NULL for TAPS_PROPERTY_NONE and beyond. Static. */
@@ -443,8 +443,8 @@ TAPS_API int taps_security_parameters_copy(const taps_security_parameters *param
 TAPS_API void taps_security_parameters_free(taps_security_parameters *parameters);
 TAPS_API enum taps_security_mode taps_security_parameters_mode(const taps_security_parameters *parameters);
 
-/* Trust only these authorities instead of the system's. PEM, one or more certificates. May be called again to add. Files
-   are read here: a missing file is TAPS_E_SYSTEM, one without a certificate TAPS_E_RANGE. */
+/* Trust only these authorities instead of the system's. PEM, one or more certificates. May be called again to add.
+   Files are read here: a missing file is TAPS_E_SYSTEM, one without a certificate TAPS_E_RANGE. */
 TAPS_API int taps_security_parameters_add_ca_file(taps_security_parameters *parameters, const char *path);
 TAPS_API int taps_security_parameters_add_ca_pem(taps_security_parameters *parameters, const void *pem, size_t length);
 /* A certificate chain and its private key, used only when listening (ARCH-18). */
@@ -506,11 +506,11 @@ enum taps_send_flags {
 struct taps_received {
     const void *data;
     size_t length;
-    void *tag;           /* of the Receive this answers */
+    void *tag;                           /* of the Receive this answers */
     const taps_message_context *context; /* the same pointer for every part of one Message */
     bool end_of_message;
-    bool final;          /* nothing follows this Message */
-    bool early;          /* came as 0-RTT data, and so may be a replay */
+    bool final; /* nothing follows this Message */
+    bool early; /* came as 0-RTT data, and so may be a replay */
 };
 
 /* ----------------------------------------------------------- Connections (RFC 9622, sections 7.1, 8 to 11) */
@@ -539,8 +539,8 @@ TAPS_API void taps_connection_set_events(taps_connection *connection, const stru
                                          void *user);
 TAPS_API void *taps_connection_user(const taps_connection *connection);
 TAPS_API taps_context *taps_connection_context(const taps_connection *connection);
-/* At any time, in any callback. If the Connection is still open it is dropped at once, without events (Abort first if the
-   peer must see a reset; Close and wait for Closed if data must arrive). NULL is allowed. */
+/* At any time, in any callback. If the Connection is still open it is dropped at once, without events (Abort first if
+   the peer must see a reset; Close and wait for Closed if data must arrive). NULL is allowed. */
 TAPS_API void taps_connection_free(taps_connection *connection);
 
 /*
@@ -648,8 +648,8 @@ TAPS_API int taps_preconnection_initiate_with_send(taps_preconnection *preconnec
    constrain who is accepted. Returns the Listener owned. */
 TAPS_API int taps_preconnection_listen(taps_preconnection *preconnection, const struct taps_listener_events *events,
                                        void *user, taps_listener **ret_listener);
-/* Resolve (RFC 9622, 6.1): early binding. `fn` is called once: lists of concrete endpoints, borrowed for the call, or an
-   error. */
+/* Resolve (RFC 9622, 6.1): early binding. `fn` is called once: lists of concrete endpoints, borrowed for the call, or
+   an error. */
 typedef void (*taps_resolve_fn)(void *user, const struct taps_error *error, const taps_endpoint *const *locals,
                                 size_t local_count, const taps_endpoint *const *remotes, size_t remote_count);
 TAPS_API int taps_preconnection_resolve(taps_preconnection *preconnection, uint64_t timeout_ms, taps_resolve_fn fn,
@@ -672,8 +672,8 @@ enum taps_candidate_state {
 };
 
 struct taps_candidate_info {
-    const char *id;        /* "1", "1.1", "1.1.2": the place in the tree */
-    int parent;            /* index of the parent, or -1 */
+    const char *id; /* "1", "1.1", "1.1.2": the place in the tree */
+    int parent;     /* index of the parent, or -1 */
     enum taps_candidate_kind kind;
     enum taps_candidate_state state;
     const char *stack;     /* top first, "tls/tcp"; NULL for a path */
@@ -688,10 +688,10 @@ struct taps_candidate_info {
 
 struct taps_resolution_info {
     const char *name;
-    const char *type;      /* "A", "AAAA", "hosts", "literal" */
+    const char *type; /* "A", "AAAA", "hosts", "literal" */
     double start_ms, end_ms;
-    size_t count;          /* addresses found */
-    const char *reason;    /* "" or why none were found */
+    size_t count;       /* addresses found */
+    const char *reason; /* "" or why none were found */
 };
 
 /* Borrowed from the Connection; grows while it is Establishing, and is complete at Ready or EstablishmentError. NULL on

@@ -9,6 +9,7 @@
 #define TAPSI_LOOP_LOOP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/list.h"
@@ -39,9 +40,11 @@ struct tapsi_loop {
     unsigned dirty_levels; /* bit per non-empty list of dirty */
     struct tapsi_pool ops, buffers;
     struct tapsi_buffer *read_buffer; /* being filled; NULL between uses when given away */
-    unsigned holds;        /* things under way that may still cause an event */
-    bool in_turn, in_callback, stop, embedded;
-    uint64_t armed;        /* what the platform was last told */
+    unsigned holds;                   /* things under way that may still cause an event */
+    bool in_turn, in_callback, embedded;
+    atomic_bool stop; /* written by any thread */
+    atomic_bool has_remote;
+    uint64_t armed; /* what the platform was last told */
     pthread_mutex_t remote_lock;
     struct tapsi_link remote; /* posts of other threads */
     struct tapsi_link remote_running;
@@ -54,9 +57,18 @@ struct tapsi_loop {
 int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct tapsi_platform *platform);
 /* Runs the reaper a last time, drops posts that never ran, destroys the platform. Everything else must be gone. */
 void tapsi_loop_done(struct tapsi_loop *loop);
+/* The same without destroying the platform. */
+void tapsi_loop_release(struct tapsi_loop *loop);
+/* Frees what is dead, and forgets work nobody is left for: outside a turn, before done. */
+void tapsi_loop_settle(struct tapsi_loop *loop);
 /* One turn that waits until `deadline` at most. */
 void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline);
-/* For embedding: after it, work from outside a turn makes the descriptor readable. Returns it or a negative taps_err. */
+/* From any thread: the turn in progress is the last. */
+void tapsi_loop_stop(struct tapsi_loop *loop);
+bool tapsi_loop_stopped(struct tapsi_loop *loop);
+void tapsi_loop_clear_stop(struct tapsi_loop *loop);
+/* For embedding: after it, work from outside a turn makes the descriptor readable. Returns it or a negative taps_err.
+ */
 int tapsi_loop_descriptor(struct tapsi_loop *loop);
 uint64_t tapsi_loop_now(struct tapsi_loop *loop); /* fresh outside a turn */
 
@@ -86,8 +98,8 @@ static inline bool tapsi_timer_running(const struct tapsi_timer *timer)
 #define TAPSI_MS 1000000ull /* ns */
 #define TAPSI_S  1000000000ull
 
-/* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL = no
-   memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
+/* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL =
+   no memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
 struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room);
 
 bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level);

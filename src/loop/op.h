@@ -17,15 +17,16 @@
 #define TAPSI_OP_INLINE 256 /* payloads up to this are copied into the op */
 
 enum tapsi_op_flags {
-    TAPSI_OP_END = 1,           /* the last piece of its Message */
-    TAPSI_OP_FINAL = 2,         /* nothing follows on this direction: half-close */
-    TAPSI_OP_EARLY = 4,         /* may go before the handshake is over (safelyReplayable) */
+    TAPSI_OP_END = 1,   /* the last piece of its Message */
+    TAPSI_OP_FINAL = 2, /* nothing follows on this direction: half-close */
+    TAPSI_OP_EARLY = 4, /* may go before the handshake is over (safelyReplayable) */
     TAPSI_OP_UNORDERED = 8,
     TAPSI_OP_UNRELIABLE = 16,
     TAPSI_OP_NO_FRAGMENT = 32,
     TAPSI_OP_NO_SEGMENT = 64,
-    TAPSI_OP_TOUCHED = 128,     /* its first byte has been used irrevocably */
+    TAPSI_OP_TOUCHED = 128, /* its first byte has been used irrevocably */
     TAPSI_OP_FINISHED = 256,
+    TAPSI_OP_FIRST = 512, /* the Message of InitiateWithSend; the Connection's own mark */
 };
 
 /* Results of `done` beside 0 (sent) and negative taps_err. */
@@ -38,18 +39,20 @@ struct tapsi_range {
 };
 
 struct tapsi_op {
-    struct tapsi_link link; /* on at most one queue */
+    struct tapsi_link link;  /* on at most one queue, of whoever holds it */
+    struct tapsi_link owned; /* the creator's list of what is under way */
     struct tapsi_loop *loop;
     uint32_t refs;
     uint16_t flags;
     uint8_t first, count; /* ranges[first .. first + count) */
     size_t length;        /* of all ranges */
     size_t taken;         /* bytes the layer that holds it has used; that layer's */
+    int result;           /* the creator's note of how it ended */
     void (*done)(struct tapsi_op *op, int result);
-    void *owner;          /* of `done`'s */
-    void *tag;            /* the creator's */
-    uint64_t deadline;    /* TAPSI_FOREVER = none */
-    int8_t dscp;          /* -1 = the Connection's */
+    void *owner;       /* of `done`'s */
+    void *tag;         /* the creator's */
+    uint64_t deadline; /* TAPSI_FOREVER = none */
+    int8_t dscp;       /* -1 = the Connection's */
     uint8_t inline_used;
     uint32_t priority;
     const struct tapsi_path *path; /* NULL = the layer's own */
@@ -87,7 +90,7 @@ enum tapsi_slice_flags {
     TAPSI_SLICE_END = 1,   /* the last of its message */
     TAPSI_SLICE_FINAL = 2, /* nothing follows in this direction */
     TAPSI_SLICE_EARLY = 4,
-    TAPSI_SLICE_CUT = 8,   /* the message will never be complete */
+    TAPSI_SLICE_CUT = 8, /* the message will never be complete */
 };
 
 /* On the producer's stack. To keep bytes, take a reference on `buffer`. Zero length is legal. */
@@ -96,7 +99,7 @@ struct tapsi_slice {
     size_t length;
     struct tapsi_buffer *buffer; /* the producer's reference; NULL only when length is 0 */
     unsigned flags;
-    int ecn;                     /* 0 .. 3, or -1 unknown */
+    int ecn; /* 0 .. 3, or -1 unknown */
     const struct tapsi_path *path;
 };
 

@@ -4,12 +4,12 @@
  * A candidate's stack is a chain of layers. Calls down are made by the sink (the race, later the Connection) or by the
  * layer above; calls up go to `up`. No down-call calls up before it returns; `done` of an op is a call up too.
  *
- * A down-call is taken (0: its outcome comes exactly once, later) or refused (negative: nothing changed, nothing comes).
- * Only `start`, `flush`, `set`, `get` and `destroy` may touch the kernel or an engine (GnuTLS, ngtcp2); `send` only
- * queues. Engine callbacks only record: a layer calls up when the engine has returned.
+ * A down-call is taken (0: its outcome comes exactly once, later) or refused (negative: nothing changed, nothing
+ * comes). Only `start`, `flush`, `set`, `get` and `destroy` may touch the kernel or an engine (GnuTLS, ngtcp2); `send`
+ * only queues. Engine callbacks only record: a layer calls up when the engine has returned.
  *
- * Invariants. Every op taken is finished once, or its creator destroyed the layer. No `done` before `ready`. Nothing goes
- * up after `closed`, after destroy, or before start. No `data` while `want` is 0. After each up-call test `dead`.
+ * Invariants. Every op taken is finished once, or its creator destroyed the layer. No `done` before `ready`. Nothing
+ * goes up after `closed`, after destroy, or before start. No `data` while `want` is 0. After each up-call test `dead`.
  */
 #ifndef TAPSI_STACK_LAYER_H
 #define TAPSI_STACK_LAYER_H
@@ -45,10 +45,17 @@ struct tapsi_target {
     const union tapsi_addr *local;  /* address and port to bind; NULL or port 0: the system chooses */
     const char *interface;          /* bind to this device; NULL = as routed */
     unsigned interface_index;
-    const char *server_name;        /* to verify and for SNI; NULL = the remote has no name */
+    bool v6_only;            /* listening on [::]: IPv4 has a socket of its own */
+    const char *server_name; /* to verify and for SNI; NULL = the remote has no name */
 };
 
-enum tapsi_layer_state { TAPSI_LAYER_NEW, TAPSI_LAYER_STARTING, TAPSI_LAYER_READY, TAPSI_LAYER_CLOSING, TAPSI_LAYER_CLOSED };
+enum tapsi_layer_state {
+    TAPSI_LAYER_NEW,
+    TAPSI_LAYER_STARTING,
+    TAPSI_LAYER_READY,
+    TAPSI_LAYER_CLOSING,
+    TAPSI_LAYER_CLOSED
+};
 
 enum { TAPSI_HANDLED = 0, TAPSI_PASS = 1 };
 
@@ -107,17 +114,17 @@ struct tapsi_layer {
     struct tapsi_env *env;     /* a reference */
     struct tapsi_layer *below; /* NULL at the bottom */
     struct tapsi_sink *up;
-    struct tapsi_task task;    /* flush while alive, reap when dead */
-    struct tapsi_link queue;   /* ops */
-    size_t queued;             /* bytes in queue */
-    size_t want;               /* credit in bytes; each slice costs max(length, 1). The sink sets it */
-    uint32_t ahead;            /* bytes it accepts unfinished from above */
-    uint32_t early_room;       /* bytes of EARLY ops it can take before start */
-    uint32_t mtu;              /* one packet's payload here; 0 = not applicable */
-    uint32_t max_message;      /* largest message; 0 = no limit */
-    const void *group;         /* equal keys = one Connection Group; NULL = alone */
-    uint8_t state;             /* enum tapsi_layer_state; one writer: tapsi_layer_set_state */
-    uint8_t role;              /* enum tapsi_role */
+    struct tapsi_task task;  /* flush while alive, reap when dead */
+    struct tapsi_link queue; /* ops */
+    size_t queued;           /* bytes in queue */
+    size_t want;             /* credit in bytes; each slice costs max(length, 1). The sink sets it */
+    uint32_t ahead;          /* bytes it accepts unfinished from above */
+    uint32_t early_room;     /* bytes of EARLY ops it can take before start */
+    uint32_t mtu;            /* one packet's payload here; 0 = not applicable */
+    uint32_t max_message;    /* largest message; 0 = no limit */
+    const void *group;       /* equal keys = one Connection Group; NULL = alone */
+    uint8_t state;           /* enum tapsi_layer_state; one writer: tapsi_layer_set_state */
+    uint8_t role;            /* enum tapsi_role */
     uint8_t height;
     bool dead;
 };
@@ -126,11 +133,12 @@ struct tapsi_layer {
 struct tapsi_sink_ops {
     void (*ready)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_ready_info *info);
     void (*data)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_slice *slice);
-    /* The last word, at most once; all ops were finished before. NULL error: after all data. With error: at once. Before
-       ready: this candidate failed. The layer still must be destroyed. */
+    /* The last word, at most once; all ops were finished before. NULL error: after all data. With error: at once.
+       Before ready: this candidate failed. The layer still must be destroyed. */
     void (*closed)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_error *error);
     void (*event)(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value);
-    /* A listener's new peer: the callee owns `child` (destroys it to refuse). It is READY or NEW; its `up` is not set. */
+    /* A listener's new peer: the callee owns `child` (destroys it to refuse). It is READY or NEW; its `up` is not set.
+     */
     void (*child)(struct tapsi_sink *sink, struct tapsi_layer *listener, struct tapsi_layer *child);
 };
 
@@ -149,8 +157,8 @@ struct tapsi_proto {
     bool secure;
     /* A layer over `below` (NULL for a bottom), NEW. On success it owns `below`. A `below` that is READY is legal: an
        accepted connection. */
-    int (*make)(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role, struct tapsi_layer *below,
-                struct tapsi_layer **ret, struct tapsi_error *ret_error);
+    int (*make)(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error);
     /* Bottoms only: a listener layer whose `child` events go to `sink`. Listening when it returns. `want` = children
        still allowed. NULL: cannot listen. */
     int (*listen)(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,

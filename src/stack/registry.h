@@ -20,8 +20,8 @@ const struct tapsi_stack_row *tapsi_registry(size_t *ret_count);
 size_t tapsi_registry_offers(struct tapsi_offer *offers);
 bool tapsi_stack_has_proto(const struct tapsi_stack_row *row, const char *name);
 
-/* Builds the layers of `row` above `below` (an accepted bottom, or NULL to make all) for `target`. On failure `below` is
-   left to the caller. */
+/* Builds the layers of `row` above `below` (an accepted bottom, or NULL to make all) for `target`. On failure `below`
+   is left to the caller. */
 int tapsi_stack_make(const struct tapsi_stack_row *row, struct tapsi_env *env, const struct tapsi_target *target,
                      enum tapsi_role role, struct tapsi_layer *below, struct tapsi_sink *sink,
                      struct tapsi_layer **ret_top, struct tapsi_error *ret_error);

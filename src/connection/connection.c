@@ -1,0 +1,361 @@
+/* A Connection's states, events and ends. */
+#include "connection/connection.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void dispatch(struct tapsi_task *task);
+
+/* -------------------------------------------------------------------------------------------------- states */
+
+static void set_state(struct taps_connection *c, enum taps_conn_state state)
+{
+    static const char *const names[] = {"Establishing", "Established", "Closing", "Closed"};
+    assert((int)state > c->state);
+    tapsi_log(&c->context->loop, TAPS_LOG_DEBUG, "connection %p: %s -> %s", (void *)c, names[c->state], names[state]);
+    c->state = (uint8_t)state;
+}
+
+void tapsi_connection_post(struct taps_connection *c)
+{
+    if (!c->freed && !c->ended)
+        tapsi_loop_post(&c->context->loop, &c->task);
+}
+
+/* ------------------------------------------------------------------------------------------------- the stack */
+
+static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_slice *slice)
+{
+    (void)layer;
+    tapsi_connection_data(TAPSI_CONTAINER(sink, struct taps_connection, sink), slice);
+}
+
+static void on_closed(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_error *error)
+{
+    (void)layer;
+    tapsi_connection_end(TAPSI_CONTAINER(sink, struct taps_connection, sink), error, 0);
+}
+
+static void keep_error(struct taps_connection *c, const struct tapsi_error *error)
+{
+    if (!c->error)
+        c->error = tapsi_alloc(&c->context->loop.mem, sizeof(*c->error));
+    if (c->error)
+        tapsi_error_copy(c->error, error);
+}
+
+static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value)
+{
+    struct taps_connection *c = TAPSI_CONTAINER(sink, struct taps_connection, sink);
+    (void)layer;
+    if (c->pending_end || c->state >= TAPS_CLOSED)
+        return;
+    if (event == TAPSI_EVENT_SOFT_ERROR && c->events && c->events->soft_error) {
+        keep_error(c, value);
+        c->pending_soft = c->error != NULL;
+    } else if (event == TAPSI_EVENT_PATH) {
+        c->pending_path = true;
+    }
+    tapsi_connection_post(c);
+}
+
+static const struct tapsi_sink_ops sink_ops = {.data = on_data, .closed = on_closed, .event = on_event};
+
+static void establish(struct taps_connection *c, const struct tapsi_stack_row *row, struct tapsi_layer *top)
+{
+    c->row = row;
+    c->top = top;
+    top->up = &c->sink;
+    set_state(c, TAPS_ESTABLISHED);
+    if (row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM)
+        tapsi_connection_open_window(c); /* a datagram nobody took credit for would be lost */
+    else if (c->receives)
+        tapsi_connection_open_window(c);
+    tapsi_connection_pump(c);
+    tapsi_connection_pass_close(c);
+}
+
+static void on_won(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, struct tapsi_layer *top,
+                   const struct tapsi_ready_info *info)
+{
+    struct taps_connection *c = TAPSI_CONTAINER(sink, struct taps_connection, race_sink);
+    (void)info;
+    c->pending_ready = true;
+    establish(c, winner->node.row, top);
+    tapsi_connection_apply_properties(c, c->config->properties);
+    tapsi_connection_post(c);
+}
+
+static void on_failed(struct tapsi_race_sink *sink, const struct tapsi_error *error)
+{
+    tapsi_connection_end(TAPSI_CONTAINER(sink, struct taps_connection, race_sink), error, 0);
+}
+
+/* --------------------------------------------------------------------------------------------------- making */
+
+int tapsi_connection_new(struct taps_context *context, struct tapsi_config *config,
+                         const struct taps_connection_events *events, void *user, struct taps_connection **ret)
+{
+    struct taps_connection *c = tapsi_pool_get(&context->connections);
+    if (!c)
+        return TAPS_E_MEMORY;
+    *c = (struct taps_connection){.sink = {&sink_ops}, .context = context, .events = events, .user = user};
+    c->race_sink = (struct tapsi_race_sink){on_won, on_failed};
+    c->config = tapsi_config_ref(config);
+    c->properties = tapsi_properties_ref(config->properties);
+    c->window = TAPSI_WINDOW;
+    c->receives_end = &c->receives;
+    tapsi_link_init(&c->sends);
+    tapsi_link_init(&c->under_way);
+    tapsi_link_init(&c->settled);
+    tapsi_link_init(&c->link);
+    tapsi_task_init(&c->task, dispatch);
+    tapsi_list_append(&context->open, &c->link);
+    context->loop.holds++;
+    *ret = c;
+    return 0;
+}
+
+static uint64_t attempt_delay(const struct taps_context *context, const struct tapsi_config *config)
+{
+    if (!tapsi_properties_is_set(config->properties, TAPS_ATTEMPT_DELAY))
+        return context->attempt_delay;
+    return (uint64_t)(config->properties->values[TAPS_ATTEMPT_DELAY].number * (double)TAPSI_S);
+}
+
+#define DEFAULT_TIMEOUT_MS 30000
+
+int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config *config, struct tapsi_plan *plan,
+                              uint64_t timeout_ms, const struct taps_connection_events *events, void *user,
+                              struct taps_connection **ret, struct tapsi_error *ret_error)
+{
+    struct taps_connection *c;
+    uint64_t ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
+    struct tapsi_race_options options = {.resolver = context->resolver,
+                                         .attempt_delay = attempt_delay(context, config),
+                                         .resolution_delay = context->resolution_delay,
+                                         .timeout = ms >= TAPSI_FOREVER / TAPSI_MS / 2 ? TAPSI_FOREVER : ms * TAPSI_MS};
+    int err = tapsi_connection_new(context, config, events, user, &c);
+    if (err)
+        return tapsi_error_set(ret_error, err, "no memory for a Connection");
+    err = tapsi_race_new(&context->loop, config, plan, &options, &c->race_sink, &c->race, ret_error);
+    if (err) {
+        tapsi_connection_free(c);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
+                            const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret)
+{
+    struct taps_connection *c;
+    int err = tapsi_connection_new(context, config, NULL, NULL, &c);
+    if (err)
+        return err;
+    c->accepted = true;
+    establish(c, row, top);
+    *ret = c;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ends */
+
+static void release_hold(struct taps_connection *c)
+{
+    if (c->ended)
+        return;
+    c->ended = true;
+    c->context->loop.holds--;
+}
+
+void tapsi_connection_drop_stack(struct taps_connection *c, int reason)
+{
+    struct tapsi_layer *top = c->top;
+    c->top = NULL;
+    tapsi_layer_destroy(top, reason);
+    if (c->race && !c->race->over)
+        tapsi_race_cancel(c->race, reason ? "the Connection was aborted" : "the Connection was given up");
+}
+
+void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *error, int reason)
+{
+    if (c->pending_end || c->state == TAPS_CLOSED)
+        return;
+    tapsi_connection_fail_sends(c, error ? error->pub.code : TAPS_E_CLOSED, reason);
+    c->end_code = error ? error->pub.code : 0;
+    if (error)
+        keep_error(c, error);
+    c->pending_soft = c->pending_path = false;
+    c->pending_end = true;
+    tapsi_connection_post(c);
+}
+
+void tapsi_connection_pass_close(struct taps_connection *c)
+{
+    if (!c->closing || c->close_passed || !c->top || !tapsi_list_empty(&c->sends))
+        return;
+    c->close_passed = true;
+    if (c->state == TAPS_ESTABLISHED)
+        set_state(c, TAPS_CLOSING);
+    tapsi_layer_want(c->top, SIZE_MAX); /* what still comes is read and dropped */
+    int err = tapsi_layer_close(c->top);
+    if (err) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, TAPS_E_PROTOCOL, "the stack cannot close: %s", taps_err_text(err));
+        tapsi_connection_end(c, &error, 0);
+    }
+}
+
+int tapsi_connection_close(struct taps_connection *c)
+{
+    struct tapsi_error error;
+    if (c->state == TAPS_CLOSED || c->pending_end || c->closing)
+        return TAPS_E_STATE;
+    c->closing = true;
+    tapsi_connection_drop_received(c);
+    if (c->state == TAPS_ESTABLISHING && tapsi_list_empty(&c->sends)) {
+        tapsi_error_set(&error, TAPS_E_CANCELLED, "the Connection was closed before it was ready");
+        tapsi_connection_end(c, &error, 0);
+        return 0;
+    }
+    if (c->state == TAPS_ESTABLISHED) {
+        set_state(c, TAPS_CLOSING);
+        tapsi_connection_pump(c);
+        tapsi_connection_pass_close(c);
+    }
+    return 0;
+}
+
+int tapsi_connection_abort(struct taps_connection *c)
+{
+    struct tapsi_error error;
+    if (c->state == TAPS_CLOSED || c->pending_end)
+        return TAPS_E_STATE;
+    tapsi_error_set(&error, TAPS_E_LOCAL_ABORT, "the Connection was aborted by this side");
+    c->pending_ready = false;
+    tapsi_connection_drop_received(c);
+    tapsi_connection_end(c, &error, TAPS_E_LOCAL_ABORT);
+    return 0;
+}
+
+static void reap(struct tapsi_task *task)
+{
+    struct taps_connection *c = TAPSI_CONTAINER(task, struct taps_connection, task);
+    struct tapsi_mem *mem = &c->context->loop.mem;
+    tapsi_connection_send_done(c);
+    tapsi_connection_receive_done(c);
+    tapsi_report_free(c->report);
+    tapsi_race_free(c->race);
+    tapsi_properties_unref(c->properties);
+    tapsi_config_unref(c->config);
+    tapsi_free(mem, c->local);
+    tapsi_free(mem, c->remote);
+    tapsi_free(mem, c->error);
+    tapsi_pool_put(&c->context->connections, c);
+}
+
+void tapsi_connection_free(struct taps_connection *c)
+{
+    if (!c || c->freed)
+        return;
+    release_hold(c);
+    c->freed = true;
+    c->pending_end = true;
+    tapsi_connection_drop_sends(c);
+    tapsi_connection_drop_stack(c, 0);
+    tapsi_list_remove(&c->link);
+    tapsi_loop_reap(&c->context->loop, &c->task, reap);
+}
+
+/* -------------------------------------------------------------------------------------------------- events */
+
+/* What an error event shows when there was no memory to keep the words. */
+static struct taps_error end_error(const struct taps_connection *c)
+{
+    if (c->error && c->error->pub.code == c->end_code)
+        return c->error->pub;
+    return (struct taps_error){
+        .code = c->end_code, .reason = taps_err_reason(c->end_code), .detail = taps_err_text(c->end_code)};
+}
+
+static void tell_ready(struct taps_connection *c)
+{
+    c->pending_ready = false;
+    if (c->events && c->events->ready)
+        c->events->ready(c, c->user);
+}
+
+static void tell_side_events(struct taps_connection *c)
+{
+    if (c->pending_soft) {
+        c->pending_soft = false;
+        if (c->events && c->events->soft_error)
+            c->events->soft_error(c, &c->error->pub, c->user);
+    }
+    if (c->pending_path && !c->freed) {
+        c->pending_path = false;
+        if (c->events && c->events->path_change)
+            c->events->path_change(c, c->user);
+    }
+}
+
+/* The last event. `establishing`: no ready was ever told. */
+static void tell_end(struct taps_connection *c)
+{
+    const struct taps_connection_events *events = c->events;
+    bool establishing = c->state == TAPS_ESTABLISHING;
+    struct taps_error error = end_error(c);
+    set_state(c, TAPS_CLOSED);
+    release_hold(c);
+    if (!events)
+        return;
+    if (establishing && events->establishment_error)
+        events->establishment_error(c, &error, c->user);
+    else if (!establishing && c->end_code && events->connection_error)
+        events->connection_error(c, &error, c->user);
+    else if (!establishing && !c->end_code && events->closed)
+        events->closed(c, c->user);
+}
+
+/* Receives that wait when the end has come hear of it first. */
+static bool settle_receives(struct taps_connection *c)
+{
+    struct taps_error error = end_error(c);
+    if (!c->end_code) {
+        error = (struct taps_error){
+            .code = TAPS_E_CLOSED, .reason = taps_err_reason(TAPS_E_CLOSED), .detail = "the Connection was closed"};
+    }
+    return tapsi_connection_fail_receive(c, &error);
+}
+
+/* RFC 9622, 11: the end is told when nothing else is outstanding. An orderly end also waits until the application has
+   taken what was received. */
+static bool end_is_due(const struct taps_connection *c)
+{
+    if (!c->pending_end)
+        return false;
+    return c->end_code || c->closing || !c->held_bytes || c->end_delivered;
+}
+
+static void dispatch(struct tapsi_task *task)
+{
+    struct taps_connection *c = TAPSI_CONTAINER(task, struct taps_connection, task);
+    if (c->pending_ready)
+        tell_ready(c);
+    while (!c->freed && tapsi_connection_tell_send(c))
+        continue;
+    while (!c->freed && tapsi_connection_tell_receive(c))
+        continue;
+    if (!c->freed)
+        tell_side_events(c);
+    if (c->freed || !end_is_due(c))
+        return;
+    while (!c->freed && settle_receives(c))
+        continue;
+    while (!c->freed && tapsi_connection_tell_send(c))
+        continue;
+    if (!c->freed && c->state != TAPS_CLOSED)
+        tell_end(c);
+}

@@ -1,0 +1,145 @@
+/*
+ * A Connection: what the application holds. Its files: connection.c (states, events, ends), send.c, recv.c, property.c.
+ *
+ * ESTABLISHING -> ESTABLISHED -> CLOSING -> CLOSED (RFC 9622, 11); one writer, set_state in connection.c.
+ * Events are pending facts, dispatched by one posted task in a fixed order per turn: ready, then completions of sends
+ * in order, then receives, then soft errors and path changes, and the end when nothing else is outstanding.
+ */
+#ifndef TAPSI_CONNECTION_CONNECTION_H
+#define TAPSI_CONNECTION_CONNECTION_H
+
+#include "connection/context.h"
+#include "establish/race.h"
+#include "monitor/report.h"
+#include "select/message_properties.h"
+
+#define TAPSI_WINDOW ((size_t)128 * 1024) /* bytes held for an application that has not asked yet */
+
+/* One Receive. */
+struct tapsi_receive {
+    struct tapsi_receive *next;
+    size_t min, max;
+    void *tag;
+};
+
+/* Bytes that came and were not delivered yet. */
+struct tapsi_held {
+    const uint8_t *data;
+    size_t length;
+    struct tapsi_buffer *buffer;
+    unsigned flags; /* enum tapsi_slice_flags */
+};
+
+struct taps_connection {
+    struct tapsi_sink sink;           /* of the stack */
+    struct tapsi_race_sink race_sink; /* of the race */
+    struct taps_context *context;
+    struct tapsi_link link; /* the context's list */
+    struct tapsi_task task; /* posted: dispatch; when freed: reap */
+    const struct taps_connection_events *events;
+    void *user;
+    struct tapsi_layer *top;
+    const struct tapsi_stack_row *row;
+    struct tapsi_config *config;
+    struct tapsi_properties *properties;
+    struct tapsi_race *race;
+    struct taps_report *report;
+    struct taps_endpoint *local, *remote; /* made when asked for */
+    /* sending */
+    struct tapsi_link sends;     /* ops not handed down yet */
+    struct tapsi_link under_way; /* ops the stack has, by their `owned` link */
+    struct tapsi_link settled;   /* ops that ended, to be told */
+    size_t unsent;               /* bytes of `sends` */
+    size_t below;                /* bytes handed down and not done */
+    struct tapsi_timer *expiry;
+    /* receiving */
+    struct tapsi_receive *receives, **receives_end;
+    struct tapsi_receive first_receive; /* the usual one needs no memory of its own */
+    struct tapsi_held *held;
+    uint32_t held_count, held_head, held_capacity;
+    size_t held_bytes, window;
+    struct taps_message_context *received_context;
+    /* ends */
+    struct tapsi_error *error; /* of the end, or of the last soft error */
+    int end_code;              /* 0: closed */
+    uint8_t state;             /* enum taps_conn_state */
+    bool first_receive_used : 1;
+    bool pending_ready : 1, pending_end : 1, pending_soft : 1, pending_path : 1;
+    bool accepted : 1; /* from a Listener: not delivered by Ready */
+    bool ended : 1;    /* the last event was delivered */
+    bool freed : 1;
+    bool final_sent : 1, final_received : 1;
+    bool end_delivered : 1; /* the final Message was delivered */
+    bool in_message : 1;    /* part of a Message was delivered, its end was not */
+    bool partial_send : 1;  /* part of a Message was sent, its end was not */
+    bool closing : 1;       /* Close was called, or the peer ended too */
+    bool close_passed : 1;  /* and the stack was told */
+    uint8_t batch;
+};
+
+/* connection.c */
+int tapsi_connection_new(struct taps_context *context, struct tapsi_config *config,
+                         const struct taps_connection_events *events, void *user, struct taps_connection **ret);
+/* Initiate: makes the race. */
+int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config *config, struct tapsi_plan *plan,
+                              uint64_t timeout_ms, const struct taps_connection_events *events, void *user,
+                              struct taps_connection **ret, struct tapsi_error *ret_error);
+/* An accepted stack, READY, which it takes over; Established at once. */
+int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
+                            const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret);
+void tapsi_connection_free(struct taps_connection *connection);
+int tapsi_connection_close(struct taps_connection *connection);
+int tapsi_connection_abort(struct taps_connection *connection);
+/* Asks for a dispatch in this turn. */
+void tapsi_connection_post(struct taps_connection *connection);
+/* Ends it: the stack goes, what is outstanding fails, and closed (error NULL) or the error event follows. */
+void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason);
+/* If Close was called and nothing is left to hand down: tells the stack. */
+void tapsi_connection_pass_close(struct taps_connection *connection);
+
+/* send.c */
+int tapsi_connection_send(struct taps_connection *connection, const void *data, size_t length,
+                          const struct taps_message_context *context, unsigned flags, void *tag);
+/* The Message of InitiateWithSend. */
+int tapsi_connection_send_first(struct taps_connection *connection, const void *data, size_t length,
+                                const struct taps_message_context *context, unsigned flags, void *tag);
+int tapsi_connection_batch(struct taps_connection *connection, int step);
+/* Hands down what the stack has room for. */
+void tapsi_connection_pump(struct taps_connection *connection);
+/* Destroys the stack (it drops its ops unsaid), and settles every op not done with `result`. */
+void tapsi_connection_fail_sends(struct taps_connection *connection, int result, int reason);
+void tapsi_connection_drop_stack(struct taps_connection *connection, int reason);
+void tapsi_connection_drop_sends(struct taps_connection *connection);
+/* Tells one ended send; false when there is none. */
+bool tapsi_connection_tell_send(struct taps_connection *connection);
+void tapsi_connection_send_done(struct taps_connection *connection);
+
+/* recv.c */
+int tapsi_connection_receive(struct taps_connection *connection, size_t min, size_t max, void *tag);
+void tapsi_connection_data(struct taps_connection *connection, const struct tapsi_slice *slice);
+/* Answers one Receive if it can be; false when not. */
+bool tapsi_connection_tell_receive(struct taps_connection *connection);
+/* Is there something that a Receive could get, or a Receive that must hear of the end? */
+bool tapsi_connection_can_deliver(const struct taps_connection *connection);
+/* Opens the window, so that the stack may deliver. */
+void tapsi_connection_open_window(struct taps_connection *connection);
+/* After Close: what came is dropped, and what comes is no longer wanted. */
+void tapsi_connection_drop_received(struct taps_connection *connection);
+void tapsi_connection_receive_done(struct taps_connection *connection);
+/* One Receive that cannot be answered any more gets its receive_error; false when there is none. */
+bool tapsi_connection_fail_receive(struct taps_connection *connection, const struct taps_error *error);
+
+/* property.c */
+int tapsi_connection_set_value(struct taps_connection *connection, enum taps_property property,
+                               struct taps_value value);
+int tapsi_connection_get_value(struct taps_connection *connection, enum taps_property property, struct taps_value *ret);
+int tapsi_connection_properties(struct taps_connection *connection, struct tapsi_properties **ret);
+const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *connection, bool remote);
+/* As taps_connection_get_property. */
+int tapsi_connection_get_text(struct taps_connection *connection, enum taps_property property, char *text, size_t size);
+/* The report as of now; NULL without a race, or without memory. */
+const struct taps_report *tapsi_connection_report(struct taps_connection *connection);
+/* Properties that were set while the race ran reach the stack. */
+void tapsi_connection_apply_properties(struct taps_connection *connection, const struct tapsi_properties *before);
+
+#endif

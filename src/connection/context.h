@@ -1,0 +1,23 @@
+/* The context: one loop, one resolver, and everything alive in it. */
+#ifndef TAPSI_CONNECTION_CONTEXT_H
+#define TAPSI_CONNECTION_CONTEXT_H
+
+#include "loop/loop.h"
+#include "loop/resolve.h"
+
+struct taps_context {
+    struct tapsi_loop loop;
+    struct tapsi_resolver *resolver;
+    struct tapsi_pool connections;
+    struct tapsi_link preconnections, open, listeners, resolves, timers;
+    uint64_t attempt_delay, resolution_delay; /* ns */
+    uint32_t half_open_limit;
+};
+
+/* With the platform given (tests) or the kernel's (NULL). Takes `platform` on success. */
+int tapsi_context_new(const struct taps_context_options *options, struct tapsi_platform *platform,
+                      struct taps_context **ret);
+/* A platform for such a context must be made with this memory: the allocator of the options. */
+int tapsi_context_free(struct taps_context *context);
+
+#endif

@@ -1,0 +1,215 @@
+/* SetProperty and GetProperties (RFC 9622, 8): the Connection's own values, the stack's, and what only it knows. */
+#include <string.h>
+#include "connection/connection.h"
+
+/* ---------------------------------------------------------------------------------------------------- set */
+
+static bool is_protocol_specific(enum taps_property property)
+{
+    return property >= TAPS_TCP_USER_TIMEOUT_VALUE && property <= TAPS_TCP_USER_TIMEOUT_CHANGEABLE;
+}
+
+static int check_settable(const struct taps_connection *c, enum taps_property property)
+{
+    const struct taps_property_info *info = taps_property_info(property);
+    if (!info)
+        return TAPS_E_UNKNOWN_PROPERTY;
+    if (info->scope == TAPS_SCOPE_SELECTION || info->scope == TAPS_SCOPE_READ_ONLY)
+        return TAPS_E_READ_ONLY;
+    return c->state >= TAPS_CLOSED || c->pending_end ? TAPS_E_STATE : 0;
+}
+
+int tapsi_connection_set_value(struct taps_connection *c, enum taps_property property, struct taps_value value)
+{
+    int err = check_settable(c, property);
+    if (!err)
+        err = tapsi_value_check(property, &value);
+    if (!err)
+        err = tapsi_properties_own(&c->properties);
+    if (err)
+        return err;
+    if (c->top) {
+        err = tapsi_layer_set(c->top, property, &value);
+        if (err == TAPS_E_NOT_APPLICABLE && !is_protocol_specific(property))
+            err = 0; /* a generic property holds for the Connection, also where this stack has no use for it */
+    }
+    return err ? err : tapsi_properties_set(c->properties, property, value);
+}
+
+void tapsi_connection_apply_properties(struct taps_connection *c, const struct tapsi_properties *before)
+{
+    if (!c->top || c->properties == before || c->properties->generation == before->generation)
+        return;
+    for (int p = TAPS_RECV_CHECKSUM_LEN; p <= TAPS_TLS_ALLOW_TRUNCATION; p++) {
+        enum taps_property property = (enum taps_property)p;
+        const struct taps_value *now = &c->properties->values[p], *then = &before->values[p];
+        if (tapsi_properties_is_set(c->properties, property) && memcmp(now, then, sizeof(*now)) != 0)
+            tapsi_layer_set(c->top, property, now);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- get */
+
+static struct taps_value boolean(bool value)
+{
+    return (struct taps_value){.type = TAPS_TYPE_BOOLEAN, .boolean = value};
+}
+
+static struct taps_value integer(uint64_t value)
+{
+    return (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = value};
+}
+
+static bool can_send(const struct taps_connection *c)
+{
+    return c->state <= TAPS_ESTABLISHED && !c->closing && !c->pending_end && !c->final_sent &&
+           c->properties->values[TAPS_DIRECTION].enumeration != TAPS_UNIDIRECTIONAL_RECEIVE;
+}
+
+static bool can_receive(const struct taps_connection *c)
+{
+    return c->state <= TAPS_ESTABLISHED && !c->closing && !c->end_delivered &&
+           c->properties->values[TAPS_DIRECTION].enumeration != TAPS_UNIDIRECTIONAL_SEND;
+}
+
+/* The stack's own answer, or what a stack without limits means. */
+static struct taps_value from_stack(const struct taps_connection *c, enum taps_property property, uint64_t otherwise)
+{
+    union tapsi_got got;
+    if (c->top && tapsi_layer_get(c->top, (int)property, &got) == 0)
+        return got.value;
+    return integer(otherwise);
+}
+
+/* RFC 9622, 8: a Preference reads as a Boolean. The path's answer for temporary addresses comes from the address used.
+ */
+static bool uses_temporary_address(struct taps_connection *c)
+{
+    const struct tapsi_network *network = c->race ? c->race->plan->network : NULL;
+    const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
+    if (!network || !local)
+        return false;
+    for (size_t i = 0; i < network->interface_count; i++) {
+        const struct tapsi_interface *interface = &network->interfaces[i];
+        for (size_t a = 0; a < interface->address_count; a++) {
+            if (tapsi_addr_same_host(&interface->addresses[a].address, &local->address))
+                return interface->addresses[a].temporary;
+        }
+    }
+    return false;
+}
+
+static struct taps_value selected(struct taps_connection *c, enum taps_property property)
+{
+    if (property == TAPS_USE_TEMPORARY_LOCAL_ADDRESS)
+        return boolean(uses_temporary_address(c));
+    return boolean(tapsi_select_has(&c->row->offer, c->config->properties, property));
+}
+
+static bool get_read_only(struct taps_connection *c, enum taps_property property, struct taps_value *ret)
+{
+    switch (property) {
+    case TAPS_CONN_STATE:
+        *ret = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = c->state};
+        return true;
+    case TAPS_CAN_SEND:
+        *ret = boolean(can_send(c));
+        return true;
+    case TAPS_CAN_RECEIVE:
+        *ret = boolean(can_receive(c));
+        return true;
+    case TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN:
+        *ret = from_stack(c, property, TAPS_INFINITE);
+        return true;
+    case TAPS_SEND_MSG_MAX_LEN:
+        *ret = can_send(c) ? from_stack(c, property, TAPS_INFINITE) : integer(0);
+        return true;
+    case TAPS_RECV_MSG_MAX_LEN:
+        *ret = can_receive(c) ? from_stack(c, property, TAPS_INFINITE) : integer(0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+int tapsi_connection_get_value(struct taps_connection *c, enum taps_property property, struct taps_value *ret)
+{
+    const struct taps_property_info *info = taps_property_info(property);
+    if (!info)
+        return TAPS_E_UNKNOWN_PROPERTY;
+    if (info->type == TAPS_TYPE_SET)
+        return TAPS_E_TYPE;
+    if (get_read_only(c, property, ret))
+        return 0;
+    if (info->type == TAPS_TYPE_PREFERENCE && c->row)
+        *ret = selected(c, property);
+    else
+        *ret = c->properties->values[property];
+    return 0;
+}
+
+int tapsi_connection_properties(struct taps_connection *c, struct tapsi_properties **ret)
+{
+    struct tapsi_properties *copy = tapsi_properties_copy(c->properties, tapsi_mem_default());
+    if (!copy)
+        return TAPS_E_MEMORY;
+    for (int p = TAPS_PROPERTY_NONE + 1; p < TAPS_PROPERTY_COUNT; p++) {
+        struct taps_value value;
+        if (tapsi_connection_get_value(c, (enum taps_property)p, &value) == 0)
+            copy->values[p] = value;
+    }
+    *ret = copy;
+    return 0;
+}
+
+int tapsi_connection_get_text(struct taps_connection *c, enum taps_property property, char *text, size_t size)
+{
+    struct taps_value value;
+    struct tapsi_str out;
+    tapsi_str_init(&out, &c->context->loop.mem);
+    int err = tapsi_connection_get_value(c, property, &value);
+    if (err == TAPS_E_TYPE) { /* a set has no value, but it has a text */
+        tapsi_properties_text(c->properties, property, &out);
+        err = 0;
+    } else if (!err) {
+        tapsi_value_text(property, &value, &out);
+    }
+    if (!err && out.failed)
+        err = TAPS_E_MEMORY;
+    if (!err && size)
+        tapsi_format(text, size, "%s", tapsi_str_text(&out));
+    int length = (int)out.length;
+    tapsi_str_done(&out);
+    return err ? err : length;
+}
+
+const struct taps_report *tapsi_connection_report(struct taps_connection *c)
+{
+    struct taps_report *report;
+    if (!c->race || (c->report && tapsi_report_version(c->report) == c->race->version && c->local))
+        return c->report;
+    const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
+    if (tapsi_report_from_race(c->race, local ? &local->address : NULL, &report))
+        return c->report;
+    tapsi_report_free(c->report);
+    c->report = report;
+    return report;
+}
+
+/* ---------------------------------------------------------------------------------------------- endpoints */
+
+const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c, bool remote)
+{
+    struct taps_endpoint **kept = remote ? &c->remote : &c->local;
+    union tapsi_got got;
+    if (*kept || !c->top || tapsi_layer_get(c->top, remote ? TAPSI_GET_REMOTE : TAPSI_GET_LOCAL, &got) != 0)
+        return *kept;
+    struct taps_endpoint *e = tapsi_alloc(&c->context->loop.mem, sizeof(*e));
+    if (!e)
+        return NULL;
+    tapsi_endpoint_from_addr(e, remote, &got.address);
+    if (!remote && c->race && c->race->winner)
+        tapsi_format(e->interface, sizeof(e->interface), "%s", c->race->winner->node.interface->name);
+    *kept = e;
+    return e;
+}

@@ -1,0 +1,170 @@
+/* Which sockets a Listener opens: every eligible stack on every local address, one port for all stacks. */
+#include <errno.h>
+#include <string.h>
+#include "connection/listener.h"
+
+#define PORT_TRIES 16 /* an ephemeral port that one protocol got may be taken for the other */
+
+struct place {
+    const struct taps_endpoint *endpoint;
+    union tapsi_addr address;
+    bool dual; /* [::] for both families */
+};
+
+static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *row, const struct place *place,
+                       struct tapsi_error *ret_error)
+{
+    struct tapsi_socket *s = &l->sockets[l->socket_count];
+    const char *interface = place->endpoint->interface;
+    const struct tapsi_interface *on = interface[0] ? tapsi_path_find(l->plan->network, interface) : NULL;
+    struct tapsi_target target = {.local = &place->address,
+                                  .interface = on ? on->name : NULL,
+                                  .interface_index = on ? on->index : 0,
+                                  .v6_only = !place->dual};
+    union tapsi_got got;
+    int err = row->protos[0]->listen(l->env, &target, &l->sink, &s->layer, ret_error);
+    if (err)
+        return err;
+    s->row = row;
+    l->socket_count++;
+    if (tapsi_layer_get(s->layer, TAPSI_GET_LOCAL, &got) != 0)
+        got.address = place->address;
+    tapsi_endpoint_from_addr(&s->local, false, &got.address);
+    return 0;
+}
+
+static void close_from(struct taps_listener *l, size_t first)
+{
+    while (l->socket_count > first) {
+        struct tapsi_socket *s = &l->sockets[--l->socket_count];
+        tapsi_layer_destroy(s->layer, 0);
+        s->layer = NULL;
+    }
+}
+
+void tapsi_listener_close_sockets(struct taps_listener *l)
+{
+    if (l->sockets)
+        close_from(l, 0);
+}
+
+/* Two stacks over one bottom cannot share a port: the better one listens. */
+static bool bottom_taken(const struct taps_listener *l, size_t first, const struct tapsi_stack_row *row)
+{
+    for (size_t i = first; i < l->socket_count; i++) {
+        if (l->sockets[i].row->protos[0] == row->protos[0])
+            return true;
+    }
+    return false;
+}
+
+static bool protocol_fits(const struct taps_endpoint *e, const struct tapsi_stack_row *row)
+{
+    return !e->protocol[0] || tapsi_stack_has_proto(row, e->protocol);
+}
+
+/* All stacks on one address, on the port of `place`; 0 = the first stack gets any, the others the same. */
+static int open_stacks(struct taps_listener *l, struct place place, struct tapsi_error *ret_error)
+{
+    size_t first = l->socket_count, rows;
+    const struct tapsi_stack_row *registry = tapsi_registry(&rows);
+    for (size_t i = 0; i < l->plan->stacks_eligible; i++) {
+        const struct tapsi_stack_row *row = &registry[l->plan->stack_order[i]];
+        if (!protocol_fits(place.endpoint, row) || bottom_taken(l, first, row))
+            continue;
+        if (l->socket_count == TAPSI_LISTEN_MAX)
+            return tapsi_error_set(ret_error, TAPS_E_RANGE, "a Listener holds at most %d sockets", TAPSI_LISTEN_MAX);
+        int err = open_socket(l, row, &place, ret_error);
+        if (err) {
+            close_from(l, first);
+            return err;
+        }
+        if (!tapsi_addr_port(&place.address))
+            tapsi_addr_set_port(&place.address, l->sockets[first].local.port);
+    }
+    return 0;
+}
+
+static int open_place(struct taps_listener *l, const struct place *place, struct tapsi_error *ret_error)
+{
+    int err = TAPS_E_ADDRESS_IN_USE;
+    bool ephemeral = tapsi_addr_port(&place->address) == 0;
+    for (int i = 0; i < (ephemeral ? PORT_TRIES : 1) && err == TAPS_E_ADDRESS_IN_USE; i++)
+        err = open_stacks(l, *place, ret_error);
+    return err;
+}
+
+/* No address given: both families by one socket, or IPv4 alone where the system has no IPv6. */
+static int open_any(struct taps_listener *l, const struct taps_endpoint *e, uint16_t port,
+                    struct tapsi_error *ret_error)
+{
+    struct place place = {.endpoint = e, .dual = true, .address.in6 = {.sin6_family = AF_INET6}};
+    tapsi_addr_set_port(&place.address, port);
+    int err = open_place(l, &place, ret_error);
+    if (!err || (ret_error->pub.native != EAFNOSUPPORT && ret_error->pub.native != EADDRNOTAVAIL))
+        return err;
+    place.dual = false;
+    place.address.in = (struct sockaddr_in){.sin_family = AF_INET};
+    tapsi_addr_set_port(&place.address, port);
+    return open_place(l, &place, ret_error);
+}
+
+static int open_address(struct taps_listener *l, const struct taps_endpoint *e, union tapsi_addr address, uint16_t port,
+                        struct tapsi_error *ret_error)
+{
+    struct place place = {.endpoint = e, .address = address};
+    const struct tapsi_interface *on = e->interface[0] ? tapsi_path_find(l->plan->network, e->interface) : NULL;
+    if (on && address.sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(&address))
+        place.address.in6.sin6_scope_id = on->index;
+    tapsi_addr_set_port(&place.address, port);
+    return open_place(l, &place, ret_error);
+}
+
+static int open_name(struct taps_listener *l, const struct tapsi_lookup *name, uint16_t port,
+                     struct tapsi_error *ret_error)
+{
+    int err = 0;
+    for (int f = 0; f < TAPSI_LOOKUP_FAMILIES && !err; f++) {
+        for (size_t i = 0; i < name->queries[f].count && !err; i++)
+            err = open_address(l, name->endpoint, name->queries[f].addresses[i], port, ret_error);
+    }
+    return err;
+}
+
+static uint16_t port_of(const struct taps_listener *l, const struct taps_endpoint *e)
+{
+    if (e->port || !e->service[0])
+        return e->port;
+    uint16_t port = tapsi_resolver_service(l->context->resolver, e->service, "tcp");
+    return port ? port : tapsi_resolver_service(l->context->resolver, e->service, "udp");
+}
+
+static int open_endpoint(struct taps_listener *l, size_t index, struct tapsi_error *ret_error)
+{
+    const struct taps_endpoint *e = &l->config->locals[index];
+    uint16_t port = port_of(l, e);
+    if (!port && e->service[0])
+        return tapsi_error_set(ret_error, TAPS_E_RESOLUTION, "the service %s is not known on this system", e->service);
+    if (e->interface[0] && !tapsi_path_find(l->plan->network, e->interface))
+        return tapsi_error_set(ret_error, TAPS_E_NO_CANDIDATES, "this machine has no interface %s", e->interface);
+    if (e->has_address)
+        return open_address(l, e, e->address, port, ret_error);
+    if (e->host_name[0])
+        return open_name(l, &l->locals.items[index], port, ret_error);
+    return open_any(l, e, port, ret_error);
+}
+
+int tapsi_listener_open(struct taps_listener *l, struct tapsi_error *ret_error)
+{
+    if (l->plan->paths_eligible == 0)
+        return tapsi_error_set(ret_error, TAPS_E_NO_CANDIDATES,
+                               "no interface of this machine satisfies the properties given");
+    for (size_t i = 0; i < l->config->local_count; i++) {
+        int err = open_endpoint(l, i, ret_error);
+        if (err)
+            return err;
+    }
+    if (l->socket_count == 0)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "no eligible stack has the Local Endpoint's protocol");
+    return 0;
+}

@@ -1,0 +1,465 @@
+/*
+ * The race.
+ *
+ * Invariants: no node starts after the race is over; every started leaf is WON, FAILED or CANCELLED when it is over;
+ * the sink hears once. A parent is over when no child is active, none waits, and none can come. Everything begins in a
+ * flush task, so that nothing is said, and no socket is made, inside Initiate.
+ *
+ * The surprising thing: a leaf may fail while its parent is still starting it, so start_next loops instead of
+ * recursing.
+ */
+#include "establish/race.h"
+
+#include <assert.h>
+#include <string.h>
+#include "base/str.h"
+
+#define LEVEL (TAPSI_LEVELS - 1)
+
+static bool start_next(struct tapsi_node *parent);
+static void child_over(struct tapsi_node *parent);
+static void fail_node(struct tapsi_node *node, int error);
+
+/* ----------------------------------------------------------------------------------------------------- ends */
+
+static void stop_timers(struct tapsi_node *node)
+{
+    if (node->has_stagger)
+        tapsi_timer_done(node->race->loop, &node->stagger);
+    node->has_stagger = false;
+    for (size_t i = 0; i < node->count; i++)
+        stop_timers(node->children[i]);
+}
+
+static void cancel_active(struct tapsi_node *node, const char *reason)
+{
+    for (size_t i = 0; i < node->count; i++)
+        cancel_active(node->children[i], reason);
+    if (node->root || node->state != TAPS_CANDIDATE_ACTIVE)
+        return;
+    if (node->leaf)
+        tapsi_attempt_stop(node->leaf);
+    node->state = TAPS_CANDIDATE_CANCELLED;
+    node->end = node->race->loop->now;
+    tapsi_node_reason(node, "%s", reason);
+}
+
+static void end(struct tapsi_race *race, const char *reason)
+{
+    if (race->over)
+        return;
+    race->over = true;
+    race->version++;
+    tapsi_task_cancel(&race->task);
+    tapsi_lookups_stop(&race->names);
+    cancel_active(&race->tree, reason);
+    stop_timers(&race->tree);
+    if (race->has_timers)
+        tapsi_timer_done(race->loop, &race->deadline);
+    race->has_timers = false;
+}
+
+void tapsi_race_cancel(struct tapsi_race *race, const char *reason)
+{
+    race->sink = NULL;
+    end(race, reason);
+}
+
+static void fail_race(struct tapsi_race *race, const struct tapsi_error *error)
+{
+    struct tapsi_race_sink *sink = race->sink;
+    end(race, error->pub.code == TAPS_E_TIMEOUT ? "the deadline came" : "the establishment failed");
+    race->sink = NULL;
+    if (sink)
+        sink->failed(sink, error);
+}
+
+static void on_deadline(struct tapsi_timer *timer)
+{
+    struct tapsi_race *race = TAPSI_CONTAINER(timer, struct tapsi_race, deadline);
+    struct tapsi_error error;
+    char remote[TAPSI_HOST_MAX + 8];
+    tapsi_endpoint_text(&race->config->remotes[0], remote, sizeof(remote));
+    double seconds = (double)(race->loop->now - race->start) / (double)TAPSI_S;
+    bool resolving = race->leaves == 0 && tapsi_lookups_pending(&race->names);
+    tapsi_error_set(&error, TAPS_E_TIMEOUT, "%s: %s within %.3g s", remote,
+                    resolving ? "the name servers did not answer" : "no candidate was ready", seconds);
+    fail_race(race, &error);
+}
+
+/* --------------------------------------------------------------------------------------------------- errors */
+
+/* The farther a candidate came, the more its failure tells. */
+static int weight(int code)
+{
+    switch (code) {
+    case TAPS_E_CERTIFICATE:
+    case TAPS_E_CERTIFICATE_EXPIRED:
+    case TAPS_E_CERTIFICATE_NAME:
+    case TAPS_E_CERTIFICATE_PIN:
+        return 5;
+    case TAPS_E_TLS:
+    case TAPS_E_TRUNCATED:
+        return 4;
+    case TAPS_E_ABORTED:
+        return 3;
+    case TAPS_E_REFUSED:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+struct summary {
+    const struct tapsi_node *best;
+    size_t failed;
+    struct tapsi_str text;
+};
+
+static void summarize(const struct tapsi_node *node, struct summary *s)
+{
+    for (size_t i = 0; i < node->count; i++)
+        summarize(node->children[i], s);
+    if (!node->leaf || node->state != TAPS_CANDIDATE_FAILED)
+        return;
+    if (!s->best || weight(node->error) > weight(s->best->error))
+        s->best = node;
+    s->failed++;
+}
+
+/* Every leaf failed; or there never was one. */
+static void word_failure(const struct tapsi_race *race, struct tapsi_error *error)
+{
+    struct summary s = {0};
+    char remote[TAPSI_ADDR_TEXT], host[TAPSI_HOST_MAX + 8];
+    summarize(&race->tree, &s);
+    tapsi_endpoint_text(&race->config->remotes[0], host, sizeof(host));
+    if (s.best) {
+        tapsi_addr_text(&s.best->leaf->remote, remote);
+        const char *why = s.best->reason ? s.best->reason : taps_err_text(s.best->error);
+        if (s.failed == 1)
+            tapsi_error_set(error, s.best->error, "%s: %s", remote, why);
+        else
+            tapsi_error_set(error, s.best->error, "all %zu candidates of %s failed; %s: %s", s.failed, host, remote,
+                            why);
+        return;
+    }
+    if (tapsi_lookups_error(&race->names, error))
+        return;
+    const struct taps_endpoint *first = &race->config->remotes[0];
+    if (!first->port && first->service[0])
+        tapsi_error_set(error, TAPS_E_RESOLUTION, "the service %s is not known on this system", first->service);
+    else
+        tapsi_error_set(error, TAPS_E_NO_CANDIDATES, "no path of this machine reaches %s under the properties given",
+                        host);
+}
+
+/* ---------------------------------------------------------------------------------------------- starting */
+
+static bool may_grow(const struct tapsi_node *node)
+{
+    return node->kind == TAPS_CANDIDATE_PROTOCOL && !node->root && tapsi_lookups_pending(&node->race->names);
+}
+
+static struct tapsi_node *next_waiting(const struct tapsi_node *parent)
+{
+    for (size_t i = 0; i < parent->count; i++) {
+        if (parent->children[i]->state == TAPS_CANDIDATE_NOT_STARTED)
+            return parent->children[i];
+    }
+    return NULL;
+}
+
+static uint64_t stagger_delay(const struct tapsi_node *parent)
+{
+    uint64_t delay = parent->race->attempt_delay;
+    if (parent->root)
+        return delay * 4; /* another path costs more than another protocol, and that more than another address */
+    return parent->kind == TAPS_CANDIDATE_PATH ? delay * 2 : delay;
+}
+
+static void on_stagger(struct tapsi_timer *timer)
+{
+    start_next(TAPSI_CONTAINER(timer, struct tapsi_node, stagger));
+}
+
+static void arm_stagger(struct tapsi_node *parent)
+{
+    if (parent->failover || !next_waiting(parent))
+        return;
+    if (!parent->has_stagger) {
+        if (tapsi_timer_init(parent->race->loop, &parent->stagger, on_stagger))
+            return; /* without the timer the next child starts when this one fails */
+        parent->has_stagger = true;
+    }
+    tapsi_timer_start(parent->race->loop, &parent->stagger, stagger_delay(parent));
+}
+
+static void mark_failed(struct tapsi_node *node, int error)
+{
+    node->state = TAPS_CANDIDATE_FAILED;
+    node->error = error;
+    node->end = node->race->loop->now;
+    node->race->version++;
+}
+
+/* True: it is under way. */
+static bool start_leaf(struct tapsi_node *node)
+{
+    struct tapsi_error error;
+    int err = tapsi_attempt_start(node->leaf, &error);
+    if (!err)
+        return true;
+    mark_failed(node, err);
+    tapsi_node_reason(node, "%s", error.text);
+    return false;
+}
+
+static bool start_inner(struct tapsi_node *node)
+{
+    int err = node->kind == TAPS_CANDIDATE_PATH ? tapsi_tree_protocols(node) : tapsi_tree_endpoints(node);
+    if (!err && (start_next(node) || may_grow(node)))
+        return true;
+    fail_node(node, err ? err : TAPS_E_ESTABLISHMENT);
+    return false;
+}
+
+static bool start_node(struct tapsi_node *node)
+{
+    node->state = TAPS_CANDIDATE_ACTIVE;
+    node->start = node->race->loop->now;
+    node->race->version++;
+    return node->leaf ? start_leaf(node) : start_inner(node);
+}
+
+/* Starts the next waiting child; goes on to the one after it as long as they fail at once. */
+static bool start_next(struct tapsi_node *parent)
+{
+    struct tapsi_node *child;
+    while (!parent->race->over && (child = next_waiting(parent))) {
+        if (!start_node(child))
+            continue;
+        parent->active++;
+        arm_stagger(parent);
+        return true;
+    }
+    return false;
+}
+
+/* ----------------------------------------------------------------------------------------------- failing */
+
+static bool all_pruned(const struct tapsi_node *node)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->children[i]->state != TAPS_CANDIDATE_PRUNED)
+            return false;
+    }
+    return true;
+}
+
+/* An inner node none of whose children was ever tried was not a candidate after all. */
+static void fail_node(struct tapsi_node *node, int error)
+{
+    mark_failed(node, error);
+    if (node->leaf || !all_pruned(node))
+        return;
+    node->state = TAPS_CANDIDATE_PRUNED;
+    node->start = node->end = 0;
+    if (tapsi_lookups_total(&node->race->names) == 0)
+        tapsi_node_reason(node, "%s has no address", node->race->config->remotes[0].host_name);
+    else if (node->kind == TAPS_CANDIDATE_PATH || node->count)
+        tapsi_node_reason(node, "%s reaches no address of the Remote Endpoint", node->interface->name);
+    else
+        tapsi_node_reason(node, "no address or port of the Remote Endpoint is for %s", node->row->offer.stack);
+    tapsi_node_free_children(node);
+}
+
+static void end_failed(struct tapsi_race *race)
+{
+    struct tapsi_error error;
+    word_failure(race, &error);
+    fail_race(race, &error);
+}
+
+/* A child of `parent` is over; what follows? */
+static void child_over(struct tapsi_node *parent)
+{
+    struct tapsi_race *race = parent->race;
+    parent->active--;
+    if (race->over || start_next(parent) || parent->active || may_grow(parent))
+        return;
+    if (parent->root) {
+        end_failed(race);
+        return;
+    }
+    fail_node(parent, TAPS_E_ESTABLISHMENT);
+    child_over(parent->parent);
+}
+
+void tapsi_race_leaf_failed(struct tapsi_leaf *leaf, const struct tapsi_error *error)
+{
+    struct tapsi_node *node = &leaf->node;
+    if (node->state != TAPS_CANDIDATE_ACTIVE)
+        return;
+    tapsi_attempt_stop(leaf);
+    mark_failed(node, error->pub.code);
+    tapsi_node_reason(node, "%s", error->text);
+    child_over(node->parent);
+}
+
+/* ----------------------------------------------------------------------------------------------- winning */
+
+/* ARCH-09: what a candidate promised is checked again when it is ready. */
+static bool secure_enough(const struct tapsi_leaf *leaf, const struct tapsi_ready_info *info)
+{
+    const struct tapsi_security *security = leaf->node.race->config->security;
+    if (security->mode != TAPS_SECURITY_REQUIRED)
+        return true;
+    return info->security && info->authenticated && (tapsi_security_versions(security) & (1u << info->security));
+}
+
+void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_info *info)
+{
+    struct tapsi_race *race = leaf->node.race;
+    struct tapsi_race_sink *sink = race->sink;
+    struct tapsi_layer *top = leaf->top;
+    if (!secure_enough(leaf, info)) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, TAPS_E_TLS, "the stack is ready without the security that was required");
+        tapsi_race_leaf_failed(leaf, &error);
+        return;
+    }
+    leaf->top = NULL;
+    for (struct tapsi_node *node = &leaf->node; !node->root; node = node->parent) {
+        node->state = TAPS_CANDIDATE_WON;
+        node->end = race->loop->now;
+    }
+    race->winner = leaf;
+    race->ready = race->loop->now;
+    end(race, "another candidate was ready first");
+    race->sink = NULL;
+    if (sink)
+        sink->won(sink, leaf, top, info);
+    else
+        tapsi_layer_destroy(top, 0);
+}
+
+/* --------------------------------------------------------------------------------------------- beginning */
+
+/* New addresses: every protocol under way takes them in. */
+static void grow(struct tapsi_node *node)
+{
+    struct tapsi_race *race = node->race;
+    for (size_t i = 0; i < node->count && !race->over; i++) {
+        struct tapsi_node *child = node->children[i];
+        if (child->state == TAPS_CANDIDATE_ACTIVE && !child->leaf)
+            grow(child);
+    }
+    if (race->over || node->root || node->kind != TAPS_CANDIDATE_PROTOCOL)
+        return;
+    tapsi_tree_endpoints(node);
+    if (node->active == 0 ? start_next(node) : false)
+        return;
+    if (node->active && node->has_stagger && tapsi_timer_running(&node->stagger))
+        return;
+    if (node->active) {
+        arm_stagger(node);
+    } else if (!may_grow(node)) {
+        fail_node(node, TAPS_E_RESOLUTION);
+        child_over(node->parent);
+    }
+}
+
+static void on_names(struct tapsi_lookups *names)
+{
+    struct tapsi_race *race = TAPSI_CONTAINER(names, struct tapsi_race, names);
+    race->version++;
+    if (race->begun && !race->over)
+        grow(&race->tree);
+}
+
+static void begin(struct tapsi_task *task)
+{
+    struct tapsi_race *race = TAPSI_CONTAINER(task, struct tapsi_race, task);
+    struct tapsi_error error;
+    race->begun = true;
+    tapsi_lookups_start(&race->names);
+    if (tapsi_tree_paths(race)) {
+        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory for the candidates");
+        fail_race(race, &error);
+        return;
+    }
+    if (!start_next(&race->tree))
+        end_failed(race);
+}
+
+/* Which families are of use: both, unless every Local Endpoint has an address of one. */
+static unsigned wanted_families(const struct tapsi_config *config)
+{
+    unsigned wanted = 0;
+    for (size_t i = 0; i < config->local_count; i++) {
+        const struct taps_endpoint *local = &config->locals[i];
+        if (!local->has_address)
+            return 3;
+        wanted |= 1u << (local->address.sa.sa_family == AF_INET6 ? TAPSI_LOOKUP_AAAA : TAPSI_LOOKUP_A);
+    }
+    if (tapsi_preference(config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS) == TAPS_REQUIRE)
+        return 1u << TAPSI_LOOKUP_AAAA;
+    return wanted ? wanted : 3;
+}
+
+static int init_parts(struct tapsi_race *race, const struct tapsi_race_options *options)
+{
+    struct tapsi_config *config = race->config;
+    struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
+    race->env = tapsi_env_new(race->loop, config->properties, security);
+    if (!race->env)
+        return TAPS_E_MEMORY;
+    int err = tapsi_timer_init(race->loop, &race->deadline, on_deadline);
+    if (err)
+        return err;
+    race->has_timers = true;
+    return tapsi_lookups_init(&race->names, race->loop, options->resolver, config->remotes, config->remote_count,
+                              wanted_families(config), options->resolution_delay, on_names);
+}
+
+int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct tapsi_plan *plan,
+                   const struct tapsi_race_options *options, struct tapsi_race_sink *sink, struct tapsi_race **ret,
+                   struct tapsi_error *ret_error)
+{
+    struct tapsi_race *race = tapsi_zalloc(&loop->mem, sizeof(*race));
+    if (!race)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a race");
+    race->loop = loop;
+    race->config = tapsi_config_ref(config);
+    race->plan = plan;
+    plan->refs++;
+    race->sink = sink;
+    race->attempt_delay = options->attempt_delay;
+    race->start = tapsi_loop_now(loop);
+    race->tree = (struct tapsi_node){.race = race, .root = true};
+    tapsi_task_init(&race->task, begin);
+    if (init_parts(race, options)) {
+        tapsi_race_free(race);
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a race");
+    }
+    if (options->timeout != TAPSI_FOREVER)
+        tapsi_timer_start(loop, &race->deadline, options->timeout);
+    tapsi_loop_flush(loop, &race->task, LEVEL);
+    *ret = race;
+    return 0;
+}
+
+void tapsi_race_free(struct tapsi_race *race)
+{
+    if (!race)
+        return;
+    tapsi_race_cancel(race, "given up");
+    tapsi_lookups_done(&race->names);
+    tapsi_node_free_children(&race->tree);
+    if (race->env)
+        tapsi_env_unref(race->env);
+    tapsi_plan_unref(race->plan);
+    tapsi_config_unref(race->config);
+    tapsi_free(&race->loop->mem, race);
+}

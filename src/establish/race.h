@@ -1,0 +1,99 @@
+/*
+ * The candidate tree and its race (RFC 9623, 4; requirements IMPL-04, 07, 08, 10, 11, 12).
+ *
+ * root -> network path -> protocol stack -> derived endpoint, one branch type per parent. A parent starts its children
+ * in order, one per stagger delay, the next at once when one fails. The first leaf whose whole stack is ready wins; all
+ * others are destroyed at once. Children of a node are made when it starts, so the ordinary race allocates one leaf.
+ */
+#ifndef TAPSI_ESTABLISH_RACE_H
+#define TAPSI_ESTABLISH_RACE_H
+
+#include "establish/config.h"
+#include "establish/lookups.h"
+
+struct tapsi_race;
+
+struct tapsi_node {
+    struct tapsi_race *race;
+    struct tapsi_node *parent; /* NULL: the root */
+    struct tapsi_node **children;
+    size_t count, capacity;
+    unsigned number; /* place among the siblings when made, from 1: part of the id */
+    unsigned active; /* children under way */
+    uint8_t kind;    /* enum taps_candidate_kind; the root's is not used */
+    uint8_t state;   /* enum taps_candidate_state */
+    bool root, has_stagger, failover;
+    int error;
+    uint64_t start, end; /* ns of the loop's clock; 0 = has not happened */
+    char *reason;        /* owned, or NULL: the report words it from the plan */
+    struct tapsi_timer stagger;
+    const struct tapsi_interface *interface; /* path, and copied to all below */
+    const struct tapsi_stack_row *row;       /* protocol, endpoint */
+    unsigned place;                          /* path: interface in the network; protocol: row in the registry */
+    struct tapsi_leaf *leaf;                 /* endpoint */
+};
+
+/* What only a leaf has: one attempt. */
+struct tapsi_leaf {
+    struct tapsi_node node;
+    struct tapsi_sink sink;
+    struct tapsi_layer *top;              /* NULL: not started, over, or handed to the winner's owner */
+    union tapsi_addr remote, local;       /* local: family 0 = not known */
+    const struct taps_endpoint *endpoint; /* the Remote Endpoint it was derived from */
+    bool bind_device;
+};
+
+struct tapsi_race_sink {
+    /* The winner's stack, READY: the callee owns it and takes over its `up`. */
+    void (*won)(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, struct tapsi_layer *top,
+                const struct tapsi_ready_info *info);
+    void (*failed)(struct tapsi_race_sink *sink, const struct tapsi_error *error);
+};
+
+struct tapsi_race {
+    struct tapsi_loop *loop;
+    struct tapsi_config *config;
+    struct tapsi_plan *plan;
+    struct tapsi_env *env;
+    struct tapsi_lookups names;
+    struct tapsi_node tree; /* the root */
+    struct tapsi_task task;
+    struct tapsi_timer deadline;
+    struct tapsi_race_sink *sink;
+    uint64_t start, ready, attempt_delay;
+    struct tapsi_leaf *winner;
+    size_t leaves;
+    unsigned version; /* +1 with every change: the report is remade when it differs */
+    bool begun, over, has_timers;
+};
+
+struct tapsi_race_options {
+    struct tapsi_resolver *resolver;
+    uint64_t attempt_delay, resolution_delay, timeout; /* ns; timeout TAPSI_FOREVER = none */
+};
+
+/* Takes references of config and plan. Begins in the next turn; `sink` hears exactly one of won and failed, later. */
+int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct tapsi_plan *plan,
+                   const struct tapsi_race_options *options, struct tapsi_race_sink *sink, struct tapsi_race **ret,
+                   struct tapsi_error *ret_error);
+/* Ends it at once and silently: the sink hears nothing more. The tree stays for the report. */
+void tapsi_race_cancel(struct tapsi_race *race, const char *reason);
+void tapsi_race_free(struct tapsi_race *race); /* NULL is allowed */
+
+/* tree.c */
+struct tapsi_node *tapsi_node_new(struct tapsi_node *parent, enum taps_candidate_kind kind);
+void tapsi_node_reason(struct tapsi_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void tapsi_node_free_children(struct tapsi_node *node);
+int tapsi_tree_paths(struct tapsi_race *race);         /* the root's children */
+int tapsi_tree_protocols(struct tapsi_node *path);     /* a path's children */
+int tapsi_tree_endpoints(struct tapsi_node *protocol); /* a protocol's children, as far as known; repeatable */
+
+/* attempt.c */
+int tapsi_attempt_start(struct tapsi_leaf *leaf, struct tapsi_error *ret_error);
+void tapsi_attempt_stop(struct tapsi_leaf *leaf);
+
+/* race.c: what an attempt reports */
+void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_info *info);
+void tapsi_race_leaf_failed(struct tapsi_leaf *leaf, const struct tapsi_error *error);
+
+#endif

@@ -1,0 +1,331 @@
+/*
+ * The turn of the loop.
+ *
+ * The one surprising thing: memory of dead objects is freed only after the whole batch of events, because the kernel's
+ * remaining events still point at their watches; the watch's fd of -1 tells that they are stale.
+ */
+#include "loop/loop.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "loop/op.h"
+
+#define EVENTS_PER_WAIT  64
+#define EVENTS_PER_ROUND 32 /* of a large batch: what the first ones caused leaves before the last ones are read */
+#define ROUNDS_MAX       16
+
+struct remote_post {
+    struct tapsi_link link;
+    void (*fn)(void *);
+    void *arg;
+};
+
+int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct tapsi_platform *platform)
+{
+    *loop = (struct tapsi_loop){.mem = *mem, .platform = platform, .armed = TAPSI_FOREVER};
+    if (pthread_mutex_init(&loop->remote_lock, NULL) != 0)
+        return TAPS_E_RESOURCES;
+    tapsi_heap_init(&loop->timers, &loop->mem);
+    tapsi_link_init(&loop->posted);
+    tapsi_link_init(&loop->reaped);
+    tapsi_link_init(&loop->remote);
+    tapsi_link_init(&loop->remote_running);
+    for (size_t i = 0; i < TAPSI_LEVELS; i++)
+        tapsi_link_init(&loop->dirty[i]);
+    tapsi_pool_init(&loop->ops, &loop->mem, sizeof(struct tapsi_op), 256);
+    tapsi_pool_init(&loop->buffers, &loop->mem, tapsi_buffer_block(TAPSI_READ_SIZE), 8);
+    loop->now = platform->ops->now(platform);
+    return 0;
+}
+
+static void reap(struct tapsi_loop *loop)
+{
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(&loop->reaped))) {
+        struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
+        task->run(task);
+    }
+}
+
+static void drop_remote(struct tapsi_loop *loop, struct tapsi_link *list)
+{
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(list)))
+        tapsi_free(&loop->mem, TAPSI_CONTAINER(link, struct remote_post, link));
+}
+
+void tapsi_loop_settle(struct tapsi_loop *loop)
+{
+    reap(loop);
+}
+
+void tapsi_loop_release(struct tapsi_loop *loop)
+{
+    reap(loop);
+    assert(tapsi_list_empty(&loop->posted));
+    drop_remote(loop, &loop->remote);
+    drop_remote(loop, &loop->remote_running);
+    tapsi_buffer_unref(loop->read_buffer);
+    tapsi_pool_done(&loop->ops);
+    tapsi_pool_done(&loop->buffers);
+    tapsi_heap_done(&loop->timers);
+    pthread_mutex_destroy(&loop->remote_lock);
+}
+
+void tapsi_loop_done(struct tapsi_loop *loop)
+{
+    tapsi_loop_release(loop);
+    loop->platform->ops->destroy(loop->platform);
+}
+
+uint64_t tapsi_loop_now(struct tapsi_loop *loop)
+{
+    if (!loop->in_turn)
+        loop->now = loop->platform->ops->now(loop->platform);
+    return loop->now;
+}
+
+/* ------------------------------------------------------------------------------------------------ queues */
+
+/* Work queued from outside a turn of an embedded loop must make the descriptor readable. */
+static void touch(struct tapsi_loop *loop)
+{
+    if (loop->embedded && !loop->in_turn && loop->armed != 0) {
+        loop->armed = 0;
+        loop->platform->ops->arm(loop->platform, 0);
+    }
+}
+
+void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *))
+{
+    tapsi_link_init(&task->link);
+    task->run = run;
+}
+
+void tapsi_task_cancel(struct tapsi_task *task)
+{
+    tapsi_list_remove(&task->link);
+}
+
+void tapsi_loop_post(struct tapsi_loop *loop, struct tapsi_task *task)
+{
+    if (tapsi_link_on_list(&task->link))
+        return;
+    tapsi_list_append(&loop->posted, &task->link);
+    touch(loop);
+}
+
+void tapsi_loop_flush(struct tapsi_loop *loop, struct tapsi_task *task, unsigned level)
+{
+    assert(level < TAPSI_LEVELS);
+    if (tapsi_link_on_list(&task->link))
+        return;
+    tapsi_list_append(&loop->dirty[level], &task->link);
+    loop->dirty_levels |= 1u << level;
+    touch(loop);
+}
+
+void tapsi_loop_reap(struct tapsi_loop *loop, struct tapsi_task *task, void (*run)(struct tapsi_task *))
+{
+    tapsi_list_remove(&task->link);
+    task->run = run;
+    tapsi_list_append(&loop->reaped, &task->link);
+    touch(loop);
+}
+
+int tapsi_loop_post_remote(struct tapsi_loop *loop, void (*fn)(void *), void *arg)
+{
+    struct remote_post *post = tapsi_alloc(&loop->mem, sizeof(*post));
+    if (!post)
+        return TAPS_E_MEMORY;
+    post->fn = fn;
+    post->arg = arg;
+    pthread_mutex_lock(&loop->remote_lock);
+    tapsi_list_append(&loop->remote, &post->link);
+    atomic_store(&loop->has_remote, true);
+    pthread_mutex_unlock(&loop->remote_lock);
+    loop->platform->ops->wake(loop->platform);
+    return 0;
+}
+
+void tapsi_loop_stop(struct tapsi_loop *loop)
+{
+    atomic_store(&loop->stop, true);
+    loop->platform->ops->wake(loop->platform);
+}
+
+bool tapsi_loop_stopped(struct tapsi_loop *loop)
+{
+    return atomic_load_explicit(&loop->stop, memory_order_relaxed);
+}
+
+void tapsi_loop_clear_stop(struct tapsi_loop *loop)
+{
+    atomic_store(&loop->stop, false);
+}
+
+static void run_remote(struct tapsi_loop *loop)
+{
+    if (!atomic_exchange(&loop->has_remote, false))
+        return;
+    pthread_mutex_lock(&loop->remote_lock);
+    tapsi_list_splice(&loop->remote_running, &loop->remote);
+    pthread_mutex_unlock(&loop->remote_lock);
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(&loop->remote_running))) {
+        struct remote_post *post = TAPSI_CONTAINER(link, struct remote_post, link);
+        struct remote_post copy = *post;
+        tapsi_free(&loop->mem, post);
+        loop->in_callback = true;
+        copy.fn(copy.arg);
+        loop->in_callback = false;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ rounds */
+
+static void run_posted(struct tapsi_loop *loop)
+{
+    struct tapsi_link batch, *link;
+    tapsi_link_init(&batch);
+    tapsi_list_splice(&batch, &loop->posted);
+    loop->in_callback = true;
+    while ((link = tapsi_list_pop(&batch))) {
+        struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
+        task->run(task);
+    }
+    loop->in_callback = false;
+}
+
+static void run_flush(struct tapsi_loop *loop)
+{
+    while (loop->dirty_levels) {
+        unsigned level = 31u - (unsigned)__builtin_clz(loop->dirty_levels);
+        struct tapsi_link *link = tapsi_list_pop(&loop->dirty[level]);
+        if (!link) {
+            loop->dirty_levels &= ~(1u << level);
+            continue;
+        }
+        struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
+        task->run(task);
+    }
+}
+
+static bool work_waits(const struct tapsi_loop *loop)
+{
+    return loop->dirty_levels || !tapsi_list_empty(&loop->posted);
+}
+
+static void rounds(struct tapsi_loop *loop)
+{
+    for (int i = 0; i < ROUNDS_MAX && work_waits(loop); i++) {
+        run_posted(loop);
+        run_flush(loop);
+    }
+}
+
+static void fire_timers(struct tapsi_loop *loop)
+{
+    struct tapsi_heap_node *node;
+    while ((node = tapsi_heap_first(&loop->timers)) && node->key <= loop->now) {
+        tapsi_heap_remove(&loop->timers, node);
+        struct tapsi_timer *timer = TAPSI_CONTAINER(node, struct tapsi_timer, node);
+        timer->fire(timer);
+    }
+}
+
+static uint64_t next_deadline(struct tapsi_loop *loop, uint64_t deadline)
+{
+    if (work_waits(loop) || tapsi_loop_stopped(loop))
+        return 0;
+    struct tapsi_heap_node *first = tapsi_heap_first(&loop->timers);
+    return first && first->key < deadline ? first->key : deadline;
+}
+
+static void dispatch(struct tapsi_loop *loop, const struct tapsi_ready *ready, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (i && i % EVENTS_PER_ROUND == 0)
+            rounds(loop);
+        struct tapsi_watch *watch = ready[i].watch;
+        if (watch->fd != -1)
+            watch->ready(watch, ready[i].io);
+    }
+}
+
+void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline)
+{
+    assert(!loop->in_turn);
+    struct tapsi_platform *p = loop->platform;
+    struct tapsi_ready ready[EVENTS_PER_WAIT];
+    loop->in_turn = true;
+    if (work_waits(loop)) {
+        loop->now = p->ops->now(p);
+        rounds(loop);
+        reap(loop);
+    }
+    int count = p->ops->wait(p, next_deadline(loop, deadline), ready, EVENTS_PER_WAIT);
+    loop->now = p->ops->now(p);
+    dispatch(loop, ready, count);
+    run_remote(loop);
+    fire_timers(loop);
+    rounds(loop);
+    reap(loop);
+    loop->in_turn = false;
+    if (loop->embedded) {
+        uint64_t next = next_deadline(loop, TAPSI_FOREVER);
+        if (next != loop->armed || next == 0)
+            p->ops->arm(p, next);
+        loop->armed = next;
+    }
+}
+
+int tapsi_loop_descriptor(struct tapsi_loop *loop)
+{
+    int fd = loop->platform->ops->descriptor(loop->platform);
+    if (fd < 0)
+        return TAPS_E_NOT_APPLICABLE;
+    if (!loop->embedded) {
+        loop->embedded = true;
+        loop->armed = next_deadline(loop, TAPSI_FOREVER);
+        loop->platform->ops->arm(loop->platform, loop->armed);
+    }
+    return fd;
+}
+
+/* ------------------------------------------------------------------------------------- buffers and log */
+
+struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room)
+{
+    struct tapsi_buffer *b = loop->read_buffer;
+    if (b && b->refs == 1)
+        b->used = 0;
+    if (b && b->size - b->used >= room)
+        return b;
+    tapsi_buffer_unref(b);
+    loop->read_buffer = b = tapsi_buffer_get(&loop->buffers);
+    if (b) {
+        b->used = 0;
+        b->size = TAPSI_READ_SIZE;
+    }
+    return b;
+}
+
+bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level)
+{
+    return loop->log && level <= loop->log_level;
+}
+
+void tapsi_log(const struct tapsi_loop *loop, enum taps_log_level level, const char *format, ...)
+{
+    if (!tapsi_log_on(loop, level))
+        return;
+    char text[512];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    loop->log(loop->log_user, level, text);
+}

@@ -1,0 +1,115 @@
+/*
+ * The table of stacks. What a row claims here is what selection promises the application, so each claim is tested in
+ * the conformance suite of its protocol.
+ */
+#include "stack/registry.h"
+
+#include <string.h>
+
+#define NEVER    TAPSI_CAP_NEVER
+#define OPTIONAL TAPSI_CAP_OPTIONAL
+#define ALWAYS   TAPSI_CAP_ALWAYS
+
+#define BOTH_TLS ((1u << TAPS_TLS_1_2) | (1u << TAPS_TLS_1_3))
+
+/* A reliable, ordered byte stream; RFC 9623, 10.1. Soft errors can be had by asking the socket; the listener may write
+   first. */
+#define STREAM_CAPABILITIES                                                                                            \
+    {                                                                                                                  \
+        [TAPS_RELIABILITY] = ALWAYS, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER, [TAPS_PER_MSG_RELIABILITY] = NEVER,       \
+        [TAPS_PRESERVE_ORDER] = ALWAYS, [TAPS_ZERO_RTT_MSG] = NEVER, [TAPS_MULTISTREAMING] = NEVER,                    \
+        [TAPS_FULL_CHECKSUM_SEND] = ALWAYS, [TAPS_FULL_CHECKSUM_RECV] = ALWAYS, [TAPS_CONGESTION_CONTROL] = ALWAYS,    \
+        [TAPS_KEEP_ALIVE] = OPTIONAL, [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,                                   \
+        [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL, [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL,                                \
+    }
+
+static const struct tapsi_stack_row rows[] = {
+    {
+        .offer = {.stack = "tls/tcp",
+                  .capability = STREAM_CAPABILITIES,
+                  .secure = true,
+                  .security_protocols = BOTH_TLS,
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_tcp, &tapsi_proto_tls},
+    },
+    {
+        .offer = {.stack = "tcp", .capability = STREAM_CAPABILITIES, .can_initiate = true, .can_listen = true},
+        .protos = {&tapsi_proto_tcp},
+    },
+    {
+        .offer = {.stack = "udp",
+                  .capability = {[TAPS_RELIABILITY] = NEVER,
+                                 [TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS,
+                                 [TAPS_PER_MSG_RELIABILITY] = NEVER,
+                                 [TAPS_PRESERVE_ORDER] = NEVER,
+                                 [TAPS_ZERO_RTT_MSG] = ALWAYS,
+                                 [TAPS_MULTISTREAMING] = NEVER,
+                                 [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,
+                                 [TAPS_FULL_CHECKSUM_RECV] = ALWAYS,
+                                 [TAPS_CONGESTION_CONTROL] = NEVER,
+                                 [TAPS_KEEP_ALIVE] = NEVER,
+                                 [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,
+                                 [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL,
+                                 [TAPS_ACTIVE_READ_BEFORE_SEND] = NEVER},
+                  .may_duplicate = true,
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_udp},
+    },
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+_Static_assert(ROWS <= TAPSI_STACKS_MAX, "callers' arrays hold TAPSI_STACKS_MAX offers");
+
+const struct tapsi_stack_row *tapsi_registry(size_t *ret_count)
+{
+    *ret_count = ROWS;
+    return rows;
+}
+
+size_t tapsi_registry_offers(struct tapsi_offer *offers)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        offers[i] = rows[i].offer;
+    return ROWS;
+}
+
+bool tapsi_stack_has_proto(const struct tapsi_stack_row *row, const char *name)
+{
+    for (size_t i = 0; i < TAPSI_STACK_LAYERS && row->protos[i]; i++) {
+        if (tapsi_text_equal(row->protos[i]->name, name))
+            return true;
+    }
+    return false;
+}
+
+/* Undoes what was made above `below`, which stays with the caller. */
+static void unmake(struct tapsi_layer *top, struct tapsi_layer *below)
+{
+    struct tapsi_layer *lowest = top;
+    while (lowest != below && lowest->below != below)
+        lowest = lowest->below;
+    if (lowest == below)
+        return;
+    lowest->below = NULL;
+    tapsi_layer_destroy(top, 0);
+}
+
+int tapsi_stack_make(const struct tapsi_stack_row *row, struct tapsi_env *env, const struct tapsi_target *target,
+                     enum tapsi_role role, struct tapsi_layer *below, struct tapsi_sink *sink,
+                     struct tapsi_layer **ret_top, struct tapsi_error *ret_error)
+{
+    struct tapsi_layer *top = below, *made = NULL;
+    for (size_t i = below ? 1 : 0; i < TAPSI_STACK_LAYERS && row->protos[i]; i++) {
+        int err = row->protos[i]->make(env, target, role, top, &made, ret_error);
+        if (err) {
+            unmake(top, below);
+            return err;
+        }
+        top = made;
+    }
+    top->up = sink;
+    *ret_top = top;
+    return 0;
+}

@@ -1,0 +1,139 @@
+/* Properties to socket options and back (RFC 9623, 10.1; RFC 9622, 8.1). An option is set only where it differs from
+   the kernel's default, so that an ordinary connection pays for none. */
+#include <errno.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include "stack/tcp/tcp.h"
+
+static int set_int(struct tcp *tcp, int level, int option, int value)
+{
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    return p->ops->setsockopt(p, tcp->watch.fd, level, option, &value, sizeof(value));
+}
+
+static bool is_v4(const struct tcp *tcp)
+{
+    return tcp->remote.sa.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&tcp->remote.in6.sin6_addr);
+}
+
+static int set_profile(struct tcp *tcp, int profile)
+{
+    bool hurry = profile == TAPS_PROFILE_LOW_LATENCY_INTERACTIVE || profile == TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE;
+    static const uint8_t dscp[] = {0, 1, 34, 18, 26, 10}; /* DF, LE, AF41, AF21, AF31, AF11: RFC 9622, 8.1.6 */
+    int err = set_int(tcp, IPPROTO_TCP, TCP_NODELAY, hurry);
+    int traffic_class = dscp[profile] << 2;
+    if (is_v4(tcp))
+        set_int(tcp, IPPROTO_IP, IP_TOS, traffic_class);
+    if (tcp->remote.sa.sa_family == AF_INET6)
+        set_int(tcp, IPPROTO_IPV6, IPV6_TCLASS, traffic_class);
+    return err < 0 ? tapsi_err_from_errno(-err) : 0;
+}
+
+static int milliseconds(double seconds)
+{
+    if (seconds < 0)
+        return 0;
+    double ms = seconds * 1000;
+    return ms > INT_MAX ? INT_MAX : ms < 1 ? 1 : (int)ms;
+}
+
+static int whole_seconds(double seconds, int max)
+{
+    return seconds < 1 ? 1 : seconds > max ? max : (int)seconds;
+}
+
+static int set_user_timeout(struct tcp *tcp, double seconds)
+{
+    int err = set_int(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(seconds));
+    return err < 0 ? tapsi_err_from_errno(-err) : 0;
+}
+
+/* Keep-alive packets after `seconds` of silence; a tenth of that, at least 1 s, between probes. Negative: off. */
+static int set_keep_alive(struct tcp *tcp, double seconds)
+{
+    int err = set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, seconds >= 0);
+    if (err == 0 && seconds >= 0) {
+        err = set_int(tcp, IPPROTO_TCP, TCP_KEEPIDLE, whole_seconds(seconds, 32767));
+        set_int(tcp, IPPROTO_TCP, TCP_KEEPINTVL, whole_seconds(seconds / 10, 32767));
+    }
+    return err < 0 ? tapsi_err_from_errno(-err) : 0;
+}
+
+static void start_keep_alive(struct tcp *tcp, const struct tapsi_properties *p)
+{
+    double seconds = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
+    if (tapsi_preference(p, TAPS_KEEP_ALIVE) > TAPS_NO_PREFERENCE && seconds < 0)
+        set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, 1);
+    else if (seconds >= 0)
+        set_keep_alive(tcp, seconds);
+}
+
+static void start_temporary_address(struct tcp *tcp, const struct tapsi_properties *p)
+{
+    if (tcp->remote.sa.sa_family != AF_INET6 || !tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS))
+        return;
+    enum taps_preference preference = tapsi_preference(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+    if (preference != TAPS_NO_PREFERENCE)
+        set_int(tcp, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */, preference > 0 ? 1 /* TMP */ : 2 /* PUBLIC */);
+}
+
+void tapsi_tcp_options(struct tcp *tcp)
+{
+    const struct tapsi_properties *p = tcp->layer.env->properties;
+    if (p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration != TAPS_PROFILE_DEFAULT)
+        set_profile(tcp, p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration);
+    if (p->values[TAPS_CONN_TIMEOUT].number >= 0)
+        set_user_timeout(tcp, p->values[TAPS_CONN_TIMEOUT].number);
+    else if (p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean && p->values[TAPS_TCP_USER_TIMEOUT_VALUE].number >= 0)
+        set_user_timeout(tcp, p->values[TAPS_TCP_USER_TIMEOUT_VALUE].number);
+    start_keep_alive(tcp, p);
+    start_temporary_address(tcp, p);
+    if (tcp->soft_errors) {
+        set_int(tcp, IPPROTO_IP, IP_RECVERR, 1);
+        if (tcp->remote.sa.sa_family == AF_INET6)
+            set_int(tcp, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    }
+}
+
+int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    if (tcp->watch.fd < 0)
+        return TAPS_E_STATE;
+    switch (property) {
+    case TAPS_CONN_CAPACITY_PROFILE:
+        return set_profile(tcp, value->enumeration);
+    case TAPS_CONN_TIMEOUT:
+    case TAPS_TCP_USER_TIMEOUT_VALUE:
+        return set_user_timeout(tcp, value->number);
+    case TAPS_TCP_USER_TIMEOUT_ENABLED:
+        return set_user_timeout(tcp, value->boolean ? layer->env->properties->values[TAPS_TCP_USER_TIMEOUT_VALUE].number
+                                                    : TAPS_DISABLED);
+    case TAPS_TCP_USER_TIMEOUT_CHANGEABLE:
+        return TAPSI_HANDLED;
+    case TAPS_KEEP_ALIVE_TIMEOUT:
+        return set_keep_alive(tcp, value->number);
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    struct tapsi_platform *p = layer->env->loop->platform;
+    switch (what) {
+    case TAPSI_GET_REMOTE:
+        ret->address = tcp->remote;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_LOCAL:
+        if (tcp->watch.fd < 0)
+            return TAPS_E_STATE;
+        return p->ops->getsockname(p, tcp->watch.fd, &ret->address) < 0 ? TAPS_E_SYSTEM : TAPSI_HANDLED;
+    case TAPSI_GET_UNSENT:
+        ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}

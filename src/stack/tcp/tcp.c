@@ -1,0 +1,243 @@
+/*
+ * TCP: one connection.
+ *
+ * NEW -start-> STARTING (connect under way) -OUT-> READY -close-> CLOSING -> CLOSED. An accepted connection is born
+ * READY. The descriptor is registered edge-triggered once for its life, so three bits remember what the kernel said:
+ * readable, ended, blocked. Reading happens in the watch callback and, when credit comes back, in flush; writing only
+ * in flush. The surprising thing: a short read means the kernel is empty, so a ping-pong needs no read that answers
+ * EAGAIN, but the peer's FIN behind the data comes with its own edge, or has come with this one (ended).
+ */
+#include "stack/tcp/tcp.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include "stack/registry.h"
+
+static void on_ready(struct tapsi_watch *watch, unsigned io);
+static const struct tapsi_layer_ops layer_ops;
+
+static struct tcp *new_tcp(struct tapsi_env *env)
+{
+    struct tcp *tcp = tapsi_zalloc(&env->loop->mem, sizeof(*tcp));
+    if (!tcp)
+        return NULL;
+    tapsi_layer_init(&tcp->layer, &layer_ops, &tapsi_proto_tcp, env, NULL);
+    tcp->watch = (struct tapsi_watch){.fd = -1, .ready = on_ready};
+    tcp->soft_errors = tapsi_preference(env->properties, TAPS_SOFT_ERROR_NOTIFY) > TAPS_NO_PREFERENCE;
+    return tcp;
+}
+
+static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    (void)below;
+    struct tcp *tcp = new_tcp(env);
+    if (!tcp)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TCP connection");
+    tcp->remote = *target->remote;
+    if (target->local)
+        tcp->local = *target->local;
+    if (target->interface)
+        tapsi_format(tcp->interface, sizeof(tcp->interface), "%s", target->interface);
+    tcp->layer.role = (uint8_t)role;
+    *ret = &tcp->layer;
+    return 0;
+}
+
+int tapsi_tcp_accepted(struct tapsi_env *env, int fd, const union tapsi_addr *peer, struct tapsi_layer **ret)
+{
+    struct tcp *tcp = new_tcp(env);
+    if (!tcp)
+        return TAPS_E_MEMORY;
+    int err = tcp_ops(&tcp->layer)->watch(env->loop->platform, fd, &tcp->watch);
+    if (err < 0) {
+        tapsi_env_unref(env);
+        tapsi_free(&env->loop->mem, tcp);
+        return tapsi_err_from_errno(-err);
+    }
+    tcp->watch.fd = fd;
+    tcp->remote = *peer;
+    tcp->layer.role = TAPSI_ROLE_SERVER;
+    tapsi_tcp_options(tcp);
+    tapsi_layer_set_state(&tcp->layer, TAPSI_LAYER_READY);
+    *ret = &tcp->layer;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------- starting */
+
+static int bind_socket(struct tcp *tcp, int fd)
+{
+    const struct tapsi_platform_ops *ops = tcp_ops(&tcp->layer);
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    if (tcp->interface[0]) {
+        int err =
+            ops->setsockopt(p, fd, SOL_SOCKET, SO_BINDTODEVICE, tcp->interface, (socklen_t)strlen(tcp->interface) + 1);
+        if (err < 0)
+            return err;
+    }
+    if (tcp->local.sa.sa_family == AF_UNSPEC)
+        return 0;
+    return ops->bind(p, fd, &tcp->local);
+}
+
+static int open_socket(struct tcp *tcp)
+{
+    const struct tapsi_platform_ops *ops = tcp_ops(&tcp->layer);
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    int fd = ops->socket(p, tcp->remote.sa.sa_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        return fd;
+    tcp->watch.fd = fd;
+    int err = bind_socket(tcp, fd);
+    if (err < 0)
+        return err;
+    tapsi_tcp_options(tcp);
+    err = ops->connect(p, fd, &tcp->remote);
+    if (err < 0 && err != -EINPROGRESS)
+        return err;
+    tcp->connecting = true;
+    return ops->watch(p, fd, &tcp->watch);
+}
+
+static int start(struct tapsi_layer *layer)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    int err = open_socket(tcp);
+    if (err < 0) {
+        tcp->connecting = false;
+        tcp->start_error = -err;
+        tapsi_layer_dirty(layer);
+    }
+    return 0;
+}
+
+static void connected(struct tcp *tcp, unsigned io)
+{
+    if (io & (TAPSI_IO_ERROR | TAPSI_IO_END)) {
+        int err = 0;
+        socklen_t length = sizeof(err);
+        tcp_ops(&tcp->layer)
+            ->getsockopt(tcp->layer.env->loop->platform, tcp->watch.fd, SOL_SOCKET, SO_ERROR, &err, &length);
+        if (err) {
+            tapsi_tcp_fail(tcp, err, "connecting");
+            return;
+        }
+    }
+    if (!(io & TAPSI_IO_OUT))
+        return;
+    tcp->connecting = false;
+    tapsi_layer_ready(&tcp->layer, &(struct tapsi_ready_info){0});
+}
+
+/* -------------------------------------------------------------------------------------------------- events */
+
+/* A reset is told even while nobody wants data. */
+static void check_error(struct tcp *tcp)
+{
+    int err = 0;
+    socklen_t length = sizeof(err);
+    tcp_ops(&tcp->layer)
+        ->getsockopt(tcp->layer.env->loop->platform, tcp->watch.fd, SOL_SOCKET, SO_ERROR, &err, &length);
+    if (err == EHOSTUNREACH || err == ENETUNREACH || err == ENETDOWN) {
+        struct tapsi_error soft;
+        tapsi_error_native(&soft, TAPS_E_UNREACHABLE, TAPS_DOMAIN_ERRNO, err, "the network reported: %s",
+                           strerror(err));
+        tapsi_layer_event(&tcp->layer, TAPSI_EVENT_SOFT_ERROR, &soft);
+    } else if (err) {
+        tapsi_tcp_fail(tcp, err, "reset");
+    }
+}
+
+static void on_ready(struct tapsi_watch *watch, unsigned io)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(watch, struct tcp, watch);
+    if (tcp->connecting) {
+        connected(tcp, io);
+        if (tcp->layer.dead || tcp->connecting || tcp->layer.state == TAPSI_LAYER_CLOSED)
+            return;
+    }
+    if (io & TAPSI_IO_END)
+        tcp->ended = true;
+    if (io & (TAPSI_IO_IN | TAPSI_IO_END))
+        tcp->readable = true;
+    if ((io & TAPSI_IO_OUT) && tcp->blocked) {
+        tcp->blocked = false;
+        tapsi_layer_dirty(&tcp->layer);
+    }
+    if (tcp->readable && (tcp->layer.want || tcp->closing))
+        tapsi_tcp_read(tcp);
+    if ((io & TAPSI_IO_ERROR) && !tcp->layer.dead && tcp->layer.state != TAPSI_LAYER_CLOSED)
+        check_error(tcp);
+}
+
+static void want(struct tapsi_layer *layer)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    if (tcp->readable)
+        tapsi_layer_dirty(layer);
+}
+
+static void flush(struct tapsi_layer *layer)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    if (layer->dead || layer->state == TAPSI_LAYER_CLOSED)
+        return;
+    if (tcp->start_error) {
+        tapsi_tcp_fail(tcp, tcp->start_error, "connecting");
+        return;
+    }
+    if (layer->state < TAPSI_LAYER_READY)
+        return;
+    if (!tcp->blocked)
+        tapsi_tcp_write(tcp);
+    if (tcp->readable && (layer->want || tcp->closing) && !layer->dead && layer->state != TAPSI_LAYER_CLOSED)
+        tapsi_tcp_read(tcp);
+    if (tcp->closing && !layer->dead && layer->state != TAPSI_LAYER_CLOSED)
+        tapsi_tcp_close_step(tcp);
+}
+
+/* --------------------------------------------------------------------------------------------------- ends */
+
+static void destroy(struct tapsi_layer *layer, int reason)
+{
+    struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
+    struct tapsi_platform *p = layer->env->loop->platform;
+    tapsi_tcp_close_done(tcp);
+    int fd = tcp->watch.fd;
+    if (fd < 0)
+        return;
+    p->ops->unwatch(p, &tcp->watch);
+    if (reason) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        p->ops->setsockopt(p, fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    p->ops->close(p, fd);
+    tcp->watch.fd = -1;
+}
+
+static void free_tcp(struct tapsi_layer *layer)
+{
+    tapsi_free(&layer->env->loop->mem, TAPSI_CONTAINER(layer, struct tcp, layer));
+}
+
+static const struct tapsi_layer_ops layer_ops = {
+    .start = start,
+    .send = tapsi_layer_enqueue,
+    .want = want,
+    .flush = flush,
+    .close = tapsi_tcp_close,
+    .destroy = destroy,
+    .free = free_tcp,
+    .set = tapsi_tcp_set,
+    .get = tapsi_tcp_get,
+};
+
+const struct tapsi_proto tapsi_proto_tcp = {
+    .name = "tcp",
+    .needs = TAPSI_NEEDS_NOTHING,
+    .offers = TAPSI_OFFERS_STREAM,
+    .make = make,
+    .listen = tapsi_tcp_listen,
+};

@@ -1,0 +1,56 @@
+/* TCP inside this folder: the layer of one connection. */
+#ifndef TAPSI_STACK_TCP_TCP_H
+#define TAPSI_STACK_TCP_TCP_H
+
+#include "stack/layer.h"
+
+struct tcp {
+    struct tapsi_layer layer;
+    struct tapsi_watch watch;
+    union tapsi_addr remote, local; /* local: what to bind; family 0 = nothing */
+    char interface[16];             /* device to bind, or "" */
+    unsigned unacknowledged;        /* seen at the last look while closing */
+    uint64_t close_deadline;
+    struct tapsi_timer *close_timer; /* made when a close has to wait */
+    int start_error;                 /* errno of a start that failed at once; told at flush */
+    bool connecting : 1;
+    bool readable : 1; /* the kernel may have input: edge-triggered, so remembered */
+    bool ended : 1;    /* the kernel said the peer's FIN (or worse) is there */
+    bool blocked : 1;  /* the kernel took less than offered; waits for OUT */
+    bool sent_any : 1;
+    bool fin_sent : 1;
+    bool fin_seen : 1; /* and delivered */
+    bool closing : 1;
+    bool soft_errors : 1;
+};
+
+static inline const struct tapsi_platform_ops *tcp_ops(const struct tapsi_layer *layer)
+{
+    return layer->env->loop->platform->ops;
+}
+
+/* options.c. All return 0 or a negative errno; options the system lacks are not an error. */
+void tapsi_tcp_options(struct tcp *tcp);
+int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
+int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
+
+/* io.c */
+void tapsi_tcp_write(struct tcp *tcp);
+void tapsi_tcp_read(struct tcp *tcp);
+/* Ends the layer with this (positive) errno, said of what was being done. */
+void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing);
+
+/* close.c */
+int tapsi_tcp_close(struct tapsi_layer *layer);
+/* Looks whether everything was acknowledged; ends the layer, or waits on. */
+void tapsi_tcp_close_step(struct tcp *tcp);
+void tapsi_tcp_close_done(struct tcp *tcp);
+
+/* tcp.c: a READY layer for an accepted descriptor, which it takes on success. */
+int tapsi_tcp_accepted(struct tapsi_env *env, int fd, const union tapsi_addr *peer, struct tapsi_layer **ret);
+
+/* listen.c */
+int tapsi_tcp_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
+                     struct tapsi_layer **ret, struct tapsi_error *ret_error);
+
+#endif
