@@ -1,6 +1,7 @@
 """Real peers, both ways: servers of nginx, OpenSSL, GnuTLS and socat for `taps cat`, clients of curl, OpenSSL, GnuTLS
 and socat for `taps serve`. IPv4, IPv6 and dual stack. None of the peers knows Transport Services: proves ARCH-12."""
 import hashlib
+import os
 import random
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import subprocess
 from netns import SERVER4, SERVER6
 from peers import (TAPS, Authority, cat, cat_open, dnsmasq, gnutls_serv, nginx, probe, require_programs, s_server,
                    serve, socat)
-from tap import check, check_equal, main, need, poll, test
+from tap import Skip, check, check_equal, main, need, poll, test
 
 PLAIN = ["--security", "disabled"]
 PAGE = b"<p>a page of the peer</p>\n"
@@ -459,6 +460,59 @@ def cat_listens(net):
     client.close_stdin()
     check_equal(listener.wait(10), 0, "exit status of the listener")
     check_equal(client.wait(15), 0, "exit status of socat")
+
+
+# ---------------------------------------------------------------------------------------------------- the examples
+
+def example(name):
+    path = os.path.join(os.environ.get("TAPS_EXAMPLES", ""), "example-" + name)
+    if not os.path.exists(path):
+        raise Skip(f"the example {name} was not built")
+    return path
+
+
+def example_client(net, name):
+    known_hosts(net)
+    authority = Authority(net)
+    nginx(net.server, 443, tls=authority.issue("server.test"), files={"index.html": PAGE})
+    answer = net.client.run(example(name), "server.test:443", authority.certificate)
+    check_equal(answer.status, 0, "exit status")
+    check(PAGE in answer.out, f"the page: {answer.out!r}")
+    refused = net.client.run(example(name), "server.test:443")
+    check(refused.status == 1 and PAGE not in refused.out, "without the authority it is refused")
+
+
+# proves ARCH-12
+@test("the example client gets nginx's page")
+def client_example(net):
+    example_client(net, "client")
+
+
+# proves ARCH-03, ARCH-12
+@test("the example in a libuv loop gets nginx's page")
+def uv_example(net):
+    example_client(net, "embed-uv")
+
+
+# proves ARCH-03, ARCH-12
+@test("the example in a GLib loop gets nginx's page")
+def glib_example(net):
+    example_client(net, "embed-glib")
+
+
+# proves ARCH-12
+@test("the example server echoes to openssl s_client")
+def server_example(net):
+    known_hosts(net)
+    authority = Authority(net)
+    certificate = authority.issue("server.test")
+    server = net.server.spawn(example("server"), ":9448", certificate[0], certificate[1])
+    poll(lambda: net.server.listens(server.pid, 9448), 10, "it to listen")
+    client = net.client.spawn("openssl", "s_client", "-connect", "server.test:9448", "-verify_return_error", "-CAfile",
+                              authority.certificate, "-quiet", stdin=subprocess.PIPE)
+    client.write(b"hello\n")
+    poll(lambda: b"hello\n" in client.out, 10, "the echo")
+    client.end()
 
 
 main()

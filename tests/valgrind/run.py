@@ -1,0 +1,108 @@
+"""Runs the tests of the examples with every example under valgrind, then reads what valgrind wrote. Prints TAP.
+
+Usage: run.py TEST-OF-THE-EXAMPLES EXAMPLE...
+"""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+
+OPTIONS = ("-q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect "
+           "--error-exitcode=99 --num-callers=30 --track-fds=no")
+LIMIT_SECONDS = 60
+
+
+def wrapped(folder, program):
+    """A script of the program's name that runs it under valgrind, with a log for each run."""
+    script = folder / os.path.basename(program)
+    log = f"{folder}/logs/{script.name}.%p"
+    script.write_text(f'#!/bin/sh\nexec valgrind {OPTIONS} --log-file={log} {os.path.abspath(program)} "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+def certificate(folder):
+    paths = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                    str(paths[1]), "-out", str(paths[0])], check=True, capture_output=True)
+    return paths
+
+
+def server_to_its_end(folder, server):
+    """The server's life with good and bad clients, ended by a signal, so that valgrind looks for leaks; what is wrong."""
+    cert, key = certificate(folder)
+    process = subprocess.Popen([str(server), ":0", str(cert), str(key)], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(process.stdout.readline().split()[-1])
+        context = ssl.create_default_context(cafile=cert)
+        for good in (True, False, True):
+            with socket.create_connection(("127.0.0.1", port), LIMIT_SECONDS) as plain, \
+                    contextlib.suppress(ssl.SSLError, ConnectionError):
+                if not good:
+                    plain.sendall(b"this is not TLS")
+                    continue
+                with context.wrap_socket(plain, server_hostname="localhost") as secure:
+                    secure.sendall(b"hello")
+                    if secure.recv(100) != b"hello":
+                        return "it did not echo"
+        process.send_signal(signal.SIGTERM)
+        process.wait(LIMIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    return None
+
+
+def examine(folder, name):
+    """(runs, what valgrind complained about) of all runs of one program."""
+    logs = sorted((folder / "logs").glob(f"{name}.*"))
+    texts = [log.read_text(errors="replace") for log in logs]
+    # Being ended by the test's signal is not a complaint.
+    expected = re.compile(r"Process terminating with default action of signal (15|9)|^==\d+==\s*$|"
+                          r"^==\d+==    (at|by) 0x.*|^\*\*.*")
+    found = []
+    for text in texts:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if any(not expected.search(line) for line in lines):
+            found += lines[:60]
+    return len(logs), found
+
+
+def main():
+    tests, programs = sys.argv[1], sys.argv[2:]
+    if not shutil.which("valgrind"):
+        print("1..0 # SKIP needs the program valgrind")
+        return 0
+    results = []
+    with tempfile.TemporaryDirectory(prefix="taps-valgrind-") as name:
+        folder = pathlib.Path(name)
+        (folder / "logs").mkdir()
+        scripts = [wrapped(folder, program) for program in programs]
+        done = subprocess.run([sys.executable, tests, *map(str, scripts)], capture_output=True, text=True)
+        wrong = [line for line in done.stdout.splitlines() if not line.startswith("ok ")] + done.stderr.splitlines()
+        results.append(("the examples pass their tests under valgrind", wrong if done.returncode else []))
+        server = next((script for script in scripts if script.name == "example-server"), None)
+        if server:
+            why = server_to_its_end(folder, server)
+            results.append(("the server lives through good and bad clients", [why] if why else []))
+        for script in scripts:
+            runs, found = examine(folder, script.name)
+            found = found or ([] if runs else ["it was never run"])
+            results.append((f"valgrind finds nothing in {script.name} ({runs} runs)", found))
+    print(f"1..{len(results)}")
+    for number, (text, found) in enumerate(results, 1):
+        for line in found:
+            print("#", line)
+        print(f"{'not ok' if found else 'ok'} {number} - {text}")
+    return 1 if any(found for _, found in results) else 0
+
+
+sys.exit(main())
