@@ -1,6 +1,11 @@
 /*
  * Names to addresses: c-ares over the platform's sockets, one A and one AAAA query of their own so that neither waits
- * for the other (RFC 8305, section 3). /etc/hosts, search domains, ndots and resolv.conf behave as with libc.
+ * for the other (RFC 8305, section 3). /etc/hosts, search domains, ndots and resolv.conf behave as with libc: a name
+ * the hosts file has for either family is not asked of DNS, "localhost" and "*.localhost" are the loopback (RFC 6761),
+ * a dot at the end means no search. The files are read again at most once a second, resolv.conf only while nothing is
+ * asked. The environment (RES_OPTIONS, LOCALDOMAIN, HOSTALIASES) is not read.
+ *
+ * Names are ASCII; an internationalised name is given in its "xn--" form. Waits double with each try of all servers.
  *
  * One resolver per context, made at the first name; one query object per name and family.
  */
@@ -29,9 +34,12 @@ int tapsi_resolver_new(struct tapsi_loop *loop, const struct tapsi_resolver_opti
 /* Outstanding queries are dropped without their callback. NULL is allowed. */
 void tapsi_resolver_free(struct tapsi_resolver *resolver);
 
-/* Addresses have port 0; `source` is "hosts" or "dns". `error` is NULL on success (count >= 1). TAPS_E_RESOLUTION with
-   native = the ares_status: the detail holds the name and says "no such name", "no AAAA record", "no answer from the name
-   servers" .... Never called from inside tapsi_resolver_query. The query is gone when it returns. */
+/* tapsi_resolver_query refuses a name that cannot be one (TAPS_E_RESOLUTION) and has otherwise taken it: the callback
+   comes once. Make the queries for both families of a name one after the other: they then share the search list.
+   Addresses have port 0; `source` is "hosts", "dns" or "literal". `error` is NULL on success (count >= 1).
+   TAPS_E_RESOLUTION with native = the ares_status: the detail holds the name and says "no such name", "no AAAA record",
+   "no answer from the name servers" .... Never called from inside tapsi_resolver_query. The query is gone when it
+   returns. */
 typedef void (*tapsi_query_fn)(void *user, const union tapsi_addr *addresses, size_t count, const char *source,
                                const struct tapsi_error *error);
 int tapsi_resolver_query(struct tapsi_resolver *resolver, const char *name, int family, tapsi_query_fn fn, void *user,
