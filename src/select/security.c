@@ -247,9 +247,9 @@ static bool is_certificate(const void *pem, size_t length)
 static bool is_key(const void *pem, size_t length)
 {
     static const char begin_marker[] = "-----BEGIN ", end_marker[] = "PRIVATE KEY-----";
-    const char *text = pem, *end = text + length;
-    if (length > TAPSI_PEM_MAX || find(text, length, "-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+    if (length > TAPSI_PEM_MAX || find(pem, length, "-----BEGIN ENCRYPTED PRIVATE KEY-----"))
         return false;
+    const char *text = pem, *end = text + length;
     while ((text = find(text, (size_t)(end - text), begin_marker))) {
         text += strlen(begin_marker);
         const char *line_end = memchr(text, '\n', (size_t)(end - text));
