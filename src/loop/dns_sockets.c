@@ -4,7 +4,7 @@
  * Each socket remembers what it may do: `readable` and `writable` are set by events and cleared when the kernel says
  * EAGAIN. c-ares is run as long as a bit is set and c-ares wants it: it reads UDP until EAGAIN by itself, but TCP only
  * one piece a call. At most READS_PER_TURN reads are let through in a turn; the rest is told EAGAIN and the socket
- * stays readable for the next turn's task.
+ * stays readable, and the timer makes the next turn come at once.
  *
  * The surprising things. c-ares has its own clock (CLOCK_MONOTONIC, the same as ours; the simulated network replaces
  * it). It counts in whole milliseconds rounded down, so the timer adds one. An empty datagram would make it close the
@@ -21,6 +21,7 @@
 #include "base/str.h"
 
 #define READS_PER_TURN 64
+#define NEXT_TURN_NS   1 /* a timer due now would fire in this turn again */
 
 struct dns_socket {
     struct tapsi_link link;
@@ -204,8 +205,6 @@ static void on_wish(void *user, ares_socket_t fd, int readable, int writable)
     if (!s)
         return;
     s->wants_write = writable;
-    if (s->wants_write && s->writable)
-        tapsi_loop_flush(dns->loop, &dns->task, 0);
 }
 
 /* ----------------------------------------------------------------------------------------------- driving it */
@@ -221,8 +220,6 @@ static void work(struct tapsi_dns *dns, int fd)
             return;
         ares_process_fd(dns->channel, s->readable ? fd : ARES_SOCKET_BAD, write ? fd : ARES_SOCKET_BAD);
     }
-    if (s)
-        tapsi_loop_flush(dns->loop, &dns->task, 0);
 }
 
 static void on_event(struct tapsi_watch *watch, unsigned io)
@@ -237,37 +234,37 @@ static void on_event(struct tapsi_watch *watch, unsigned io)
     tapsi_dns_arm(dns);
 }
 
-/* One socket at a time: working on one may close any. */
-static void work_left(struct tapsi_task *task)
+static struct dns_socket *find_work(struct tapsi_dns *dns)
 {
-    struct tapsi_dns *dns = TAPSI_CONTAINER(task, struct tapsi_dns, task);
-    struct tapsi_link *l;
-    for (l = dns->sockets.next; l != &dns->sockets; l = l->next) {
+    for (struct tapsi_link *l = dns->sockets.next; l != &dns->sockets; l = l->next) {
         struct dns_socket *s = TAPSI_CONTAINER(l, struct dns_socket, link);
-        if (s->readable || (s->wants_write && s->writable))
-            break;
+        if (s->watch.fd != -1 && (s->readable || (s->wants_write && s->writable)))
+            return s;
     }
-    if (l == &dns->sockets)
-        return;
-    struct dns_socket *s = TAPSI_CONTAINER(l, struct dns_socket, link);
-    tapsi_list_remove(&s->link); /* to the end, so that each has its turn */
-    tapsi_list_append(&dns->sockets, &s->link);
-    tapsi_loop_flush(dns->loop, &dns->task, 0);
-    work(dns, s->fd);
-    tapsi_dns_arm(dns);
+    return NULL;
 }
 
+/* One socket at a time, since working on one may close any; then it is the last, so that each has its turn. */
 static void on_time(struct tapsi_timer *timer)
 {
     struct tapsi_dns *dns = TAPSI_CONTAINER(timer, struct tapsi_dns, timer);
-    ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    struct dns_socket *s = find_work(dns);
+    if (s) {
+        tapsi_list_remove(&s->link);
+        tapsi_list_append(&dns->sockets, &s->link);
+        work(dns, s->fd);
+    } else {
+        ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    }
     tapsi_dns_arm(dns);
 }
 
 void tapsi_dns_arm(struct tapsi_dns *dns)
 {
     struct timeval buffer, *next = dns->channel ? ares_timeout(dns->channel, NULL, &buffer) : NULL;
-    if (next)
+    if (next && find_work(dns))
+        tapsi_timer_start(dns->loop, &dns->timer, NEXT_TURN_NS);
+    else if (next)
         tapsi_timer_start(dns->loop, &dns->timer,
                           (uint64_t)next->tv_sec * TAPSI_S + (uint64_t)next->tv_usec * 1000 + TAPSI_MS);
     else
@@ -325,7 +322,6 @@ int tapsi_dns_open(struct tapsi_dns *dns, struct tapsi_loop *loop, const struct 
     dns->server_count = conf->server_count;
     memcpy(dns->servers, conf->servers, sizeof(dns->servers));
     tapsi_link_init(&dns->sockets);
-    tapsi_task_init(&dns->task, work_left);
     if (tapsi_timer_init(loop, &dns->timer, on_time) < 0)
         return TAPS_E_MEMORY;
     int status = open_channel(dns, conf, timeout_ms);
@@ -344,6 +340,5 @@ void tapsi_dns_close(struct tapsi_dns *dns)
         return;
     ares_destroy(dns->channel);
     dns->channel = NULL;
-    tapsi_task_cancel(&dns->task);
     tapsi_timer_done(dns->loop, &dns->timer);
 }

@@ -16,8 +16,7 @@ struct tapsi_dns {
     struct tapsi_loop *loop;
     ares_channel channel; /* NULL: not open */
     struct tapsi_link sockets;
-    struct tapsi_timer timer;
-    struct tapsi_task task; /* sockets that have more to read or write */
+    struct tapsi_timer timer; /* of retransmissions, and for what is left of a turn */
     struct tapsi_nameserver servers[TAPSI_NAMESERVERS];
     unsigned server_count;
     /* Every UDP answer, before c-ares sees it; NULL = not interested. */
