@@ -13,7 +13,7 @@ static struct taps_message_context fresh(void)
     return context;
 }
 
-/* proves API-100 to API-108 (types) */
+/* proves API-100..108 (types) */
 TEST(message_properties_and_no_others_can_be_set)
 {
     for (int i = TAPS_PROPERTY_NONE + 1; i < TAPS_PROPERTY_COUNT; i++) {

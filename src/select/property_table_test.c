@@ -88,7 +88,7 @@ static const struct {
 
 #define EXPECTED (sizeof(expected) / sizeof(expected[0]))
 
-/* proves ARCH-05, API-001, API-030 to API-047, API-080 to API-094, API-100 to API-108 (names, types, defaults) */
+/* proves ARCH-05, API-001, API-030..047, API-080..094, API-100..108 (names, types, defaults) */
 TEST(every_property_is_in_the_table_as_the_rfc_has_it)
 {
     CHECK_INT(EXPECTED, TAPS_PROPERTY_COUNT - 1);

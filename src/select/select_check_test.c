@@ -72,7 +72,8 @@ TEST(what_no_stack_has_is_named)
     CHECK_INT(error.pub.reason, TAPS_REASON_INVALID_CONFIGURATION);
 }
 
-/* Every Selection Property of type Preference, one after the other: whatever the outcome, it is about that property. */
+/* Every Selection Property of type Preference, one after the other: whatever the outcome, it is about that property.
+   proves API-030..039, API-046, API-047, IMPL-01 */
 TEST(every_preference_can_be_asked_for)
 {
     for (int i = TAPS_RELIABILITY; i <= TAPS_ACTIVE_READ_BEFORE_SEND; i++) {

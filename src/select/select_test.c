@@ -274,6 +274,7 @@ TEST(temporary_addresses_are_avoided_by_default_unless_initiating)
     tapsi_properties_unref(p);
 }
 
+/* proves API-042, API-044, API-045 (selection): they configure, or are the path's, and rule out no stack */
 TEST(what_the_path_answers_rules_out_no_stack)
 {
     CHECK_TEXT(chosen("useTemporaryLocalAddress=require;interface=require eth0;direction=unidirectional send;"
