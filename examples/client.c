@@ -27,8 +27,11 @@ static void received(taps_connection *connection, const struct taps_received *pa
 
 static void failed(taps_connection *connection, const struct taps_error *error, void *user)
 {
-    fprintf(stderr, "client: %s\n", error->detail);
-    *(int *)user = 1;
+    int *failure = user;
+
+    if (!*failure) /* what comes after the first error only follows from it */
+        fprintf(stderr, "client: %s\n", error->detail);
+    *failure = 1;
     taps_connection_abort(connection);
 }
 

@@ -59,11 +59,18 @@ static void received(taps_connection *connection, const struct taps_received *pa
         must(taps_connection_receive(connection, 1, SIZE_MAX, NULL), "receive");
 }
 
+/* What comes after the first error only follows from it. */
+static void tell(struct app *app, const struct taps_error *error)
+{
+    if (!app->failure)
+        fprintf(stderr, "embed_glib: %s\n", error->detail);
+    app->failure = 1;
+}
+
 static void cut_short(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
 {
     (void)tag;
-    (void)error;
-    (void)user;
+    tell(user, error);
     taps_connection_abort(connection);
 }
 
@@ -75,10 +82,7 @@ static void closed(taps_connection *connection, void *user)
 
 static void failed(taps_connection *connection, const struct taps_error *error, void *user)
 {
-    struct app *app = user;
-
-    fprintf(stderr, "embed_glib: %s\n", error->detail);
-    app->failure = 1;
+    tell(user, error);
     closed(connection, user);
 }
 

@@ -74,11 +74,18 @@ static void received(taps_connection *connection, const struct taps_received *pa
         must(taps_connection_receive(connection, 1, SIZE_MAX, NULL), "receive");
 }
 
+/* What comes after the first error only follows from it. */
+static void tell(struct app *app, const struct taps_error *error)
+{
+    if (!app->failure)
+        fprintf(stderr, "embed_uv: %s\n", error->detail);
+    app->failure = 1;
+}
+
 static void cut_short(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
 {
     (void)tag;
-    (void)error;
-    (void)user;
+    tell(user, error);
     taps_connection_abort(connection);
 }
 
@@ -90,12 +97,8 @@ static void closed(taps_connection *connection, void *user)
 
 static void failed(taps_connection *connection, const struct taps_error *error, void *user)
 {
-    struct app *app = user;
-
-    (void)connection;
-    fprintf(stderr, "embed_uv: %s\n", error->detail);
-    app->failure = 1;
-    finish(app);
+    tell(user, error);
+    closed(connection, user);
 }
 
 static const struct taps_connection_events events = {

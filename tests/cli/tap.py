@@ -67,11 +67,11 @@ def run(command, stdin=b"", limit=LIMIT, environment=None, **more):
 
 @contextlib.contextmanager
 def started(command, **more):
-    """A process that is killed at the end if it has not ended by then."""
+    """A process that is killed at the end if it has not ended by then. Its streams have no buffers on this side."""
     more.setdefault("stdin", subprocess.DEVNULL)
     more.setdefault("stdout", subprocess.PIPE)
     more.setdefault("stderr", subprocess.PIPE)
-    process = subprocess.Popen([str(word) for word in command], env=clean_environment(), **more)
+    process = subprocess.Popen([str(word) for word in command], env=clean_environment(), bufsize=0, **more)
     try:
         yield process
     finally:

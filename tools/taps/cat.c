@@ -171,6 +171,7 @@ static void on_received(taps_connection *connection, const struct taps_received 
         cat->peer_end = true;
 }
 
+/* A Receive that waits when the Connection ends fails as well: that is no loss. */
 static void on_receive_error(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
 {
     struct cat *cat = user;
@@ -179,7 +180,8 @@ static void on_receive_error(taps_connection *connection, void *tag, const struc
     (void)tag;
     cat->receiving = false;
     cat->peer_end = true;
-    cat->code = complain_error("receive all of it", error);
+    if (!cat->closing && error->code != TAPS_E_CLOSED)
+        cat->code = complain_error("receive all of it", error);
 }
 
 static void on_soft_error(taps_connection *connection, const struct taps_error *error, void *user)
@@ -202,7 +204,7 @@ static void on_connection_error(taps_connection *connection, const struct taps_e
 
     (void)connection;
     cat->over = true;
-    if (!cat->peer_end || cat->unsent > 0 || !(cat->input_end || cat->closing))
+    if (cat->code == DONE && (!cat->peer_end || cat->unsent > 0 || !(cat->input_end || cat->closing)))
         cat->code = complain_error("finish the transfer", error);
 }
 

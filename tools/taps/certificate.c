@@ -8,6 +8,30 @@
 
 enum { HOUR = 3600, DAY = 24 * HOUR };
 
+int certificate_check_authorities(const char *path)
+{
+    gnutls_certificate_credentials_t credentials;
+    int count = gnutls_certificate_allocate_credentials(&credentials);
+
+    if (count < 0)
+        return count;
+    count = gnutls_certificate_set_x509_trust_file(credentials, path, GNUTLS_X509_FMT_PEM);
+    gnutls_certificate_free_credentials(credentials);
+    return count < 0 ? count : count == 0 ? GNUTLS_E_NO_CERTIFICATE_FOUND : 0;
+}
+
+int certificate_check_pair(const char *chain_path, const char *key_path)
+{
+    gnutls_certificate_credentials_t credentials;
+    int error = gnutls_certificate_allocate_credentials(&credentials);
+
+    if (error < 0)
+        return error;
+    error = gnutls_certificate_set_x509_key_file(credentials, chain_path, key_path, GNUTLS_X509_FMT_PEM);
+    gnutls_certificate_free_credentials(credentials);
+    return error < 0 ? error : 0;
+}
+
 struct signer {
     gnutls_x509_crt_t certificate;
     gnutls_x509_privkey_t key;

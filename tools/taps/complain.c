@@ -106,7 +106,10 @@ int complain_error(const char *what, const struct taps_error *error)
     const char *reason = taps_reason_name(error->reason);
 
     complain("cannot %s: %s (%s)", what, *error->detail ? error->detail : taps_err_text(error->code), reason);
-    hint_for(error->code);
+    if (error->domain == TAPS_DOMAIN_ERRNO && error->native == EADDRNOTAVAIL)
+        complain_hint("That is no address of this machine: `ip address` lists them.");
+    else
+        hint_for(error->code);
     return FAILED;
 }
 

@@ -43,6 +43,7 @@ struct demo {
     struct echo echo;
     bool v6;
     const char *first, *second; /* the addresses of NAME, in the order they are tried */
+    bool told_resolution;
     unsigned failures;
 };
 
@@ -246,13 +247,17 @@ static void print_messages(const struct demo *demo, const struct exchange *excha
     }
 }
 
-static void print_exchange(const struct demo *demo, const struct exchange *exchange)
+/* Pruned paths, the other interfaces of the machine, are no part of the story; nor is the resolution, after the first.
+ */
+static void print_exchange(struct demo *demo, const struct exchange *exchange)
 {
     const taps_report *report = exchange->connection ? taps_connection_report(exchange->connection) : NULL;
 
     if (report) {
-        text_resolutions(&demo->term, report);
-        text_tree(&demo->term, report);
+        if (!demo->told_resolution)
+            text_resolutions(&demo->term, report);
+        demo->told_resolution = true;
+        text_tree(&demo->term, report, false);
         text_timeline(&demo->term, report);
     }
     if (exchange->count > 0)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificate.h"
 #include "complain.h"
 
 int options_context(const struct options *options, taps_context **ret_context)
@@ -142,33 +143,35 @@ static bool is_unreadable(const char *option, const char *path)
 
 static int add_ca_file(const struct options *options, taps_security_parameters *security)
 {
-    int error = options->cafile ? taps_security_parameters_add_ca_file(security, options->cafile) : 0;
+    int native, error;
 
-    if (error >= 0)
+    if (!options->cafile)
         return DONE;
-    if (error == TAPS_E_MEMORY)
-        return complain_code("read certificates", error);
     if (is_unreadable("--cafile", options->cafile))
         return USAGE;
-    return complain_usage("--cafile '%s' holds no certificate in PEM", options->cafile);
+    native = certificate_check_authorities(options->cafile);
+    if (native < 0)
+        return complain_usage("--cafile '%s' holds no certificate in PEM: %s", options->cafile,
+                              gnutls_strerror(native));
+    error = taps_security_parameters_add_ca_file(security, options->cafile);
+    return error < 0 ? complain_code("use the file of --cafile", error) : DONE;
 }
 
 static int add_certificate(const struct options *options, bool listening, taps_security_parameters *security)
 {
-    int error = 0;
+    int native, error;
 
-    if (options->cert && listening)
-        error = taps_security_parameters_add_server_certificate(security, options->cert, options->key);
-    else if (options->cert)
-        error = taps_security_parameters_add_client_certificate(security, options->cert, options->key);
-    if (error >= 0)
+    if (!options->cert)
         return DONE;
-    if (error == TAPS_E_MEMORY)
-        return complain_code("read certificates", error);
     if (is_unreadable("--cert", options->cert) || is_unreadable("--key", options->key))
         return USAGE;
-    return complain_usage("--cert '%s' holds no certificate in PEM, or --key '%s' is not its private key",
-                          options->cert, options->key);
+    native = certificate_check_pair(options->cert, options->key);
+    if (native < 0)
+        return complain_usage("--cert '%s' and --key '%s' are no certificate and its key in PEM: %s", options->cert,
+                              options->key, gnutls_strerror(native));
+    error = listening ? taps_security_parameters_add_server_certificate(security, options->cert, options->key)
+                      : taps_security_parameters_add_client_certificate(security, options->cert, options->key);
+    return error < 0 ? complain_code("use the files of --cert and --key", error) : DONE;
 }
 
 static int add_alpn(const struct options *options, taps_security_parameters *security)

@@ -260,7 +260,7 @@ static void print_text(const struct probe *probe)
     fputc('\n', stdout);
     if (report) {
         text_resolutions(&term, report);
-        text_tree(&term, report);
+        text_tree(&term, report, true);
         text_timeline(&term, report);
     }
     term_heading(&term, "Result");

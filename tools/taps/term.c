@@ -134,32 +134,51 @@ void term_banner(const struct term *term, const char *text)
     heading(term, text, GLYPH_HEAVY);
 }
 
+/* The next word of at most `columns`; a longer one is cut, so that it goes on as a word of its own. */
+static size_t next_word(const char *text, int columns, char *word, size_t size, int *ret_width)
+{
+    size_t used = 0;
+
+    *ret_width = 0;
+    while (text[used] && text[used] != ' ') {
+        size_t bytes;
+        int width = measure(text + used, &bytes);
+
+        width = width < 0 ? 1 : width;
+        if (used + bytes >= size || *ret_width + width > columns)
+            break;
+        memcpy(word + used, text + used, bytes);
+        *ret_width += width;
+        used += bytes;
+    }
+    word[used] = '\0';
+    return used;
+}
+
 void term_wrap_beside(const struct term *term, const char *text, int column, const char *margin, enum ink ink)
 {
-    int at = column, limit = term->width > column + 8 ? term->width : column + 8;
+    enum { ROOM_MIN = 8 };
+    int at = column, limit = term->width > column + ROOM_MIN ? term->width : column + ROOM_MIN;
+    bool space = false;
 
     fputs(term_ink(term, ink), term->out);
     while (*text) {
-        size_t length = strcspn(text, " ");
         char word[256];
         int width;
+        size_t length = next_word(text, limit - column, word, sizeof word, &width);
 
-        if (length >= sizeof word)
-            length = sizeof word - 1;
-        memcpy(word, text, length);
-        word[length] = '\0';
-        width = term_columns(word);
-        if (at > column && at + 1 + width > limit) {
+        if (at > column && at + space + width > limit) {
             fprintf(term->out, "%s\n", term_ink(term, INK_PLAIN));
             term_pad(term, margin, column);
             fputs(term_ink(term, ink), term->out);
             at = column;
-        } else if (at > column) {
+        } else if (at > column && space) {
             fputc(' ', term->out);
             at++;
         }
         at += term_put(term, word, width);
         text += length;
+        space = *text == ' ';
         text += strspn(text, " ");
     }
     fprintf(term->out, "%s\n", term_ink(term, INK_PLAIN));

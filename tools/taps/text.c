@@ -52,13 +52,27 @@ void text_resolutions(const struct term *term, const taps_report *report)
             print_resolution(term, &info, name_width);
 }
 
-static bool is_last(const taps_report *report, size_t index, int parent)
+struct tree {
+    const struct term *term;
+    const taps_report *report;
+    bool all;
+    int column; /* where the states stand */
+};
+
+/* The node, if it is to be shown. */
+static bool node_at(const struct tree *tree, size_t index, struct taps_candidate_info *ret_info)
+{
+    return taps_report_candidate(tree->report, index, ret_info) == 0 &&
+           (tree->all || ret_info->kind != TAPS_CANDIDATE_PATH || ret_info->state != TAPS_CANDIDATE_PRUNED);
+}
+
+static bool is_last(const struct tree *tree, size_t index, int parent)
 {
     struct taps_candidate_info info;
-    size_t count = taps_report_candidate_count(report);
+    size_t count = taps_report_candidate_count(tree->report);
 
     for (size_t i = index + 1; i < count; i++)
-        if (taps_report_candidate(report, i, &info) == 0 && info.parent == parent)
+        if (node_at(tree, i, &info) && info.parent == parent)
             return false;
     return true;
 }
@@ -66,12 +80,12 @@ static bool is_last(const taps_report *report, size_t index, int parent)
 enum { DEPTH_MAX = 8, LABEL_MAX = 256 };
 
 /* The branches that lead to a node: "│ ├─" before the node itself, "│ │ " before the lines that belong to it. */
-static size_t branches(const struct term *term, const taps_report *report, size_t index, int parent, bool itself,
-                       char *text)
+static size_t branches(const struct tree *tree, size_t index, int parent, bool itself, char *text)
 {
+    const struct term *term = tree->term;
     const char *pieces[DEPTH_MAX];
     struct taps_candidate_info up;
-    bool last = is_last(report, index, parent);
+    bool last = is_last(tree, index, parent);
     int depth = 0;
     size_t used = 0;
 
@@ -79,8 +93,8 @@ static size_t branches(const struct term *term, const taps_report *report, size_
         pieces[depth++] = term_glyph(term, last ? GLYPH_CORNER : GLYPH_TEE);
     else
         pieces[depth++] = last ? "  " : term_glyph(term, GLYPH_PIPE);
-    while (parent >= 0 && depth < DEPTH_MAX && taps_report_candidate(report, (size_t)parent, &up) == 0) {
-        pieces[depth++] = is_last(report, (size_t)parent, up.parent) ? "  " : term_glyph(term, GLYPH_PIPE);
+    while (parent >= 0 && depth < DEPTH_MAX && node_at(tree, (size_t)parent, &up)) {
+        pieces[depth++] = is_last(tree, (size_t)parent, up.parent) ? "  " : term_glyph(term, GLYPH_PIPE);
         parent = up.parent;
     }
     text[0] = '\0';
@@ -90,10 +104,9 @@ static size_t branches(const struct term *term, const taps_report *report, size_
 }
 
 /* "│ ├─1.1.2 [::1]:443". */
-static void node_label(const struct term *term, const taps_report *report, size_t index,
-                       const struct taps_candidate_info *info, char *label)
+static void node_label(const struct tree *tree, size_t index, const struct taps_candidate_info *info, char *label)
 {
-    size_t used = branches(term, report, index, info->parent, true, label);
+    size_t used = branches(tree, index, info->parent, true, label);
     const char *what = info->kind == TAPS_CANDIDATE_PATH       ? info->interface
                        : info->kind == TAPS_CANDIDATE_PROTOCOL ? info->stack
                                                                : info->remote;
@@ -133,47 +146,59 @@ static bool has_state(const struct taps_candidate_info *info)
            info->state == TAPS_CANDIDATE_FAILED;
 }
 
-static void print_node(const struct term *term, const taps_report *report, size_t index,
-                       const struct taps_candidate_info *info, int column)
+static void print_node(const struct tree *tree, size_t index, const struct taps_candidate_info *info)
 {
+    const struct term *term = tree->term;
     char label[LABEL_MAX], margin[LABEL_MAX + 2] = "  ", line[1024];
 
-    node_label(term, report, index, info, label);
-    branches(term, report, index, info->parent, false, margin + 2);
+    node_label(tree, index, info, label);
+    branches(tree, index, info->parent, false, margin + 2);
     fputs("  ", term->out);
-    term_pad(term, label, column - 3);
+    term_pad(term, label, tree->column - 3);
     if (!has_state(info)) {
         fputc(' ', term->out);
-        term_wrap_beside(term, info->reason, column, margin, INK_DIM);
+        term_wrap_beside(term, info->reason, tree->column, margin, INK_DIM);
         return;
     }
     snprintf(line, sizeof line, "%s%s%s", taps_candidate_state_name(info->state), *info->reason ? ": " : "",
              info->reason);
     fprintf(term->out, " %s%s ", term_ink(term, state_ink(info->state)), state_glyph(term, info->state));
-    term_wrap_beside(term, line, column + 2, margin, state_ink(info->state));
+    term_wrap_beside(term, line, tree->column + 2, margin, state_ink(info->state));
 }
 
-void text_tree(const struct term *term, const taps_report *report)
+static int widest_label(const struct tree *tree, size_t count)
 {
-    size_t count = taps_report_candidate_count(report);
-    struct taps_candidate_info info;
-    char label[LABEL_MAX];
-    int widest = 0, column;
+    int widest = 0;
 
-    if (count == 0)
-        return;
     for (size_t i = 0; i < count; i++) {
-        if (taps_report_candidate(report, i, &info) < 0)
+        struct taps_candidate_info info;
+        char label[LABEL_MAX];
+
+        if (!node_at(tree, i, &info))
             continue;
-        node_label(term, report, i, &info, label);
+        node_label(tree, i, &info, label);
         if (term_columns(label) > widest)
             widest = term_columns(label);
     }
-    column = widest + 4 < term->width * 3 / 5 ? widest + 4 : term->width * 3 / 5;
+    return widest;
+}
+
+void text_tree(const struct term *term, const taps_report *report, bool all)
+{
+    size_t count = taps_report_candidate_count(report);
+    struct tree tree = {.term = term, .report = report, .all = all};
+
+    if (count == 0)
+        return;
+    tree.column = widest_label(&tree, count) + 4;
+    if (tree.column > term->width * 3 / 5)
+        tree.column = term->width * 3 / 5;
     term_heading(term, "Candidates");
     for (size_t i = 0; i < count; i++) {
-        if (taps_report_candidate(report, i, &info) == 0)
-            print_node(term, report, i, &info, column);
+        struct taps_candidate_info info;
+
+        if (node_at(&tree, i, &info))
+            print_node(&tree, i, &info);
     }
 }
 

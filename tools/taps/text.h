@@ -12,8 +12,9 @@
 
 /* Who was asked for what name, and how it went. Nothing if nothing was resolved. */
 void text_resolutions(const struct term *term, const taps_report *report);
-/* Every path, protocol and endpoint with its state and the reason. */
-void text_tree(const struct term *term, const taps_report *report);
+/* Every path, protocol and endpoint with its state and the reason. Without `all`, paths that were pruned are left out.
+ */
+void text_tree(const struct term *term, const taps_report *report, bool all);
 /* Bars over time of whatever was started. Nothing if nothing was. */
 void text_timeline(const struct term *term, const taps_report *report);
 /* "1.2 ms", "251 ms". */
