@@ -1,0 +1,207 @@
+#include "stack/tls/credentials.h"
+
+#include <string.h>
+#include "base/str.h"
+#include "stack/tls/trust.h"
+
+/* AES-128-GCM first, since it is the fastest with AES instructions; only forward-secret key exchange and AEAD, unless
+   the application names others. PROFILE_MEDIUM refuses RSA keys below 2048 bits. */
+#define DEFAULT_CIPHERS ":+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
+#define DEFAULT_GROUPS                                                                                                 \
+    ":+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448:+GROUP-FFDHE2048:+GROUP-FFDHE3072"  \
+    ":+GROUP-FFDHE4096"
+
+static int no_memory(struct tapsi_error *ret_error)
+{
+    return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for TLS credentials");
+}
+
+static int unusable(struct tapsi_error *ret_error, const char *what, size_t number, int r)
+{
+    if (r == GNUTLS_E_MEMORY_ERROR)
+        return no_memory(ret_error);
+    return tapsi_error_native(ret_error, TAPS_E_CONFIGURATION, TAPS_DOMAIN_TLS, r, "%s %zu cannot be used: %s", what,
+                              number + 1, r < 0 ? gnutls_strerror(r) : "it holds no certificate");
+}
+
+static gnutls_datum_t datum(const struct tapsi_bytes *bytes)
+{
+    return (gnutls_datum_t){bytes->data, (unsigned)bytes->length};
+}
+
+/* ------------------------------------------------------------------------------------------------ priority */
+
+static void add_names(struct tapsi_str *s, const struct tapsi_names *names, const char *none, const char *defaults)
+{
+    tapsi_str_add(s, none);
+    if (names->count == 0)
+        tapsi_str_add(s, defaults);
+    for (size_t i = 0; i < names->count; i++)
+        tapsi_str_format(s, ":+%s", names->names[i]);
+}
+
+static void priority_text(const struct tapsi_security *security, struct tapsi_str *s)
+{
+    unsigned versions = tapsi_security_versions(security);
+    tapsi_str_add(s, "NORMAL:-VERS-ALL");
+    if (versions & 1U << TAPS_TLS_1_3)
+        tapsi_str_add(s, ":+VERS-TLS1.3");
+    if (versions & 1U << TAPS_TLS_1_2)
+        tapsi_str_add(s, ":+VERS-TLS1.2");
+    tapsi_str_add(s, ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA");
+    add_names(s, &security->ciphersuites, ":-CIPHER-ALL", DEFAULT_CIPHERS);
+    if (security->ciphersuites.count)
+        tapsi_str_add(s, ":+SHA256:+SHA384"); /* CBC suites have them for MAC */
+    add_names(s, &security->groups, ":-GROUP-ALL", DEFAULT_GROUPS);
+    if (security->signatures.count)
+        add_names(s, &security->signatures, ":-SIGN-ALL", "");
+    else
+        tapsi_str_add(s, ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1");
+    tapsi_str_add(s, ":%PROFILE_MEDIUM");
+}
+
+static int make_priority(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
+                         struct tapsi_error *ret_error)
+{
+    if (tapsi_security_versions(security) == 0)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
+                               "allowedSecurityProtocols has nothing at or above the minimum version");
+    struct tapsi_str s;
+    tapsi_str_init(&s, c->mem);
+    priority_text(security, &s);
+    const char *where = NULL;
+    int err = 0, r = s.failed ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(&c->priority, s.text, &where);
+    if (r == GNUTLS_E_MEMORY_ERROR)
+        err = no_memory(ret_error);
+    else if (r < 0)
+        err = tapsi_error_native(ret_error, TAPS_E_CONFIGURATION, TAPS_DOMAIN_TLS, r,
+                                 "GnuTLS does not take the algorithms given, at \"%s\"", where ? where : "");
+    tapsi_str_done(&s);
+    return err;
+}
+
+/* ---------------------------------------------------------------------------------------- certificates */
+
+static int add_certificates(struct tapsi_tls_credentials *c, const struct tapsi_certificate *list, size_t count,
+                            const char *what, struct tapsi_error *ret_error)
+{
+    for (size_t i = 0; i < count; i++) {
+        gnutls_datum_t chain = datum(&list[i].chain), key = datum(&list[i].key);
+        int r = gnutls_certificate_set_x509_key_mem2(c->own, &chain, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
+        if (r < 0)
+            return unusable(ret_error, what, i, r);
+    }
+    return 0;
+}
+
+static int add_authorities(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
+                           struct tapsi_error *ret_error)
+{
+    for (size_t i = 0; i < security->authority_count; i++) {
+        gnutls_datum_t pem = datum(&security->authorities[i]);
+        int r = gnutls_certificate_set_x509_trust_mem(c->own, &pem, GNUTLS_X509_FMT_PEM);
+        if (r <= 0)
+            return unusable(ret_error, "authority", i, r);
+    }
+    return 0;
+}
+
+static int add_pins(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
+                    struct tapsi_error *ret_error)
+{
+    for (size_t i = 0; i < security->pin_count; i++) {
+        gnutls_datum_t pem = datum(&security->pins[i]);
+        int r = gnutls_x509_crt_init(&c->pins[i]);
+        if (r < 0)
+            return no_memory(ret_error);
+        c->pin_count++;
+        r = gnutls_x509_crt_import(c->pins[i], &pem, GNUTLS_X509_FMT_PEM);
+        if (r < 0)
+            return unusable(ret_error, "pinned certificate", i, r);
+    }
+    return 0;
+}
+
+static int make_trust(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
+                      struct tapsi_error *ret_error)
+{
+    if (security->authority_count)
+        return add_authorities(c, security, ret_error);
+    return c->verify ? tapsi_trust_take(&c->system, ret_error) : 0;
+}
+
+static int make_own(struct tapsi_tls_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
+                    struct tapsi_error *ret_error)
+{
+    bool server = role == TAPSI_ROLE_SERVER;
+    size_t shown = server ? security->server_count : security->client_count;
+    if (server && shown == 0)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "listening with TLS needs a server certificate");
+    if (shown == 0 && security->authority_count == 0 && c->verify)
+        return 0;
+    if (gnutls_certificate_allocate_credentials(&c->own) < 0)
+        return no_memory(ret_error);
+    return server ? add_certificates(c, security->server, shown, "server certificate", ret_error)
+                  : add_certificates(c, security->client, shown, "client certificate", ret_error);
+}
+
+/* --------------------------------------------------------------------------------------------------- all */
+
+static void free_credentials(void *derived)
+{
+    struct tapsi_tls_credentials *c = derived;
+    if (c->own)
+        gnutls_certificate_free_credentials(c->own);
+    if (c->system)
+        tapsi_trust_release();
+    if (c->priority)
+        gnutls_priority_deinit(c->priority);
+    for (unsigned i = 0; i < c->pin_count; i++)
+        gnutls_x509_crt_deinit(c->pins[i]);
+    tapsi_free(c->mem, c);
+}
+
+static void list_alpn(struct tapsi_tls_credentials *c, const struct tapsi_security *security)
+{
+    for (size_t i = 0; i < security->alpn.count; i++) {
+        char *name = security->alpn.names[i];
+        c->alpn[c->alpn_count++] = (gnutls_datum_t){(unsigned char *)name, (unsigned)strlen(name)};
+    }
+}
+
+static int make(struct tapsi_tls_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
+                struct tapsi_error *ret_error)
+{
+    c->verify =
+        role == TAPSI_ROLE_SERVER ? security->require_client_certificate : security->mode == TAPS_SECURITY_REQUIRED;
+    list_alpn(c, security);
+    int err = make_priority(c, security, ret_error);
+    if (!err)
+        err = make_own(c, security, role, ret_error);
+    if (!err)
+        err = make_trust(c, security, ret_error);
+    if (!err && role != TAPSI_ROLE_SERVER)
+        err = add_pins(c, security, ret_error);
+    return err;
+}
+
+int tapsi_tls_credentials(struct tapsi_security *security, enum tapsi_role role,
+                          const struct tapsi_tls_credentials **ret, struct tapsi_error *ret_error)
+{
+    int slot = role == TAPSI_ROLE_SERVER;
+    if (!security->derived[slot]) {
+        struct tapsi_tls_credentials *c = tapsi_zalloc(security->mem, sizeof(*c));
+        if (!c)
+            return no_memory(ret_error);
+        c->mem = security->mem;
+        int err = make(c, security, role, ret_error);
+        if (err) {
+            free_credentials(c);
+            return err;
+        }
+        security->derived[slot] = c;
+        security->derived_free[slot] = free_credentials;
+    }
+    *ret = security->derived[slot];
+    return 0;
+}

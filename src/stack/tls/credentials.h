@@ -1,0 +1,34 @@
+/* What GnuTLS needs of the security parameters, made once per snapshot and role. */
+#ifndef TAPSI_STACK_TLS_CREDENTIALS_H
+#define TAPSI_STACK_TLS_CREDENTIALS_H
+
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include "select/security.h"
+#include "select/select.h"
+
+struct tapsi_tls_credentials {
+    struct tapsi_mem *mem;
+    /* What a session shows, and its own authorities. NULL: it has neither, and uses `system` alone. */
+    gnutls_certificate_credentials_t own;
+    /* The process's trust store; NULL when own authorities are given, or nothing is verified. */
+    gnutls_certificate_credentials_t system;
+    gnutls_priority_t priority;
+    gnutls_datum_t alpn[TAPSI_SECURITY_LIST_MAX]; /* borrowed from the snapshot */
+    unsigned alpn_count;
+    gnutls_x509_crt_t pins[TAPSI_SECURITY_LIST_MAX];
+    unsigned pin_count;
+    bool verify; /* the peer must have a certificate that the authorities signed */
+};
+
+/*
+ * Returns borrowed from `security`, which keeps them until it is freed. TAPS_E_CONFIGURATION with a detail that says
+ * which certificate, authority or pin cannot be used and why; TAPS_E_MEMORY.
+ *
+ * Server certificates are looked at only in the server's role, client certificates only in the client's (ARCH-18). Pins
+ * are the client's: of each pinned chain the first certificate counts.
+ */
+int tapsi_tls_credentials(struct tapsi_security *security, enum tapsi_role role,
+                          const struct tapsi_tls_credentials **ret, struct tapsi_error *ret_error);
+
+#endif

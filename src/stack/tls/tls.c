@@ -1,0 +1,504 @@
+/*
+ * TLS 1.2 and 1.3 over any stream, by GnuTLS.
+ *
+ * NEW -start-> STARTING (below connects, then the handshake) -> READY -close-> CLOSING -> CLOSED. The session is made
+ * when the layer below is ready. What the peer sends is fed to GnuTLS in the `data` up-call of the layer below, what we
+ * send is encrypted in `flush`; GnuTLS's callbacks only move bytes in and out of memory, so no engine call is nested
+ * and nothing calls up from inside one. GnuTLS sessions are freed by the reaper.
+ *
+ * Input: `in` is the cipher text not yet decrypted, at most the rest of one slice. While the sink wants nothing one
+ * record is still decrypted, since it may be an alert, a ticket or a key update; if it is data it is held, and the
+ * layer below gets no more credit. So a peer's hold on memory is one slice of the layer below (64 KiB) plus one record,
+ * and in the handshake GnuTLS's own limits (128 KiB a message).
+ *
+ * Output: everything of one turn goes into `out` and becomes one op, so that the Finished message and the first request
+ * leave together. Upper ops wait on `covered` until the op below that carries their last byte is done.
+ *
+ * Ends. A FINAL op becomes close_notify; TCP stays open, because servers take FIN in a request for "client gone" (nginx
+ * stops working for it), while close_notify alone says all that TLS has to say. TLS 1.2 peers may answer it by closing
+ * (RFC 5246, 7.2.1), so a half-close is sure only with TLS 1.3. The peer's close_notify is FINAL upwards; a bare FIN is
+ * an error after the data before it (TAPS_E_TRUNCATED) unless the application forgives it, or has closed already.
+ *
+ * The surprising things: a failure is told one flush later than it happens, so that the alert can leave before the
+ * sink destroys the stack; and gnutls_handshake must never be called after it has succeeded (it would be a key update).
+ *
+ * Session tickets are off in both directions, since nothing keeps them yet: a server that sends one costs it and us a
+ * record for nothing. Renegotiation is refused.
+ */
+#include "stack/tls/tls.h"
+
+#include <assert.h>
+#include <string.h>
+#include "stack/registry.h"
+
+#define WINDOW     (128 * 1024)
+#define ONE_RECORD (TLS_RECORD_MAX + 256 + 5)
+
+static const struct tapsi_sink_ops lower_ops;
+static const struct tapsi_layer_ops layer_ops;
+static void report(struct tapsi_task *task);
+
+static bool is_open(const struct tls *tls)
+{
+    return tls->layer.state == TAPSI_LAYER_READY || tls->layer.state == TAPSI_LAYER_CLOSING;
+}
+
+/* --------------------------------------------------------------------------------------------------- making */
+
+/* The name to verify, the application's own before the endpoint's; without a name the address. */
+static int take_peer(struct tls *tls, struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                     struct tapsi_error *ret_error)
+{
+    static const char start[] = "the peer ";
+    struct tapsi_mem *mem = &env->loop->mem;
+    const char *name = env->security->server_name ? env->security->server_name : target->server_name;
+    char text[TAPSI_ADDR_TEXT];
+    if (role == TAPSI_ROLE_SERVER)
+        name = NULL;
+    if (name && tapsi_addr_parse(name, &tls->address) != 0)
+        tls->address.sa.sa_family = AF_UNSPEC;
+    if (!name && target->remote) {
+        tls->address = *target->remote;
+        name = tapsi_addr_host_text(target->remote, text);
+    }
+    if (!name && role == TAPSI_ROLE_CLIENT && env->security->mode == TAPS_SECURITY_REQUIRED)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
+
+    size_t length = name ? strlen(name) : 0;
+    if (length > 1 && name[length - 1] == '.')
+        length--; /* "example.test." is a name of the DNS, but not of certificates */
+    tls->peer = tapsi_zalloc(mem, sizeof(start) + length);
+    if (!tls->peer)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TLS session");
+    memcpy(tls->peer, start, sizeof(start) - 1);
+    tls->peer[sizeof(start) - 2] = name ? ' ' : '\0';
+    if (name)
+        tls->host = memcpy(tls->peer + sizeof(start) - 1, name, length);
+    return 0;
+}
+
+static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    struct tapsi_mem *mem = &env->loop->mem;
+    if (!env->security || env->security->mode == TAPS_SECURITY_DISABLED)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "TLS cannot be used: security is disabled");
+    struct tls *tls = tapsi_zalloc(mem, sizeof(*tls));
+    if (!tls)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TLS session");
+    int err = take_peer(tls, env, target, role, ret_error);
+    if (!err && role != TAPSI_ROLE_UNDECIDED)
+        err = tapsi_tls_credentials(env->security, role, &tls->credentials, ret_error);
+    if (err) {
+        tapsi_free(mem, tls->peer);
+        tapsi_free(mem, tls);
+        return err;
+    }
+    tapsi_layer_init(&tls->layer, &layer_ops, &tapsi_proto_tls, env, below);
+    tls->layer.role = (uint8_t)role;
+    tls->lower.ops = &lower_ops;
+    tls->allow_truncation = env->properties->values[TAPS_TLS_ALLOW_TRUNCATION].boolean;
+    tapsi_link_init(&tls->covered);
+    tapsi_task_init(&tls->report, report);
+    below->up = &tls->lower;
+    *ret = &tls->layer;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ session */
+
+static int configure(struct tls *tls)
+{
+    const struct tapsi_tls_credentials *c = tls->credentials;
+    gnutls_session_t s = tls->session;
+    bool client = tls->layer.role == TAPSI_ROLE_CLIENT;
+    gnutls_session_set_ptr(s, tls);
+    gnutls_transport_set_ptr(s, tls);
+    gnutls_transport_set_vec_push_function(s, tapsi_tls_push);
+    gnutls_transport_set_pull_function(s, tapsi_tls_pull);
+    gnutls_transport_set_pull_timeout_function(s, tapsi_tls_pull_timeout);
+    int r = gnutls_priority_set(s, c->priority);
+    if (r >= 0)
+        r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->own ? c->own : c->system);
+    if (r >= 0 && c->alpn_count)
+        r = gnutls_alpn_set_protocols(s, c->alpn, c->alpn_count, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
+    if (r >= 0 && client && tls->host && tls->address.sa.sa_family == AF_UNSPEC)
+        r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
+    if (c->verify || c->pin_count)
+        gnutls_session_set_verify_function(s, tapsi_tls_verify);
+    if (!client)
+        gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
+    return r;
+}
+
+/* The layer below is ready, so the role is known. Failures come as `closed`. */
+static void open_session(struct tls *tls)
+{
+    struct tapsi_layer *layer = &tls->layer;
+    tapsi_layer_dirty(layer);
+    if (layer->role == TAPSI_ROLE_UNDECIDED)
+        layer->role = layer->below->role == TAPSI_ROLE_SERVER ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT;
+    if (!tls->credentials && tapsi_tls_credentials(layer->env->security, (enum tapsi_role)layer->role,
+                                                   &tls->credentials, &tls->error) != 0) {
+        tapsi_tls_fail(tls, 0);
+        return;
+    }
+    unsigned side = layer->role == TAPSI_ROLE_CLIENT ? GNUTLS_CLIENT : GNUTLS_SERVER;
+    int r = gnutls_init(&tls->session, side | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    if (r < 0)
+        tls->session = NULL;
+    else
+        r = configure(tls);
+    if (r < 0) {
+        tapsi_error_native(&tls->error, r == GNUTLS_E_MEMORY_ERROR ? TAPS_E_MEMORY : TAPS_E_CONFIGURATION,
+                           TAPS_DOMAIN_TLS, r, "TLS cannot begin with %s: %s", tls->peer, gnutls_strerror(r));
+        tapsi_tls_fail(tls, 0);
+    }
+}
+
+/* True, with `alpn` set, unless the peer chose what we did not offer. */
+static bool take_alpn(struct tls *tls)
+{
+    gnutls_datum_t chosen;
+    const struct tapsi_tls_credentials *c = tls->credentials;
+    if (gnutls_alpn_get_selected_protocol(tls->session, &chosen) < 0)
+        return true;
+    for (unsigned i = 0; i < c->alpn_count; i++) {
+        if (c->alpn[i].size == chosen.size && memcmp(c->alpn[i].data, chosen.data, chosen.size) == 0)
+            tls->alpn = (const char *)c->alpn[i].data;
+    }
+    return tls->alpn != NULL;
+}
+
+static void established(struct tls *tls)
+{
+    gnutls_protocol_t version = gnutls_protocol_get_version(tls->session);
+    struct tapsi_ready_info info = {.security = version == GNUTLS_TLS1_3 ? TAPS_TLS_1_3 : TAPS_TLS_1_2,
+                                    .authenticated = tls->verified};
+    if (!take_alpn(tls)) {
+        tapsi_error_set(&tls->error, TAPS_E_TLS, "%s chose an ALPN protocol that was not offered", tls->peer);
+        tapsi_tls_fail(tls, GNUTLS_A_ILLEGAL_PARAMETER);
+        return;
+    }
+    tapsi_layer_ready(&tls->layer, &info);
+}
+
+static bool is_pause(int r)
+{
+    return r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED || r == GNUTLS_E_WARNING_ALERT_RECEIVED;
+}
+
+static void handshake(struct tls *tls)
+{
+    int r;
+    do {
+        tls->starved = false;
+        r = gnutls_handshake(tls->session);
+    } while (is_pause(r) && !tls->starved);
+    if (r == 0)
+        established(tls);
+    else if (!is_pause(r))
+        tapsi_tls_fail_handshake(tls, r);
+}
+
+/* ----------------------------------------------------------------------------------------------- progress */
+
+static void tell_end(struct tls *tls)
+{
+    if (tls->end_told || !tls->layer.want)
+        return;
+    tls->end_told = true;
+    tapsi_layer_deliver(&tls->layer, &(struct tapsi_slice){.flags = TAPSI_SLICE_END | TAPSI_SLICE_FINAL, .ecn = -1});
+}
+
+/* FIN came and everything before it is decrypted and delivered. */
+static void bare_end(struct tls *tls)
+{
+    if (tls->layer.state == TAPSI_LAYER_CLOSING)
+        return;
+    if (tls->layer.state == TAPSI_LAYER_READY && tls->allow_truncation) {
+        tls->peer_ended = true;
+        return;
+    }
+    if (tls->layer.state == TAPSI_LAYER_READY)
+        tapsi_error_set(&tls->error, TAPS_E_TRUNCATED, "%s closed the connection without TLS close_notify", tls->peer);
+    else
+        tapsi_error_set(&tls->error, TAPS_E_TLS, "%s closed the connection during the TLS handshake", tls->peer);
+    tapsi_tls_fail(tls, 0);
+}
+
+/* After the end what still comes is dropped: the credit only keeps TCP's own end visible. */
+static size_t credit(const struct tls *tls)
+{
+    if (tls->failing)
+        return 0;
+    if (tls->peer_ended)
+        return WINDOW;
+    if (tls->in_length || tls->held)
+        return 0;
+    return tls->layer.want || tls->layer.state == TAPSI_LAYER_STARTING ? WINDOW : ONE_RECORD;
+}
+
+static void grant(struct tls *tls)
+{
+    struct tapsi_layer *below = tls->layer.below;
+    size_t wanted = credit(tls);
+    if (below->want > wanted || below->want < (wanted + 1) / 2)
+        tapsi_layer_want(below, wanted);
+}
+
+/* Runs the engine as far as input and credit go. */
+static void progress(struct tls *tls)
+{
+    struct tapsi_layer *layer = &tls->layer;
+    if (!tls->failing && layer->state == TAPSI_LAYER_STARTING)
+        handshake(tls);
+    if (!layer->dead && is_open(tls) && (tls->held ? layer->want : tls->in_length))
+        tapsi_tls_read(tls);
+    if (!layer->dead && !tls->failing && tls->below_ended && !tls->peer_ended && !tls->in_length && !tls->held)
+        bare_end(tls);
+    if (!layer->dead && !tls->failing && tls->peer_ended)
+        tell_end(tls);
+    if (layer->dead)
+        return;
+    tapsi_tls_trim(tls);
+    grant(tls);
+    if (tls->out || tls->failing)
+        tapsi_layer_dirty(layer);
+}
+
+/* ------------------------------------------------------------------------------------- what comes from below */
+
+static void below_ready(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_ready_info *info)
+{
+    (void)below;
+    (void)info;
+    open_session(TAPSI_CONTAINER(sink, struct tls, lower));
+}
+
+static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_slice *slice)
+{
+    (void)below;
+    struct tls *tls = TAPSI_CONTAINER(sink, struct tls, lower);
+    if (slice->flags & TAPSI_SLICE_FINAL)
+        tls->below_ended = true;
+    if (!tls->failing && !tls->peer_ended && slice->length) {
+        tapsi_tls_feed(tls, slice);
+        if (tls->layer.state == TAPSI_LAYER_STARTING)
+            tapsi_tls_check_hello(tls);
+    }
+    progress(tls);
+}
+
+/* All ops first, then the last word. */
+static void close_up(struct tls *tls, const struct tapsi_error *error)
+{
+    int result = error ? error->pub.code : TAPS_E_CLOSED;
+    tapsi_task_cancel(&tls->report);
+    tapsi_tls_settle(tls, SIZE_MAX, result);
+    tapsi_layer_fail_queue(&tls->layer, result);
+    tapsi_layer_closed(&tls->layer, error);
+}
+
+static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_error *error)
+{
+    (void)below;
+    struct tls *tls = TAPSI_CONTAINER(sink, struct tls, lower);
+    bool starting = tls->layer.state == TAPSI_LAYER_STARTING;
+    if (tls->failing) {
+        error = &tls->error;
+    } else if (error && starting && tls->session) {
+        tapsi_error_native(&tls->error, error->pub.code, error->pub.domain, error->pub.native,
+                           "%s, during the TLS handshake with %s", error->pub.detail, tls->host ? tls->host : "it");
+        error = &tls->error;
+    } else if (!error && tls->layer.state != TAPSI_LAYER_CLOSING && !tls->peer_ended) {
+        tapsi_error_set(&tls->error, starting ? TAPS_E_TLS : TAPS_E_TRUNCATED, "%s closed the connection %s", tls->peer,
+                        starting ? "during the TLS handshake" : "without TLS close_notify");
+        error = &tls->error;
+    }
+    close_up(tls, error);
+}
+
+static void below_event(struct tapsi_sink *sink, struct tapsi_layer *below, enum tapsi_event event, const void *value)
+{
+    (void)below;
+    tapsi_layer_event(&TAPSI_CONTAINER(sink, struct tls, lower)->layer, event, value);
+}
+
+static const struct tapsi_sink_ops lower_ops = {
+    .ready = below_ready,
+    .data = below_data,
+    .closed = below_closed,
+    .event = below_event,
+};
+
+/* ------------------------------------------------------------------------------------------------ failing */
+
+static void report(struct tapsi_task *task)
+{
+    struct tls *tls = TAPSI_CONTAINER(task, struct tls, report);
+    close_up(tls, &tls->error);
+}
+
+void tapsi_tls_fail(struct tls *tls, int alert)
+{
+    if (tls->failing)
+        return;
+    tls->failing = true;
+    if (alert && tls->session)
+        gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, (gnutls_alert_description_t)alert);
+    tapsi_layer_dirty(&tls->layer);
+}
+
+/* Posted work runs after the flush of all layers below. */
+static void flush_failure(struct tls *tls)
+{
+    if (tls->reporting)
+        return;
+    tls->reporting = true;
+    tapsi_tls_emit(tls);
+    tapsi_loop_post(tls->layer.env->loop, &tls->report);
+}
+
+/* --------------------------------------------------------------------------------------------- down-calls */
+
+static int start(struct tapsi_layer *layer)
+{
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    if (layer->below->state != TAPSI_LAYER_READY)
+        return tapsi_layer_start(layer->below);
+    open_session(tls);
+    return 0;
+}
+
+static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
+{
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    if (tls->final_taken || layer->state != TAPSI_LAYER_READY)
+        return TAPS_E_CLOSED;
+    tls->final_taken = op->flags & TAPSI_OP_FINAL;
+    return tapsi_layer_enqueue(layer, op);
+}
+
+static void want(struct tapsi_layer *layer)
+{
+    tapsi_layer_dirty(layer);
+}
+
+static void close_below(struct tls *tls)
+{
+    tls->below_closing = true;
+    int err = tapsi_layer_close(tls->layer.below);
+    if (err) {
+        tapsi_error_set(&tls->error, err, "the connection under TLS cannot be closed");
+        tapsi_tls_fail(tls, 0);
+    }
+}
+
+/* Everything queued, and the end if it is due, as one op. */
+static void send_turn(struct tls *tls)
+{
+    tapsi_tls_write(tls);
+    bool last = tls->layer.state == TAPSI_LAYER_CLOSING && !tls->below_closing && tapsi_list_empty(&tls->layer.queue);
+    if (last && !tls->failing)
+        tapsi_tls_notify(tls);
+    if (!tls->failing)
+        tapsi_tls_emit(tls);
+    if (last && !tls->layer.dead && !tls->failing)
+        close_below(tls);
+}
+
+static void flush(struct tapsi_layer *layer)
+{
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    if (layer->state == TAPSI_LAYER_CLOSED)
+        return;
+    if (tls->session && !tls->failing)
+        progress(tls);
+    if (!layer->dead && tls->session && !tls->failing)
+        send_turn(tls);
+    if (!layer->dead && tls->failing)
+        flush_failure(tls);
+}
+
+static int close_tls(struct tapsi_layer *layer)
+{
+    tapsi_layer_set_state(layer, TAPSI_LAYER_CLOSING);
+    tapsi_layer_dirty(layer);
+    return 0;
+}
+
+static void destroy(struct tapsi_layer *layer, int reason)
+{
+    (void)reason;
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    struct tapsi_link *link;
+    tapsi_task_cancel(&tls->report);
+    while ((link = tapsi_list_first(&tls->covered)))
+        tapsi_op_drop(TAPSI_CONTAINER(link, struct tapsi_op, link));
+    tapsi_buffer_unref(tls->out);
+    tapsi_buffer_unref(tls->in_buffer);
+    tls->out = tls->in_buffer = NULL;
+    tls->in_length = 0;
+}
+
+static void free_tls(struct tapsi_layer *layer)
+{
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    struct tapsi_mem *mem = &layer->env->loop->mem;
+    if (tls->held)
+        gnutls_packet_deinit(tls->held);
+    if (tls->session)
+        gnutls_deinit(tls->session);
+    tapsi_free(mem, tls->peer);
+    tapsi_free(mem, tls);
+}
+
+static int set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value)
+{
+    if (property != TAPS_TLS_ALLOW_TRUNCATION)
+        return TAPSI_PASS;
+    TAPSI_CONTAINER(layer, struct tls, layer)->allow_truncation = value->boolean;
+    return TAPSI_HANDLED;
+}
+
+static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
+{
+    struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    if (what == TAPSI_GET_UNSENT) {
+        int err = tapsi_layer_get(layer->below, what, ret);
+        if (err == 0)
+            ret->value.integer += layer->queued;
+        return err;
+    }
+    if (layer->state < TAPSI_LAYER_READY || !tls->session)
+        return TAPSI_PASS;
+    if (what == TAPSI_GET_ALPN) {
+        ret->text = tls->alpn;
+        return TAPSI_HANDLED;
+    }
+    if (what != TAPSI_GET_SECURITY)
+        return TAPSI_PASS;
+    ret->text = gnutls_protocol_get_version(tls->session) == GNUTLS_TLS1_3 ? "TLS 1.3" : "TLS 1.2";
+    return TAPSI_HANDLED;
+}
+
+static const struct tapsi_layer_ops layer_ops = {
+    .start = start,
+    .send = send_op,
+    .want = want,
+    .flush = flush,
+    .close = close_tls,
+    .destroy = destroy,
+    .free = free_tls,
+    .set = set,
+    .get = get,
+};
+
+const struct tapsi_proto tapsi_proto_tls = {
+    .name = "tls",
+    .needs = TAPSI_NEEDS_STREAM,
+    .offers = TAPSI_OFFERS_STREAM,
+    .secure = true,
+    .make = make,
+};

@@ -1,0 +1,86 @@
+/* TLS inside this folder: the layer of one session, and what its files do for each other. */
+#ifndef TAPSI_STACK_TLS_TLS_H
+#define TAPSI_STACK_TLS_TLS_H
+
+#include <gnutls/gnutls.h>
+#include "stack/layer.h"
+#include "stack/tls/credentials.h"
+
+#define TLS_RECORD_MAX 16384 /* plain bytes of one record */
+#define TLS_HELLO      11    /* bytes of the peer's first record up to the version it speaks */
+
+struct tls {
+    struct tapsi_layer layer;
+    struct tapsi_sink lower;  /* the sink of the layer below */
+    struct tapsi_task report; /* tells a failure after the flush in which its alert could leave */
+    gnutls_session_t session; /* NULL until the layer below is ready */
+    const struct tapsi_tls_credentials *credentials; /* of the snapshot; NULL until the role is known */
+    char *peer;                                      /* how errors call the peer: "the peer", "the peer example.test" */
+    const char *host;                                /* the name within `peer`, or NULL */
+    union tapsi_addr address; /* what the certificate must hold instead of the name; family 0 = the name */
+    const char *alpn;         /* the protocol agreed on, of the snapshot; or NULL */
+
+    /* from below */
+    struct tapsi_buffer *in_buffer; /* holds the cipher text that is not decrypted yet */
+    const uint8_t *in;
+    size_t in_length;
+    gnutls_packet_t held; /* one decrypted record that nobody wants yet */
+    uint8_t hello[TLS_HELLO], hello_length;
+
+    /* to below */
+    struct tapsi_buffer *out;  /* cipher text of this turn */
+    struct tapsi_link covered; /* upper ops whose last byte is encrypted, in order */
+    size_t covered_new;        /* how many of them end in `out` */
+    struct tapsi_op *last;     /* the newest op below that is not done, or NULL */
+    size_t outstanding;        /* cipher bytes below that are not done */
+    int broken;                /* why GnuTLS could not push: a taps_err */
+
+    struct tapsi_error error; /* why it fails; verification writes it inside the handshake */
+    uint8_t alert;            /* what the peer is told then */
+    bool failing : 1;         /* `error` is final: only the alert and `closed` are left */
+    bool reporting : 1;       /* the alert was handed down */
+    bool starved : 1;         /* GnuTLS asked for more than there was */
+    bool verified : 1;        /* the peer's certificate */
+    bool peer_ended : 1;      /* close_notify came, or a bare end that is forgiven */
+    bool end_told : 1;        /* and went up */
+    bool below_ended : 1;     /* FIN came */
+    bool final_taken : 1;     /* our FINAL op is queued or sent */
+    bool notified : 1;        /* our close_notify is encrypted */
+    bool below_closing : 1;   /* close was handed down */
+    bool refused : 1;         /* a renegotiation, once */
+    bool allow_truncation : 1;
+};
+
+/* tls_io.c */
+ssize_t tapsi_tls_push(gnutls_transport_ptr_t tls, const giovec_t *iov, int count);
+ssize_t tapsi_tls_pull(gnutls_transport_ptr_t tls, void *to, size_t room);
+int tapsi_tls_pull_timeout(gnutls_transport_ptr_t tls, unsigned ms);
+/* Decrypts what there is and delivers what is wanted. Calls up. */
+void tapsi_tls_read(struct tls *tls);
+/* Encrypts what is queued, as far as the layer below may hold it. May fail the layer. */
+void tapsi_tls_write(struct tls *tls);
+/* Encrypts our close_notify, once. */
+void tapsi_tls_notify(struct tls *tls);
+/* Hands down the cipher text of this turn. */
+void tapsi_tls_emit(struct tls *tls);
+/* Takes the slice's bytes as input; the rest of the last slice must be gone. */
+void tapsi_tls_feed(struct tls *tls, const struct tapsi_slice *slice);
+/* After reading: lets the input's buffer go when it is used up, or is much larger than what is left. */
+void tapsi_tls_trim(struct tls *tls);
+/* Finishes upper ops whose bytes are encrypted. May call up. */
+void tapsi_tls_settle(struct tls *tls, size_t count, int result);
+
+/* tls.c */
+/* `error` is filled in. The alert goes to the peer (0 = none); `closed` comes after the next flush. */
+void tapsi_tls_fail(struct tls *tls, int alert);
+
+/* tls_error.c: fill in `error` and fail. */
+void tapsi_tls_fail_handshake(struct tls *tls, int r);
+void tapsi_tls_fail_record(struct tls *tls, int r);
+/* Is what came so far the beginning of TLS? If not, fails. */
+bool tapsi_tls_check_hello(struct tls *tls);
+
+/* verify.c: the session's verify function. Leaves the reason in `error` and the alert in `alert`. */
+int tapsi_tls_verify(gnutls_session_t session);
+
+#endif
