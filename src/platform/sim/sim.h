@@ -1,0 +1,234 @@
+/*
+ * A simulated world for tests: hosts, interfaces and links in virtual time, behind the same platform table as the
+ * kernel, so that the whole library runs on it unchanged. Nothing here waits in real time; the same seed gives the
+ * same run.
+ *
+ *     struct tapsi_sim *sim = tapsi_sim_new(1);
+ *     struct tapsi_sim_host *client = tapsi_sim_host_new(sim, "client"), *server = tapsi_sim_host_new(sim, "server");
+ *     struct tapsi_sim_interface *c = tapsi_sim_interface_new(client, "eth0", TAPSI_IF_ETHERNET,
+ *                                                             "192.0.2.2/24 2001:db8::2/64");
+ *     struct tapsi_sim_interface *s = tapsi_sim_interface_new(server, "eth0", TAPSI_IF_ETHERNET,
+ *                                                             "192.0.2.1/24 2001:db8::1/64");
+ *     tapsi_sim_link_new(c, s, 10 * TAPSI_SIM_MS);
+ *     tapsi_sim_file(client, "/etc/resolv.conf", "nameserver 192.0.2.1\n");
+ *     struct tapsi_sim_dns *dns = tapsi_sim_dns_new(server);
+ *     tapsi_sim_dns_answer(dns, "example.test", "AAAA", "2001:db8::1", 0);
+ *     tapsi_sim_dns_answer(dns, "example.test", "A", "192.0.2.1", 30 * TAPSI_SIM_MS);
+ *     tapsi_sim_fault(sim, "2001:db8::1", TAPSI_SIM_BLACKHOLE);
+ *     struct tapsi_sim_service *echo = tapsi_sim_serve(server, 80, TAPSI_SIM_ECHO);
+ *     tapsi_sim_platform_new(client, mem, &platform);   ... make a context on it, run it ...
+ *     CHECK_INT(tapsi_sim_service_counts(echo).accepted, 1);
+ *     tapsi_sim_free(sim);
+ *
+ * A mistake in such a description (text that is no address, two hosts of one address on a link) or a shortage of
+ * memory for the world itself is remembered and said on standard error; tapsi_sim_problem tells. Functions that make
+ * something then return NULL, and every function takes NULL for what could not be made and does nothing.
+ *
+ * Not modelled: routers between links, ARP and neighbour discovery, congestion control, Nagle, keep-alive probes,
+ * TCP Fast Open and simultaneous open, multicast, segmentation offload.
+ */
+#ifndef TAPSI_SIM_H
+#define TAPSI_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "platform/platform.h"
+
+#define TAPSI_SIM_US    UINT64_C(1000)
+#define TAPSI_SIM_MS    UINT64_C(1000000)
+#define TAPSI_SIM_S     UINT64_C(1000000000)
+#define TAPSI_SIM_START (1000 * TAPSI_SIM_S) /* the virtual clock of a new world */
+#define TAPSI_SIM_DATE  INT64_C(1798761600)  /* its wall clock: 2027-01-01T00:00:00Z */
+#define TAPSI_SIM_FD    (1 << 20)            /* its first descriptor: no kernel descriptor is as high */
+
+/* The world. */
+
+struct tapsi_sim *tapsi_sim_new(uint64_t seed);
+/* The world ends when this was called and its last platform is destroyed. */
+void tapsi_sim_free(struct tapsi_sim *sim);
+uint64_t tapsi_sim_now(const struct tapsi_sim *sim);
+uint64_t tapsi_sim_elapsed(const struct tapsi_sim *sim); /* since tapsi_sim_new */
+/* Sets the wall clock (Unix time) as it is now; it goes on with the virtual clock. */
+void tapsi_sim_set_date(struct tapsi_sim *sim, int64_t unix_seconds);
+/* What is wrong with the description of the world, or NULL. */
+const char *tapsi_sim_problem(const struct tapsi_sim *sim);
+/* Did somebody wait without end for something that could never come? */
+bool tapsi_sim_deadlocked(const struct tapsi_sim *sim);
+/* Calls `action` once, `delay_ns` from now. */
+void tapsi_sim_after(struct tapsi_sim *sim, uint64_t delay_ns, void (*action)(void *arg), void *arg);
+/* The newest living world of this thread: false if there is none. For clock.c. */
+bool tapsi_sim_clock(uint64_t *ret_monotonic_ns, int64_t *ret_wall_ns);
+
+/*
+ * Running. The `wait` of any platform drives the world. While one platform waits, or while the functions below run, the
+ * others are pumped: `pump` is called whenever that platform has something ready, was woken, or its armed deadline has
+ * come; it does one turn that does not wait, and arms again.
+ */
+
+void tapsi_sim_attach(struct tapsi_sim *sim, struct tapsi_platform *platform, void (*pump)(void *arg), void *arg);
+/* Until the virtual clock shows `until_ns`. */
+void tapsi_sim_run(struct tapsi_sim *sim, uint64_t until_ns);
+/* Until `done` (asked after every step), at most `limit_ns` from now: was it done? */
+bool tapsi_sim_run_until(struct tapsi_sim *sim, bool (*done)(void *arg), void *arg, uint64_t limit_ns);
+
+/* Hosts, their interfaces and files. Every host has "lo" with 127.0.0.1/8 and ::1/128. */
+
+struct tapsi_sim_host *tapsi_sim_host_new(struct tapsi_sim *sim, const char *name);
+/* `addresses`: "192.0.2.2/24 2001:db8::2/64". Each brings the route of its prefix, and the first global one of a family
+   a default route whose metric is 100 x the interface's index. MTU 1500, up. */
+struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host, const char *name,
+                                                    enum tapsi_interface_type type, const char *addresses);
+unsigned tapsi_sim_interface_index(const struct tapsi_sim_interface *interface);
+void tapsi_sim_interface_up(struct tapsi_sim_interface *interface, bool up);
+void tapsi_sim_interface_mtu(struct tapsi_sim_interface *interface, unsigned mtu);
+void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *address, bool temporary, bool deprecated);
+void tapsi_sim_address_remove(struct tapsi_sim_interface *interface, const char *address);
+/* `destination`: "0.0.0.0/0", "2001:db8::/32". */
+void tapsi_sim_route_add(struct tapsi_sim_interface *interface, const char *destination, unsigned metric);
+void tapsi_sim_route_remove(struct tapsi_sim_interface *interface, const char *destination);
+/* What read_file gives for `path`; `text` NULL removes it. */
+void tapsi_sim_file(struct tapsi_sim_host *host, const char *path, const char *text);
+/* How many sockets all platforms of the host may have open before -EMFILE (0 = no limit, the default). */
+void tapsi_sim_host_descriptors(struct tapsi_sim_host *host, unsigned max);
+/* Sockets that are open on the host now, those of its services left out. */
+unsigned tapsi_sim_host_sockets(const struct tapsi_sim_host *host);
+/* Sockets that were still open when their platform was destroyed. */
+unsigned tapsi_sim_host_leaked(const struct tapsi_sim_host *host);
+
+/* Returns 0 or TAPS_E_MEMORY. `mem` must outlive the platform. */
+int tapsi_sim_platform_new(struct tapsi_sim_host *host, struct tapsi_mem *mem, struct tapsi_platform **ret);
+
+/*
+ * Links. A packet leaves by the interface that the routes choose and arrives if another interface on one of its links
+ * has the destination address; default routes need no router. An interface may be on several links.
+ */
+
+enum tapsi_sim_fault {
+    TAPSI_SIM_FINE,
+    TAPSI_SIM_BLACKHOLE,   /* swallowed */
+    TAPSI_SIM_REFUSE,      /* answered with RST or ICMP port unreachable */
+    TAPSI_SIM_PROHIBIT,    /* ICMP administratively prohibited: EHOSTUNREACH over IPv4, EACCES over IPv6, as in Linux */
+    TAPSI_SIM_UNREACHABLE, /* ICMP no route: ENETUNREACH */
+};
+
+struct tapsi_sim_link *tapsi_sim_link_new(struct tapsi_sim_interface *a, struct tapsi_sim_interface *b,
+                                          uint64_t delay_ns);
+/* One more interface: the link is then a subnet. */
+void tapsi_sim_link_join(struct tapsi_sim_link *link, struct tapsi_sim_interface *interface);
+void tapsi_sim_link_delay(struct tapsi_sim_link *link, uint64_t delay_ns); /* one way */
+void tapsi_sim_link_loss(struct tapsi_sim_link *link, double probability);
+void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second); /* of each sender; 0 = no limit */
+void tapsi_sim_link_fault(struct tapsi_sim_link *link, enum tapsi_sim_fault fault);
+/* What happens to packets for `address` ("2001:db8::1", "192.0.2.1:80", "[2001:db8::1]:443"), whoever has it. The
+   port's own rule goes before the host's. */
+void tapsi_sim_fault(struct tapsi_sim *sim, const char *address, enum tapsi_sim_fault fault);
+/* Delay added to each packet for `address`. */
+void tapsi_sim_delay(struct tapsi_sim *sim, const char *address, uint64_t delay_ns);
+
+/* Watching the wire. Packets inside a host are not seen. */
+
+enum tapsi_sim_fate { TAPSI_SIM_ARRIVES, TAPSI_SIM_LOST, TAPSI_SIM_ANSWERED }; /* ANSWERED: by a fault */
+
+struct tapsi_sim_packet {
+    uint64_t time_ns;
+    const struct tapsi_sim_host *host; /* the sender */
+    const char *interface;
+    const char *kind; /* "SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST", "UDP", "ICMP" */
+    union tapsi_addr from, to;
+    size_t length; /* payload bytes */
+    enum tapsi_sim_fate fate;
+};
+
+void tapsi_sim_trace(struct tapsi_sim *sim, void (*hook)(void *arg, const struct tapsi_sim_packet *packet), void *arg);
+/* A hook that prints one line a packet as TAP comments; `arg` is not used. */
+void tapsi_sim_trace_print(void *arg, const struct tapsi_sim_packet *packet);
+/* Packets that were sent to `address` (with or without a port) whatever became of them. */
+uint64_t tapsi_sim_packets_to(const struct tapsi_sim *sim, const char *address);
+
+/*
+ * Failing calls. Fallible are all calls of a platform but now, wait, arm, wake, descriptor, unwatch, close and destroy.
+ * The `nth` from now (1 = the next) of any platform of the world, or of `host`, fails once with `err` (ENOBUFS, EMFILE
+ * ...). err 0 does not fail: a send or receive then moves at most one byte or one datagram (recvmmsg is left alone: it
+ * says by its count that nothing is left).
+ */
+
+void tapsi_sim_fail_call(struct tapsi_sim *sim, uint64_t nth, int err);
+void tapsi_sim_host_fail_call(struct tapsi_sim_host *host, uint64_t nth, int err);
+uint64_t tapsi_sim_calls(const struct tapsi_sim *sim);   /* fallible calls so far */
+bool tapsi_sim_call_failed(const struct tapsi_sim *sim); /* has the failure asked for happened? */
+
+/* Scripted TCP services, on all addresses of a host. */
+
+enum tapsi_sim_behaviour {
+    TAPSI_SIM_ECHO,    /* sends back what comes, ends when the peer ends */
+    TAPSI_SIM_SILENT,  /* reads, never answers, ends when the peer ends */
+    TAPSI_SIM_STALL,   /* never reads, never answers: the peer's window closes */
+    TAPSI_SIM_DISCARD, /* ends at once (FIN), reads on */
+    TAPSI_SIM_SEND,    /* sends its bytes, then FIN, reads on */
+    TAPSI_SIM_RESET,   /* resets after so many bytes have come (0 = at once) */
+};
+
+struct tapsi_sim_service_counts {
+    unsigned accepted;
+    unsigned open;  /* accepted and neither ended by both sides nor reset */
+    unsigned ended; /* the peer has sent its FIN */
+    unsigned reset; /* the peer has sent RST */
+    uint64_t received, sent;
+};
+
+/* NULL with a problem if the port is taken. */
+struct tapsi_sim_service *tapsi_sim_serve(struct tapsi_sim_host *host, uint16_t port,
+                                          enum tapsi_sim_behaviour behaviour);
+void tapsi_sim_service_bytes(struct tapsi_sim_service *service, const void *bytes, size_t count); /* SEND: copied */
+void tapsi_sim_service_reset_after(struct tapsi_sim_service *service, uint64_t bytes);            /* RESET */
+void tapsi_sim_service_backlog(struct tapsi_sim_service *service, int backlog);
+/* Stops accepting (the backlog fills up) or goes on. */
+void tapsi_sim_service_accepting(struct tapsi_sim_service *service, bool accepting);
+/* Ends or resets every open connection of the service. */
+void tapsi_sim_service_end_all(struct tapsi_sim_service *service, bool reset);
+struct tapsi_sim_service_counts tapsi_sim_service_counts(const struct tapsi_sim_service *service);
+
+/* UDP services. `packet` may reply, also later from tapsi_sim_after. */
+
+struct tapsi_sim_udp;
+struct tapsi_sim_udp *tapsi_sim_udp_serve(struct tapsi_sim_host *host, uint16_t port,
+                                          void (*packet)(void *arg, struct tapsi_sim_udp *udp,
+                                                         const union tapsi_addr *from, const union tapsi_addr *to,
+                                                         const uint8_t *bytes, size_t count),
+                                          void *arg);
+/* From `from` (an address of the host, NULL = any) to `to`, `delay_ns` from now. */
+void tapsi_sim_udp_reply(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
+                         const void *bytes, size_t count, uint64_t delay_ns);
+struct tapsi_sim_udp *tapsi_sim_udp_echo(struct tapsi_sim_host *host, uint16_t port);
+
+/*
+ * A DNS server on port 53 of a host, over UDP (512 bytes, or what EDNS allows, then TC) and TCP. A name it does not
+ * know is NXDOMAIN, a type it does not know for a known name is an empty answer. CNAMEs are followed inside the zone.
+ */
+
+enum tapsi_sim_rcode {
+    TAPSI_SIM_DNS_EMPTY,
+    TAPSI_SIM_DNS_FORMERR = 1,
+    TAPSI_SIM_DNS_SERVFAIL = 2,
+    TAPSI_SIM_DNS_NXDOMAIN = 3,
+    TAPSI_SIM_DNS_REFUSED = 5,
+    TAPSI_SIM_DNS_NEVER = 1000, /* no answer at all */
+};
+
+struct tapsi_sim_dns *tapsi_sim_dns_new(struct tapsi_sim_host *host);
+/* One more record. `type`: "A", "AAAA" (one or more addresses, spaces between), "CNAME" (a name), "SRV" ("priority
+   weight port target"). `delay_ns` is that of the whole answer: the last one given for this name and type counts. */
+void tapsi_sim_dns_answer(struct tapsi_sim_dns *dns, const char *name, const char *type, const char *value,
+                          uint64_t delay_ns);
+/* The same with any type by number and ready RDATA (HTTPS, SVCB ...). */
+void tapsi_sim_dns_record(struct tapsi_sim_dns *dns, const char *name, uint16_t type, const void *rdata, size_t length,
+                          uint64_t delay_ns);
+/* Queries of this name and type are answered so, whatever records there are. */
+void tapsi_sim_dns_fail(struct tapsi_sim_dns *dns, const char *name, const char *type, enum tapsi_sim_rcode rcode,
+                        uint64_t delay_ns);
+void tapsi_sim_dns_ttl(struct tapsi_sim_dns *dns, uint32_t seconds); /* of records in answers from now; at first 300 */
+/* How many queries came for this name (NULL = any) and type (NULL = any). */
+unsigned tapsi_sim_dns_queries(const struct tapsi_sim_dns *dns, const char *name, const char *type);
+
+#endif
