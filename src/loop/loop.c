@@ -282,16 +282,21 @@ void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline)
     }
 }
 
+void tapsi_loop_embed(struct tapsi_loop *loop)
+{
+    if (loop->embedded)
+        return;
+    loop->embedded = true;
+    loop->armed = next_deadline(loop, TAPSI_FOREVER);
+    loop->platform->ops->arm(loop->platform, loop->armed);
+}
+
 int tapsi_loop_descriptor(struct tapsi_loop *loop)
 {
     int fd = loop->platform->ops->descriptor(loop->platform);
     if (fd < 0)
         return TAPS_E_NOT_APPLICABLE;
-    if (!loop->embedded) {
-        loop->embedded = true;
-        loop->armed = next_deadline(loop, TAPSI_FOREVER);
-        loop->platform->ops->arm(loop->platform, loop->armed);
-    }
+    tapsi_loop_embed(loop);
     return fd;
 }
 

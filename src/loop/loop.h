@@ -67,6 +67,8 @@ void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline);
 void tapsi_loop_stop(struct tapsi_loop *loop);
 bool tapsi_loop_stopped(struct tapsi_loop *loop);
 void tapsi_loop_clear_stop(struct tapsi_loop *loop);
+/* Somebody else waits for this loop: from now on the platform is armed for whatever is to be done next. */
+void tapsi_loop_embed(struct tapsi_loop *loop);
 /* For embedding: after it, work from outside a turn makes the descriptor readable. Returns it or a negative taps_err.
  */
 int tapsi_loop_descriptor(struct tapsi_loop *loop);
