@@ -169,9 +169,12 @@ static void flush(struct tapsi_layer *layer)
     if (!layer->dead && layer->state == TAPSI_LAYER_READY)
         deliver_all(s);
     if (!layer->dead && layer->state == TAPSI_LAYER_CLOSING && tapsi_list_empty(&layer->queue)) {
-        if (s->peer && !s->no_fin)
+        if (s->peer)
             tapsi_test_stream_end(s->peer);
-        tapsi_layer_closed(layer, NULL);
+        if (s->reset_at_close)
+            tapsi_test_stream_reset(s);
+        else
+            tapsi_layer_closed(layer, NULL);
     }
     if (s->peer && !tapsi_list_empty(&s->peer->layer.queue) && s->end - s->begin <= s->peer->held_max)
         tapsi_layer_dirty(&s->peer->layer);
@@ -215,9 +218,12 @@ static void free_stream(struct tapsi_layer *layer)
 
 static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
 {
-    if (what != TAPSI_GET_UNSENT)
+    const struct tapsi_test_stream *peer = of(layer)->peer;
+    if (what != TAPSI_GET_UNSENT && what != TAPSI_GET_UNACKED)
         return TAPSI_PASS;
-    ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
+    size_t under_way = peer ? peer->end - peer->begin : 0;
+    ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER};
+    ret->value.integer = what == TAPSI_GET_UNSENT ? layer->queued : under_way;
     return TAPSI_HANDLED;
 }
 

@@ -16,13 +16,13 @@ struct tapsi_test_stream {
     uint64_t sent, ops;   /* bytes and ops taken from above */
     uint64_t delivered;   /* bytes handed up */
     /* Faults and limits; all off at first. */
-    size_t slice_max;   /* bytes of one slice, 0 = all there are */
-    size_t held_max;    /* unfinished while the peer has more than this undelivered */
-    uint64_t cut_after; /* bytes sent that arrive; FIN comes instead of the rest */
-    uint64_t flip_at;   /* the byte sent with this number arrives changed */
-    int start_error;    /* start ends in closed(this) */
-    bool no_fin;        /* close sends no FIN */
-    int destroyed_with; /* the reason */
+    size_t slice_max;    /* bytes of one slice, 0 = all there are */
+    size_t held_max;     /* unfinished while the peer has more than this undelivered */
+    uint64_t cut_after;  /* bytes sent that arrive; FIN comes instead of the rest */
+    uint64_t flip_at;    /* the byte sent with this number arrives changed */
+    int start_error;     /* start ends in closed(this) */
+    bool reset_at_close; /* close ends in closed(TAPS_E_ABORTED) */
+    int destroyed_with;  /* the reason */
     bool destroyed;
 };
 

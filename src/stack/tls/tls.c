@@ -19,6 +19,9 @@
  * (RFC 5246, 7.2.1), so a half-close is sure only with TLS 1.3. The peer's close_notify is FINAL upwards; a bare FIN is
  * an error after the data before it (TAPS_E_TRUNCATED) unless the application forgives it, or has closed already.
  *
+ * A server that has sent its close_notify is often gone before ours comes: its kernel then answers with a reset. That
+ * is no error if all else had been acknowledged before (`settled`); a layer below that cannot tell leaves it an error.
+ *
  * The surprising things: a failure is told one flush later than it happens, so that the alert can leave before the
  * sink destroys the stack; and gnutls_handshake must never be called after it has succeeded (it would be a key update).
  *
@@ -307,6 +310,8 @@ static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, con
     bool starting = tls->layer.state == TAPSI_LAYER_STARTING;
     if (tls->failing) {
         error = &tls->error;
+    } else if (error && tls->settled) {
+        error = NULL;
     } else if (error && starting && tls->session) {
         tapsi_error_native(&tls->error, error->pub.code, error->pub.domain, error->pub.native,
                            "%s, during the TLS handshake with %s", error->pub.detail, tls->host ? tls->host : "it");
@@ -395,13 +400,23 @@ static void close_below(struct tls *tls)
     }
 }
 
+/* Has the peer ended, and had all we sent? */
+static bool is_settled(struct tls *tls)
+{
+    union tapsi_got got;
+    return tls->peer_ended && !tls->out && !tls->outstanding &&
+           tapsi_layer_get(tls->layer.below, TAPSI_GET_UNACKED, &got) == 0 && got.value.integer == 0;
+}
+
 /* Everything queued, and the end if it is due, as one op. */
 static void send_turn(struct tls *tls)
 {
     tapsi_tls_write(tls);
     bool last = tls->layer.state == TAPSI_LAYER_CLOSING && !tls->below_closing && tapsi_list_empty(&tls->layer.queue);
-    if (last && !tls->failing)
+    if (last && !tls->failing) {
+        tls->settled = is_settled(tls);
         tapsi_tls_notify(tls);
+    }
     if (!tls->failing)
         tapsi_tls_emit(tls);
     if (last && !tls->layer.dead && !tls->failing)

@@ -47,6 +47,7 @@ struct tls {
     bool final_taken : 1;     /* our FINAL op is queued or sent */
     bool notified : 1;        /* our close_notify is encrypted */
     bool below_closing : 1;   /* close was handed down */
+    bool settled : 1;         /* when it was, nothing but our close_notify was left to deliver, in either direction */
     bool refused : 1;         /* a renegotiation, once */
     bool allow_truncation : 1;
 };

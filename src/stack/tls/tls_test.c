@@ -492,6 +492,28 @@ TEST(close_sends_everything_then_close_notify_then_fin)
     CHECK_INT(tapsi_test_pair_done(&p), 0);
 }
 
+/* What nginx does: it sends close_notify and is gone. */
+TEST(a_reset_that_answers_our_close_notify_is_no_error_when_all_else_was_delivered)
+{
+    for (int lost = 0; lost < 3; lost++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        NEED(tapsi_test_pair_handshake(&p));
+        if (lost < 2)
+            tapsi_test_send(&p.server, NULL, 0, TAPSI_OP_FINAL); /* in the last round the peer has not ended */
+        tapsi_test_pair_run(&p);
+        CHECK_INT(p.client.final, lost < 2);
+        p.client.stream->reset_at_close = true;
+        if (lost == 1)
+            tapsi_test_send_text(&p.client, "not acknowledged", 0);
+        CHECK_INT(tapsi_layer_close(p.client.top), 0);
+        tapsi_test_pair_run(&p);
+        CHECK_INT(p.client.closed, 1);
+        CHECK_INT(p.client.error.pub.code, lost ? TAPS_E_ABORTED : 0);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}
+
 TEST(close_before_ready_is_refused)
 {
     struct tapsi_test_pair p;
