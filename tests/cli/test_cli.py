@@ -409,6 +409,17 @@ def test_cat_transfers():
         tap.check("cat: ends at the peer's end though input is open", process.wait(10) == 0
                   and process.stdout.read() == b"bye", process.stderr)
 
+    def slow_answer(connection):
+        request = connection.recv(100)
+        ended = bool(select.select([connection], [], [], 0.3)[0])
+        connection.sendall(request + (b"ended" if ended else b"open"))
+
+    for words, wanted in (((), b"hello ended"), (("--keep-open",), b"hello open"), (("-k",), b"hello open")):
+        with serving(slow_answer) as port:
+            result = taps("cat", *PLAIN, *words, f"127.0.0.1:{port}", stdin=b"hello ")
+            tap.check(f"cat {' '.join(words)}: at the end of input the peer sees {wanted.decode()}",
+                      result.code == 0 and result.out == wanted, result)
+
 
 def blocked_writes(stream, data, quiet=0.5, most=256 << 20):
     """How many bytes a non-blocking stream takes until it takes none for `quiet` seconds."""

@@ -34,6 +34,7 @@ enum { UNSENT_MAX = 256 * 1024, STREAM_CHUNK = 64 * 1024, DATAGRAM_CHUNK = 1200 
 struct cat {
     struct options options;
     bool listening;
+    bool keep_open; /* the end of input is not told to the peer */
     uint64_t idle_ms;
     const char *target;
 
@@ -292,7 +293,7 @@ static void on_quiet(void *arg)
 static void send_final(struct cat *cat)
 {
     cat->final_sent = true;
-    if (cat->datagrams)
+    if (cat->datagrams || cat->keep_open)
         return;
     if (taps_connection_send(cat->connection, "", 0, cat->final, 0, (void *)(uintptr_t)1) == 0)
         cat->unsent++;
@@ -470,6 +471,13 @@ static int take_listen(void *target, const char *value)
     return DONE;
 }
 
+static int take_keep_open(void *target, const char *value)
+{
+    (void)value;
+    ((struct cat *)target)->keep_open = true;
+    return DONE;
+}
+
 static int take_idle(void *target, const char *value)
 {
     if (!options_seconds(value, &((struct cat *)target)->idle_ms))
@@ -519,6 +527,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 static const struct option_row rows[] = {
     {'l', "listen", NULL, "listen for one connection on PORT or ADDRESS:PORT", take_listen},
+    {'k', "keep-open", NULL, "do not half-close at the end of input, but wait for the peer's end", take_keep_open},
     {0, "idle", "SECONDS", "how long to wait for more where nothing says it was all (default 1)", take_idle},
     {0, NULL, NULL, NULL, NULL},
 };
@@ -530,9 +539,10 @@ const struct command cat_command = {
     .description =
         "Half-closes at the end of input and ends at the peer's end. Over datagrams each read of at most 1200\n"
         "bytes is a datagram of its own, and the end is when nothing came for a while after the end of input.\n"
+        "Some servers, web servers among them, take a half-close for a client that has gone: use --keep-open.\n"
         "\n"
-        "  printf 'GET / HTTP/1.1\\r\\nHost: example.org\\r\\nConnection: close\\r\\n\\r\\n' | taps cat "
-        "example.org:443\n"
+        "  printf 'GET / HTTP/1.1\\r\\nHost: example.org\\r\\nConnection: close\\r\\n\\r\\n' |\n"
+        "    taps cat --keep-open example.org:443\n"
         "  taps cat -l 4000 --security disabled > received\n"
         "  echo hello | taps cat --profile unreliable-datagram --security disabled localhost:4000\n",
     .options = rows,
