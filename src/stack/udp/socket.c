@@ -1,0 +1,547 @@
+#include "stack/udp/socket.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/ip.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define HEADER_UDP  8
+#define HEADER_IPV4 20
+#define HEADER_IPV6 40
+#define IPV6_LEAST  1280 /* every IPv6 path takes so much */
+
+static struct tapsi_platform *platform_of(const struct tapsi_udpsocket *s)
+{
+    return s->loop->platform;
+}
+
+/* ----------------------------------------------------------------------------------------- open and options */
+
+int tapsi_udpsocket_set(struct tapsi_udpsocket *s, int level, int option, int value)
+{
+    struct tapsi_platform *p = platform_of(s);
+    return p->ops->setsockopt(p, s->fd, level, option, &value, sizeof(value));
+}
+
+/* An option of both families: a dual socket needs it twice. The first failure counts. */
+static int set_both(struct tapsi_udpsocket *s, int option_v4, int option_v6, int value)
+{
+    int err = 0;
+    if (s->family == AF_INET6)
+        err = tapsi_udpsocket_set(s, IPPROTO_IPV6, option_v6, value);
+    if (s->family == AF_INET || (s->dual && err == 0))
+        err = tapsi_udpsocket_set(s, IPPROTO_IP, option_v4, value);
+    return err;
+}
+
+int tapsi_udpsocket_open(struct tapsi_udpsocket *s, struct tapsi_loop *loop, int family, bool soft_errors)
+{
+    struct tapsi_platform *p = loop->platform;
+    int fd = p->ops->socket(p, family, SOCK_DGRAM, IPPROTO_UDP);
+    if (fd < 0)
+        return fd;
+    *s = (struct tapsi_udpsocket){.loop = loop, .fd = fd, .family = family, .watch = {.fd = -1}};
+    set_both(s, IP_RECVTOS, IPV6_RECVTCLASS, 1); /* without it ECN is unknown, no more */
+    if (soft_errors)
+        s->recverr = set_both(s, IP_RECVERR, IPV6_RECVERR, 1) == 0;
+    return 0;
+}
+
+void tapsi_udpsocket_become_dual(struct tapsi_udpsocket *s)
+{
+    s->dual = true;
+    tapsi_udpsocket_set(s, IPPROTO_IP, IP_RECVTOS, 1);
+    if (s->recverr)
+        tapsi_udpsocket_set(s, IPPROTO_IP, IP_RECVERR, 1);
+}
+
+int tapsi_udpsocket_bind(struct tapsi_udpsocket *s, const char *interface, const union tapsi_addr *local)
+{
+    struct tapsi_platform *p = platform_of(s);
+    if (interface && interface[0]) {
+        int err = p->ops->setsockopt(p, s->fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface));
+        if (err < 0)
+            return err;
+    }
+    return local ? p->ops->bind(p, s->fd, local) : 0;
+}
+
+int tapsi_udpsocket_watch(struct tapsi_udpsocket *s, void (*ready)(struct tapsi_watch *, unsigned))
+{
+    struct tapsi_platform *p = platform_of(s);
+    s->watch.ready = ready;
+    int err = p->ops->watch(p, s->fd, &s->watch);
+    if (err < 0)
+        s->watch.fd = -1;
+    return err;
+}
+
+void tapsi_udpsocket_close(struct tapsi_udpsocket *s)
+{
+    if (s->fd < 0)
+        return;
+    struct tapsi_platform *p = platform_of(s);
+    if (s->watch.fd != -1)
+        p->ops->unwatch(p, &s->watch);
+    p->ops->close(p, s->fd);
+    s->fd = -1;
+}
+
+int tapsi_udp_tos(int capacity_profile)
+{
+    static const uint8_t dscp[] = {
+        [TAPS_PROFILE_DEFAULT] = 0,                      /* CS0 */
+        [TAPS_PROFILE_SCAVENGER] = 1,                    /* LE, RFC 8622 */
+        [TAPS_PROFILE_LOW_LATENCY_INTERACTIVE] = 34,     /* AF41, RFC 2597 */
+        [TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE] = 18, /* AF21 */
+        [TAPS_PROFILE_CONSTANT_RATE_STREAMING] = 26,     /* AF31 */
+        [TAPS_PROFILE_CAPACITY_SEEKING] = 10,            /* AF11 */
+    };
+    return capacity_profile >= 0 && (size_t)capacity_profile < sizeof(dscp) ? dscp[capacity_profile] << 2 : 0;
+}
+
+int tapsi_udpsocket_set_tos(struct tapsi_udpsocket *s, int tos)
+{
+    if (tos == s->tos)
+        return 0;
+    int err = set_both(s, IP_TOS, IPV6_TCLASS, tos);
+    if (err == 0)
+        s->tos = tos;
+    return err;
+}
+
+/* DF stays on only while messages ask for it: others may be fragmented, that is what the system does by itself. */
+static int set_no_fragments(struct tapsi_udpsocket *s, bool on)
+{
+    if (on == s->no_fragments)
+        return 0;
+    int value = on ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT;
+    _Static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_WANT == IPV6_PMTUDISC_WANT, "one value for both");
+    int err = set_both(s, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, value);
+    if (err == 0)
+        s->no_fragments = on;
+    return err;
+}
+
+/* --------------------------------------------------------------------------------------------- mapped addresses */
+
+static bool is_mapped(const union tapsi_addr *a)
+{
+    return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
+}
+
+static void unmap(union tapsi_addr *a)
+{
+    if (!is_mapped(a))
+        return;
+    uint16_t port = tapsi_addr_port(a);
+    uint8_t bytes[4];
+    memcpy(bytes, a->in6.sin6_addr.s6_addr + 12, sizeof(bytes));
+    tapsi_addr_from_bytes(a, AF_INET, bytes);
+    tapsi_addr_set_port(a, port);
+}
+
+static void map(union tapsi_addr *a)
+{
+    if (a->sa.sa_family != AF_INET)
+        return;
+    uint16_t port = tapsi_addr_port(a);
+    uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+    memcpy(bytes + 12, &a->in.sin_addr, 4);
+    tapsi_addr_from_bytes(a, AF_INET6, bytes);
+    tapsi_addr_set_port(a, port);
+}
+
+/* ------------------------------------------------------------------------------------------------------ errors */
+
+bool tapsi_udp_is_soft(int err)
+{
+    switch (-err) {
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN:
+    case ENONET:
+    case ENOPROTOOPT: /* ICMP: protocol unreachable */
+    case EPROTO:      /* ICMP: parameter problem */
+    case EOPNOTSUPP:  /* ICMP: source route failed */
+    case EACCES:      /* ICMPv6: prohibited */
+        return true;
+    default:
+        return false;
+    }
+}
+
+void tapsi_udp_soft_error(struct tapsi_layer *layer, int err, const union tapsi_addr *to)
+{
+    struct tapsi_error error;
+    char text[TAPSI_ADDR_TEXT];
+    tapsi_error_native(&error, tapsi_err_from_errno(err), TAPS_DOMAIN_ERRNO, err, "the network reported about %s: %s",
+                       tapsi_addr_text(to, text), strerror(err));
+    tapsi_layer_event(layer, TAPSI_EVENT_SOFT_ERROR, &error);
+}
+
+void tapsi_udpsocket_errors(struct tapsi_udpsocket *s, void (*report)(void *arg, const union tapsi_addr *to, int err),
+                            void *arg)
+{
+    struct tapsi_platform *p = platform_of(s);
+    for (int i = 0; i < TAPSI_UDP_TURN && s->fd >= 0; i++) {
+        char control[256] __attribute__((aligned(8)));
+        union tapsi_addr to = {0};
+        struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof(to)};
+        m.msg_control = control;
+        m.msg_controllen = sizeof(control);
+        if (p->ops->recvmsg(p, s->fd, &m, MSG_ERRQUEUE) < 0)
+            return;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+            struct sock_extended_err e;
+            bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+            bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
+            if (!(v4 || v6) || c->cmsg_len < CMSG_LEN(sizeof(e)))
+                continue;
+            memcpy(&e, CMSG_DATA(c), sizeof(e));
+            unmap(&to);
+            if (e.ee_errno)
+                report(arg, &to, (int)e.ee_errno);
+            break;
+        }
+    }
+}
+
+bool tapsi_udp_take_mtu(struct tapsi_layer *layer, unsigned mtu, int family)
+{
+    unsigned headers = HEADER_UDP + (family == AF_INET6 ? HEADER_IPV6 : HEADER_IPV4);
+    uint32_t payload = mtu > headers ? mtu - headers : IPV6_LEAST - headers;
+    layer->max_message = family == AF_INET6 ? TAPSI_UDP_MAX_IPV6 : TAPSI_UDP_MAX_IPV4;
+    if (payload > layer->max_message)
+        payload = layer->max_message;
+    bool news = payload != layer->mtu;
+    layer->mtu = payload;
+    return news;
+}
+
+int tapsi_udp_get(const struct tapsi_layer *layer, int what, int profile, union tapsi_got *ret)
+{
+    struct taps_value *value = &ret->value;
+    switch (what) {
+    case TAPS_CONN_CAPACITY_PROFILE:
+        *value = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = profile};
+        return TAPSI_HANDLED;
+    case TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN:
+        *value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->mtu};
+        return TAPSI_HANDLED;
+    case TAPS_SEND_MSG_MAX_LEN:
+    case TAPS_RECV_MSG_MAX_LEN:
+        *value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->max_message};
+        return TAPSI_HANDLED;
+    case TAPSI_GET_UNSENT:
+        *value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------- receiving */
+
+#define CONTROL_IN 192 /* both families' TOS and PKTINFO */
+
+static void read_control(struct msghdr *m, struct tapsi_datagram *d)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        const unsigned char *data = CMSG_DATA(c);
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            d->ecn = data[0] & 3; /* one byte, unlike IPv6 */
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            int tclass;
+            memcpy(&tclass, data, sizeof(tclass));
+            d->ecn = tclass & 3;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, data, sizeof(info));
+            tapsi_addr_from_bytes(&d->to, AF_INET, &info.ipi_spec_dst);
+            d->interface_index = (unsigned)info.ipi_ifindex;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, data, sizeof(info));
+            tapsi_addr_from_bytes(&d->to, AF_INET6, &info.ipi6_addr);
+            d->interface_index = info.ipi6_ifindex;
+            unmap(&d->to);
+        }
+    }
+}
+
+/* A small datagram in a buffer of its own moves behind the first one, so that it does not hold 64 KiB. */
+static void settle(struct tapsi_datagram *d, struct tapsi_buffer *shared)
+{
+    if (d->buffer == shared || d->length > shared->size - shared->used)
+        return;
+    uint8_t *to = shared->data + shared->used;
+    memcpy(to, d->data, d->length);
+    tapsi_buffer_unref(d->buffer);
+    d->buffer = tapsi_buffer_ref(shared);
+    d->data = to;
+}
+
+static int receive_messages(struct tapsi_udpsocket *s, struct mmsghdr *messages, unsigned count)
+{
+    struct tapsi_platform *p = platform_of(s);
+    if (p->ops->recvmmsg)
+        return p->ops->recvmmsg(p, s->fd, messages, count, 0);
+    ssize_t n = p->ops->recvmsg(p, s->fd, &messages[0].msg_hdr, 0);
+    if (n < 0)
+        return (int)n;
+    messages[0].msg_len = (unsigned)n;
+    return 1;
+}
+
+/* Without memory the datagram is lost, as in a network that is too full; left unread it would never be asked for again.
+ */
+static int discard_one(struct tapsi_udpsocket *s)
+{
+    struct tapsi_platform *p = platform_of(s);
+    uint8_t byte;
+    ssize_t n = p->ops->recv(p, s->fd, &byte, sizeof(byte), 0);
+    if (n < 0 && !tapsi_udp_is_soft((int)n))
+        s->readable = false;
+    return n < 0 ? (int)n : 0;
+}
+
+/* The first datagram goes into the loop's buffer while that has room for the largest, others into buffers of their own.
+ */
+int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *datagrams)
+{
+    struct tapsi_buffer *shared = tapsi_loop_read_buffer(s->loop, 1);
+    struct tapsi_buffer *buffers[TAPSI_UDP_PAIR];
+    struct mmsghdr messages[TAPSI_UDP_PAIR];
+    struct iovec iov[TAPSI_UDP_PAIR];
+    union tapsi_addr from[TAPSI_UDP_PAIR];
+    char control[TAPSI_UDP_PAIR][CONTROL_IN] __attribute__((aligned(8)));
+    unsigned asked = 0;
+    if (!shared)
+        return discard_one(s);
+    for (; asked < TAPSI_UDP_PAIR; asked++) {
+        bool share = asked == 0 && shared->used == 0;
+        struct tapsi_buffer *b = share ? tapsi_buffer_ref(shared) : tapsi_buffer_get(&s->loop->buffers);
+        if (!b)
+            break;
+        buffers[asked] = b;
+        iov[asked] = (struct iovec){b->data, TAPSI_READ_SIZE};
+        messages[asked].msg_hdr = (struct msghdr){.msg_name = &from[asked], .msg_namelen = sizeof(from[0])};
+        messages[asked].msg_hdr.msg_iov = &iov[asked];
+        messages[asked].msg_hdr.msg_iovlen = 1;
+        messages[asked].msg_hdr.msg_control = control[asked];
+        messages[asked].msg_hdr.msg_controllen = CONTROL_IN;
+    }
+    if (asked == 0)
+        return discard_one(s);
+    int came = receive_messages(s, messages, asked);
+    for (unsigned i = 0; i < asked; i++) {
+        struct tapsi_datagram *d = &datagrams[i];
+        if ((int)i >= came) {
+            tapsi_buffer_unref(buffers[i]);
+            continue;
+        }
+        *d = (struct tapsi_datagram){
+            .buffer = buffers[i], .data = buffers[i]->data, .length = messages[i].msg_len, .ecn = -1, .from = from[i]};
+        unmap(&d->from);
+        read_control(&messages[i].msg_hdr, d);
+        settle(d, shared);
+        if (d->buffer == shared)
+            shared->used += (uint32_t)d->length;
+    }
+    bool drained = came >= 0 && came < TAPSI_UDP_PAIR && asked == TAPSI_UDP_PAIR && platform_of(s)->ops->recvmmsg;
+    if (drained || (came < 0 && !tapsi_udp_is_soft(came)))
+        s->readable = false;
+    return came;
+}
+
+/* ----------------------------------------------------------------------------------------------------- sending */
+
+#define BATCH       64
+#define CONTROL_OUT 80 /* one PKTINFO and one TOS */
+
+struct outgoing {
+    struct tapsi_op *op;
+    struct iovec iov[TAPSI_OP_RANGES];
+    union tapsi_addr to;
+    char control[CONTROL_OUT] __attribute__((aligned(8)));
+};
+
+static struct tapsi_op *first_op(const struct tapsi_layer *layer)
+{
+    struct tapsi_link *link = tapsi_list_first(&layer->queue);
+    return link ? TAPSI_CONTAINER(link, struct tapsi_op, link) : NULL;
+}
+
+static void finish(struct tapsi_layer *layer, struct tapsi_op *op, int result)
+{
+    layer->queued -= op->length;
+    tapsi_op_finish(op, result);
+}
+
+static int tos_of(const struct tapsi_udpsocket *s, const struct tapsi_op *op, const struct tapsi_udpway *way)
+{
+    return op->dscp >= 0 ? op->dscp << 2 : way ? way->tos : s->tos;
+}
+
+static void add_control(struct msghdr *m, int level, int type, const void *data, size_t length)
+{
+    struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)m->msg_control + m->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(length);
+    memcpy(CMSG_DATA(c), data, length);
+    m->msg_controllen += CMSG_SPACE(length);
+}
+
+/* The source address: as the family of the socket has it. IPv4 on an IPv6 socket is a mapped address here too. */
+static void add_source(const struct tapsi_udpsocket *s, struct msghdr *m, const union tapsi_addr *from)
+{
+    if (s->family == AF_INET) {
+        struct in_pktinfo info = {.ipi_spec_dst = from->in.sin_addr};
+        add_control(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+        return;
+    }
+    union tapsi_addr shown = *from;
+    map(&shown);
+    struct in6_pktinfo info = {.ipi6_addr = shown.in6.sin6_addr, .ipi6_ifindex = shown.in6.sin6_scope_id};
+    add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+}
+
+static void compose(const struct tapsi_udpsocket *s, struct outgoing *o, const struct tapsi_udpway *way,
+                    struct msghdr *ret)
+{
+    struct msghdr m = {.msg_iov = o->iov, .msg_iovlen = tapsi_op_iovec(o->op, o->iov, TAPSI_OP_RANGES)};
+    int tos = tos_of(s, o->op, way);
+    bool ipv4 = s->family == AF_INET;
+    m.msg_control = o->control;
+    memset(o->control, 0, sizeof(o->control));
+    if (way) {
+        ipv4 = way->to.sa.sa_family == AF_INET;
+        o->to = way->to;
+        if (s->family == AF_INET6)
+            map(&o->to);
+        m.msg_name = &o->to;
+        m.msg_namelen = tapsi_addr_length(&o->to);
+        if (way->from.sa.sa_family)
+            add_source(s, &m, &way->from);
+    }
+    if (tos != s->tos)
+        add_control(&m, ipv4 ? IPPROTO_IP : IPPROTO_IPV6, ipv4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof(tos));
+    if (m.msg_controllen == 0)
+        m.msg_control = NULL;
+    *ret = m;
+}
+
+static bool no_fragments(const struct tapsi_op *op)
+{
+    return (op->flags & (TAPSI_OP_NO_FRAGMENT | TAPSI_OP_NO_SEGMENT)) != 0;
+}
+
+/* UDP has no half-close: an op that carries nothing but the end of the direction is finished without a datagram. */
+static bool is_bare_final(const struct tapsi_op *op)
+{
+    return op->length == 0 && (op->flags & TAPSI_OP_FINAL);
+}
+
+/* May `op` go in one call with `first`? */
+static bool goes_with(const struct tapsi_udpsocket *s, const struct tapsi_op *first, const struct tapsi_op *op)
+{
+    return no_fragments(op) == no_fragments(first) && op->deadline > s->loop->now && !is_bare_final(op);
+}
+
+static int count_or_error(ssize_t result)
+{
+    return result < 0 ? (int)result : 1;
+}
+
+static int send_one(struct tapsi_udpsocket *s, struct tapsi_op *op, const struct tapsi_udpway *way)
+{
+    struct tapsi_platform *p = platform_of(s);
+    if (!way && op->count == 1 && op->taken == 0 && tos_of(s, op, NULL) == s->tos)
+        return count_or_error(p->ops->send(p, s->fd, op->ranges[op->first].data, op->length, 0));
+    struct outgoing o = {.op = op};
+    struct msghdr m;
+    compose(s, &o, way, &m);
+    return count_or_error(p->ops->sendmsg(p, s->fd, &m, 0));
+}
+
+static int send_many(struct tapsi_udpsocket *s, struct tapsi_layer *layer, struct tapsi_op *first,
+                     const struct tapsi_udpway *way)
+{
+    struct tapsi_platform *p = platform_of(s);
+    struct outgoing out[BATCH];
+    struct mmsghdr messages[BATCH];
+    unsigned count = 0;
+    for (struct tapsi_link *l = &first->link; l != &layer->queue && count < BATCH; l = l->next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
+        if (!goes_with(s, first, op))
+            break;
+        out[count].op = op;
+        compose(s, &out[count], way, &messages[count].msg_hdr);
+        count++;
+    }
+    return p->ops->sendmmsg(p, s->fd, messages, count, 0);
+}
+
+/* Marked first: what is out cannot be cancelled while the ones before it are being finished. */
+static void finish_sent(struct tapsi_layer *layer, int sent)
+{
+    struct tapsi_link *l = layer->queue.next;
+    for (int i = 0; i < sent; i++, l = l->next)
+        TAPSI_CONTAINER(l, struct tapsi_op, link)->flags |= TAPSI_OP_TOUCHED;
+    for (int i = 0; i < sent && !layer->dead; i++)
+        finish(layer, first_op(layer), 0);
+}
+
+/* The network's complaint about an earlier datagram is reported with the next call: that one has not gone, and is tried
+   once more. Everything else is the fate of this datagram alone; nothing closes. False: send no more now. */
+static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, struct tapsi_op *op, int err,
+                        const struct tapsi_udpway *way, const struct tapsi_op **retried)
+{
+    if (err == -EAGAIN) {
+        s->blocked = true;
+        return false;
+    }
+    if (tapsi_udp_is_soft(err) && *retried != op) {
+        union tapsi_addr to = {0};
+        struct tapsi_platform *p = platform_of(s);
+        *retried = op;
+        if (way)
+            to = way->to;
+        else if (p->ops->getpeername(p, s->fd, &to) < 0)
+            to.sa.sa_family = AF_UNSPEC;
+        tapsi_udp_soft_error(layer, -err, &to);
+        return true;
+    }
+    if (err == -EMSGSIZE)
+        s->too_large = true;
+    finish(layer, op, err == -EMSGSIZE ? TAPS_E_MESSAGE_TOO_LARGE : tapsi_err_from_errno(-err));
+    return true;
+}
+
+void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, const struct tapsi_udpway *way)
+{
+    const struct tapsi_op *retried = NULL;
+    struct tapsi_op *op;
+    while (!layer->dead && !s->blocked && (op = first_op(layer))) {
+        if (op->deadline <= s->loop->now || is_bare_final(op)) {
+            finish(layer, op, is_bare_final(op) ? 0 : TAPSI_OP_EXPIRED);
+            continue;
+        }
+        int err = set_no_fragments(s, no_fragments(op));
+        if (err < 0) {
+            finish(layer, op, tapsi_err_from_errno(-err));
+            continue;
+        }
+        bool alone = op->link.next == &layer->queue;
+        int sent = alone ? send_one(s, op, way) : send_many(s, layer, op, way);
+        if (sent > 0)
+            finish_sent(layer, sent);
+        else if (!send_failed(s, layer, op, sent, way, &retried))
+            return;
+    }
+}
