@@ -78,6 +78,7 @@ static void setup_with(struct net *n, const struct tapsi_resolver_options *optio
     plain = world;
     CHECK_INT(tapsi_sim_platform_new(n->client, &plain, &n->platform), 0);
     CHECK_INT(tapsi_loop_init(&n->loop, &n->mem, n->platform), 0);
+    n->loop.holds = 1; /* else turns do not wait */
     CHECK_INT(tapsi_resolver_new(&n->loop, options, &n->resolver), 0);
     n->a.net = n->aaaa.net = n->other.net = n;
 }
