@@ -8,6 +8,7 @@ would sort unique local ones (fd00::/8) after it. Everything is named taps-<pid>
 """
 import contextlib
 import ctypes
+import ipaddress
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -61,6 +63,17 @@ def run(*command, **options):
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
     return done.stdout
+
+
+def _tell(data):
+    """The lines of an output that help to understand it: the end, or of a probe's JSON the candidates."""
+    try:
+        answer = json.loads(data)
+        rows = [f"{key}: {answer[key]}" for key in ("result", "error", "ready_ms", "chosen")]
+        return rows + [json.dumps(row) for row in answer["resolutions"] + answer["candidates"][:12]]
+    except (ValueError, KeyError, TypeError):
+        lines = data[-1500:].decode("ascii", errors="backslashreplace").strip().splitlines()[-15:]
+        return ["".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:300]) for line in lines]
 
 
 class Process:
@@ -127,8 +140,7 @@ class Process:
         state = "running" if self.running() else f"exit status {self.popen.returncode}"
         text = [f"{' '.join(map(str, self.command))} [{state}]"]
         for label, path in (("out", self.out_path), ("err", self.err_path)):
-            data = path.read_bytes()[-1500:].decode(errors="replace").strip()
-            text += [f"  {label}: {line}" for line in data.splitlines()[-15:]]
+            text += [f"  {label}: {line}" for line in _tell(path.read_bytes())]
         return "\n".join(text)
 
 
@@ -219,21 +231,28 @@ class Host:
         rows = [line.split() for line in listed.splitlines()]
         return [(row[3], row[4], row[0]) for row in rows if row[0] not in ("LISTEN", "TIME-WAIT")]
 
-    def listens(self, pid, port, kind="tcp", family=None):
+    def listens(self, pid, port, kind="tcp", family=None, address=None):
         """Does this process's network have such a socket? Read from /proc, so that the server sees nothing of it."""
-        for suffix in ("", "6"):
-            if family == socket.AF_INET and suffix or family == socket.AF_INET6 and not suffix:
-                continue
+        if address:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        for suffix in {socket.AF_INET: ("",), socket.AF_INET6: ("6",)}.get(family, ("", "6")):
             try:
                 lines = pathlib.Path(f"/proc/{pid}/net/{kind}{suffix}").read_text().splitlines()[1:]
             except OSError:
                 return False
             for line in lines:
-                fields = line.split()
-                local_port = int(fields[1].rsplit(":", 1)[1], 16)
-                if local_port == port and fields[3] == ("0A" if kind == "tcp" else "07"):
+                local, state = line.split()[1], line.split()[3]
+                where, number = local.rsplit(":", 1)
+                if (int(number, 16) == port and state == ("0A" if kind == "tcp" else "07") and
+                        (address is None or where == _proc_form(address))):
                     return True
         return False
+
+
+def _proc_form(address):
+    """An address as /proc/net writes it: 32-bit words in the machine's order."""
+    packed = ipaddress.ip_address(address).packed
+    return "".join(f"{int.from_bytes(packed[i:i + 4], sys.byteorder):08X}" for i in range(0, len(packed), 4))
 
 
 def _label(address):
@@ -266,8 +285,8 @@ class Net:
         try:
             self.client = self._host(prefix + "-c")
             self.server = self._host(prefix + "-s")
-            self._link("link0", "10.77.0", "2001:db8:77:")
-            self._link("link1", "10.78.0", "2001:db8:78:")
+            self._link("link0", 10, "10.77.0", "2001:db8:77:")
+            self._link("link1", 11, "10.78.0", "2001:db8:78:")
         except BaseException:
             self.close()
             raise
@@ -277,12 +296,16 @@ class Net:
         self.hosts.append(host)
         return host
 
-    def _link(self, name, prefix4, prefix6):
-        self.client.ip("link", "add", name, "type", "veth", "peer", "name", name, "netns", self.server.name)
+    def _link(self, name, index, prefix4, prefix6):
+        # With different interface numbers at its ends the kernel takes the link's going up as urgent; with equal ones,
+        # which two fresh namespaces would give, it may leave the link dead for a second.
+        self.client.ip("link", "add", name, "index", str(index), "type", "veth", "peer", "name", name, "index",
+                       str(index + 100), "netns", self.server.name)
+        for host in (self.client, self.server):
+            host.ip("link", "set", name, "up")
         for number, host in ((1, self.client), (2, self.server)):
             host.ip("addr", "add", f"{prefix4}.{number}/24", "dev", name)
             host.ip("addr", "add", f"{prefix6}:{number}/64", "dev", name, "nodad")
-            host.ip("link", "set", name, "up")
 
     def more_addresses(self, count):
         """Gives the server `count` more addresses of each family; returns the two lists."""

@@ -9,13 +9,16 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
 from netns import run
 from tap import Skip, need, poll
 
-TAPS = os.environ.get("TAPS_PROGRAM", "taps")
+TAPS = os.environ.get("TAPS_PROGRAM") or shutil.which("taps")
+if not TAPS or not os.access(TAPS, os.X_OK):
+    sys.exit(f"TAPS_PROGRAM must name the taps program; it is {TAPS!r}")
 AF_PACKET_ALL = 0x0003
 
 
@@ -59,10 +62,10 @@ class Authority:
 
 # ---------------------------------------------------------------------------------------------------- real servers
 
-def wait_listening(host, process, port, kind="tcp", family=None):
+def wait_listening(host, process, port, kind="tcp", family=None, address=None):
     def there():
         need(process.running(), f"{process.name} ended instead of serving:\n{process.describe()}")
-        return host.listens(process.pid, port, kind, family)
+        return host.listens(process.pid, port, kind, family, address)
     poll(there, 15, f"{process.name} to serve port {port}")
 
 
@@ -91,11 +94,12 @@ def nginx(host, port, tls=None, files=None):
     return process
 
 
-def s_server(host, port, tls, *options, stdin=None):
-    """openssl s_server on all addresses, IPv4 too."""
-    process = host.spawn("openssl", "s_server", "-accept", port, "-cert", tls[0], "-key", tls[1], *options,
-                         stdin=stdin)
-    wait_listening(host, process, port)
+def s_server(host, port, tls, *options, address=None):
+    """openssl s_server on all addresses, or on one. Its input stays open: at the end of it it would hang up."""
+    where = port if not address else f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    process = host.spawn("openssl", "s_server", "-accept", where, "-cert", tls[0], "-key", tls[1], *options,
+                         stdin=subprocess.PIPE)
+    wait_listening(host, process, port, address=address)
     return process
 
 
@@ -162,6 +166,7 @@ class Listener:
     def _run(self, number, connection):
         with contextlib.suppress(OSError, ValueError):
             self.serve(connection, number)
+        connection.close()
 
     def swallow(self, connection, number):
         """Never answers; notes what comes and how it ends."""
@@ -234,7 +239,11 @@ class Relay(Listener):
             open_sides = [connection, server]
             while open_sides:
                 for side in select.select(open_sides, [], [])[0]:
-                    data = side.recv(65536)
+                    try:
+                        data = side.recv(65536)
+                    except ConnectionError:
+                        reset(connection if side is server else server)
+                        return
                     if side is server:
                         room = len(data) if self.cut is None else max(0, self.cut - self.from_server)
                         connection.sendall(data[:room])
@@ -326,6 +335,16 @@ def probe(host, *arguments, seconds=40):
 def cat(host, *arguments, stdin=b"", seconds=40):
     """`taps cat` to its end."""
     return host.run(TAPS, "cat", *arguments, stdin=stdin, seconds=seconds)
+
+
+def fetch(host, *arguments, request, seconds=30):
+    """`taps cat` that asks and listens to the end of the answer. Its input stays open: a server that has closed its
+    socket while our end of data was on its way to it would reset, and take back what it had sent."""
+    process = cat_open(host, *arguments)
+    process.write(request)
+    process.status = process.wait(seconds)
+    process.close_stdin()
+    return process
 
 
 def cat_open(host, *arguments):

@@ -111,7 +111,7 @@ def _run_one(function, limit):
 def _print_result(number, name, skipped, transcript):
     for text in _failures + transcript:
         for line in text.rstrip().splitlines():
-            print("#", line[:2000])
+            print("#", "".join(c if c.isprintable() else "?" for c in line[:2000]))
     if _failures:
         print(f"not ok {number} - {name}", flush=True)
     elif skipped:

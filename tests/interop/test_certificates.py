@@ -85,7 +85,7 @@ def expired(net):
 @test("a certificate for another name is refused, with the name that was wanted")
 def other_name(net):
     server, options = faulty_server(net, names=["other.test"])
-    error = refused(net, *options, words=("name",), server=server)
+    error = refused(net, *options, words=("is for other.test",), server=server)
     check("server.test" in error["detail"], f"it names server.test: {error['detail']}")
 
 
@@ -93,7 +93,7 @@ def other_name(net):
 @test("an address in the target is not satisfied by a certificate for a name")
 def address_is_no_name(net):
     server, options = faulty_server(net)
-    refused(net, *options, target=f"{SERVER4}:{PORT}", words=("name",), server=server)
+    refused(net, *options, target=f"{SERVER4}:{PORT}", words=("is for server.test",), server=server)
 
 
 # proves API-050
@@ -169,7 +169,7 @@ def listener_minimum(net):
             client.end()
         else:
             check(client.wait(10) not in (0, None), "the client ended with an error")
-            check(b"protocol version" in client.err, f"an alert told it: {client.err!r}")
+            check(b"alert" in client.err, f"an alert told it: {client.err!r}")
 
 
 # proves ARCH-09

@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from netns import SERVER4, SERVER6
-from peers import (TAPS, Authority, cat, cat_open, dnsmasq, gnutls_serv, nginx, probe, require_programs, s_server,
+from peers import (TAPS, Authority, cat, cat_open, dnsmasq, fetch, gnutls_serv, nginx, probe, require_programs, s_server,
                    serve, socat)
 from tap import Skip, check, check_equal, main, need, poll, test
 
@@ -68,7 +68,7 @@ def nginx_large(net):
     nginx(net.server, 80, files={"large": data})
     nginx(net.server, 443, tls=authority.issue("server.test"), files={"large": data})
     for arguments in ([*PLAIN, "server.test:80"], ["--cafile", authority.certificate, "server.test:443"]):
-        body = body_of(cat(net.client, *arguments, stdin=get("large")))
+        body = body_of(fetch(net.client, *arguments, request=get("large")))
         check_equal(hashlib.sha256(body).hexdigest(), hashlib.sha256(data).hexdigest(), f"all of it, {arguments[-1]}")
 
 
@@ -91,14 +91,13 @@ def openssl_server(net):
     authority = Authority(net)
     certificate = authority.issue("server.test")
     for port, version in ((4431, "-tls1_2"), (4432, "-tls1_3")):
-        server = s_server(net.server, port, certificate, version, "-quiet", stdin=subprocess.PIPE)
+        server = s_server(net.server, port, certificate, version, "-quiet")
         client = cat_open(net.client, "--cafile", authority.certificate, f"server.test:{port}")
         client.write(b"from the client\n")
         poll(lambda: b"from the client\n" in server.out, 10, "the client's words at the server")
         server.write(b"from the server\n")
         poll(lambda: b"from the server\n" in client.out, 10, "the server's words at the client")
         client.close_stdin()
-        server.end()
         check_equal(client.wait(10), 0, f"exit status {version}")
 
 

@@ -161,7 +161,8 @@ def aaaa_joins(net):
 def interleaved(net):
     v4, v6 = net.more_addresses(3)
     serve_on(net, v4[2], v6[2])
-    _, options = dual(net, v4=v4, v6=v6)
+    # The late AAAA answer makes sure that both lists are there when the race begins.
+    _, options = dual(net, v4=v4, v6=v6, v6_delay=0.02)
     answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
     need(answer.result == "established", answer.explain())
     families = ["6" if leaf["remote"].startswith("[") else "4" for leaf in answer.started()]
@@ -339,7 +340,7 @@ def one_family(net):
 @test("the same request twice gives the same candidates in the same order")
 def same_order(net):
     v4, v6 = net.more_addresses(4)
-    _, options = dual(net, v4=v4, v6=v6)
+    _, options = dual(net, v4=v4, v6=v6, v6_delay=0.02)
     orders = [[(leaf["id"], leaf["stack"], leaf["remote"]) for leaf in
                probe(net.client, *PLAIN, *options, f"dual.test:{PORT}").leaves] for _ in range(2)]
     check(len(orders[0]) == 8, f"8 candidates: {orders[0]}")
@@ -352,9 +353,7 @@ def tls_pair(net):
     """A good TLS server on IPv4, and the options that trust it; IPv6 is the test's."""
     authority = Authority(net)
     certificate = authority.issue("dual.test")
-    server = net.server.spawn("openssl", "s_server", "-accept", f"{SERVER4}:{PORT}", "-cert", certificate[0], "-key",
-                              certificate[1], "-quiet")
-    poll(lambda: net.server.listens(server.pid, PORT), 15, "s_server")
+    s_server(net.server, PORT, certificate, "-quiet", address=SERVER4)
     _, options = dual(net)
     return authority, options + ["--cafile", authority.certificate, f"dual.test:{PORT}"]
 
@@ -406,9 +405,7 @@ def tls_garbage(net):
 def tls_wrong_certificate(net):
     authority, arguments = tls_pair(net)
     other = authority.issue("other.test")
-    process = net.server.spawn("openssl", "s_server", "-accept", f"[{SERVER6}]:{PORT}", "-cert", other[0], "-key",
-                               other[1], "-quiet")
-    poll(lambda: net.server.listens(process.pid, PORT, family=socket.AF_INET6), 15, "s_server")
+    s_server(net.server, PORT, other, "-quiet", address=SERVER6)
     answer = probe(net.client, *arguments)
     check_ready(answer, SERVER4, 0, 60 + MARGIN_MS, "wrong certificate first")
     check_next_at_once(answer)
@@ -427,9 +424,7 @@ def losers_are_gone(net):
     certificate = authority.issue("dual.test")
     v4, v6 = net.more_addresses(2)
     silent = [stalled(net.server, address, PORT) for address in (v6[0], v4[0], v6[1])]
-    server = net.server.spawn("openssl", "s_server", "-accept", f"{v4[1]}:{PORT}", "-cert", certificate[0], "-key",
-                              certificate[1], "-quiet")
-    poll(lambda: net.server.listens(server.pid, PORT, family=socket.AF_INET), 15, "s_server")
+    server = s_server(net.server, PORT, certificate, "-quiet", address=v4[1])
     _, options = dual(net, v4=v4, v6=v6)
     process = cat_open(net.client, *options, "--cafile", authority.certificate, "--attempt-delay", "20",
                        f"dual.test:{PORT}")
