@@ -1,8 +1,12 @@
 /*
- * How TCP segments travel. Each direction of a connection is a pipe: what is put in comes out in order, later. A
- * segment that is lost holds back everything behind it until its repetition gets through (there is no reordering and
- * no selective repair), which is how loss looks to the program above: a pause. Repetitions follow TCP's timer: a
- * time-out that doubles, until the sender gives up.
+ * How TCP segments travel. Each direction of a connection is a pipe: what is put in comes out in order, later. DATA and
+ * FIN that are lost wait, and hold back what comes behind them, until their repetition gets through (there is no
+ * reordering and no selective repair), which is how loss looks to the program above: a pause. What is acknowledged is
+ * never sent twice; where only the acknowledgement was lost, a PROBE asks for it again, as a repetition would.
+ *
+ * One timer per side repeats and probes. It doubles, starts anew whenever the other side is heard, and makes the
+ * connection fail after too many tries. It runs only while an answer is due or may have been lost, so that a world in
+ * which everybody waits for everybody is seen to be stuck.
  *
  * The surprising thing: a flow outlives its ends. What was sent before close or reset still arrives, and what arrives
  * for an end that is gone is answered with RST.
@@ -65,11 +69,56 @@ static void free_if_over(struct tapsi_simflow *flow)
         free_flow(flow);
 }
 
+static uint64_t timeout_of(const struct tapsi_simpipe *pipe)
+{
+    const struct tapsi_simsock *s = pipe->flow->end[pipe->side];
+    uint64_t timeout = s->tcp.rtt ? RTO_MIN + s->tcp.rtt : RTO_FIRST;
+    for (unsigned i = 0; i < pipe->tries && timeout < RTO_MAX; i++)
+        timeout *= 2;
+    return timeout < RTO_MAX ? timeout : RTO_MAX;
+}
+
+static void start_timer(struct tapsi_simpipe *pipe)
+{
+    tapsi_sim_at(pipe->flow->sim, &pipe->retry, pipe->flow->sim->now + timeout_of(pipe));
+}
+
+void tapsi_simflow_watch(struct tapsi_simflow *flow, unsigned side)
+{
+    struct tapsi_simpipe *pipe = &flow->pipe[side];
+    if (pipe->retry.node.index)
+        return;
+    pipe->progress = flow->sim->now;
+    pipe->tries = 0;
+    start_timer(pipe);
+}
+
+void tapsi_simflow_heard(struct tapsi_simflow *flow, unsigned side)
+{
+    struct tapsi_simpipe *pipe = &flow->pipe[side];
+    bool slowed = pipe->tries;
+    flow->pipe[!side].lost = false;
+    pipe->progress = flow->sim->now;
+    pipe->tries = 0;
+    if (slowed && pipe->retry.node.index)
+        start_timer(pipe);
+}
+
+/* Something from this side will not arrive: the other may have to ask for it. */
+static void note_loss(struct tapsi_simflow *flow, unsigned side)
+{
+    const struct tapsi_simsock *other = flow->end[!side];
+    flow->pipe[side].lost = true;
+    if (other && tapsi_simtcp_waits(other))
+        tapsi_simflow_watch(flow, !side);
+}
+
 void tapsi_simflow_leave(struct tapsi_simflow *flow, unsigned side)
 {
     flow->end[side] = NULL;
     drop_all(&flow->pipe[side].waiting);
     tapsi_sim_cancel(flow->sim, &flow->pipe[side].retry);
+    note_loss(flow, side);
     free_if_over(flow);
 }
 
@@ -128,26 +177,15 @@ static void answer(struct tapsi_simflow *flow, unsigned to, int err, uint64_t wh
     }
 }
 
-static void wait_for_retry(struct tapsi_simpipe *pipe)
-{
-    const struct tapsi_simsock *s = pipe->flow->end[pipe->side];
-    uint64_t timeout = s && s->tcp.rtt ? RTO_MIN + s->tcp.rtt : RTO_FIRST;
-    for (unsigned i = 0; i < pipe->tries && timeout < RTO_MAX; i++)
-        timeout *= 2;
-    if (!pipe->tries)
-        pipe->stuck_since = pipe->flow->sim->now;
-    tapsi_sim_at(pipe->flow->sim, &pipe->retry, pipe->flow->sim->now + (timeout < RTO_MAX ? timeout : RTO_MAX));
-}
-
 /* Puts the segment on the wire: true when it is on its way or gone for good, false when it has to be repeated. */
 static bool transmit(struct tapsi_simpipe *pipe, struct tapsi_simsegment *segment)
 {
-    static const char *const names[] = {"SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST", "ICMP"};
+    static const char *const names[] = {"SYN", "SYN-ACK", "ACK", "DATA", "FIN", "PROBE", "RST", "ICMP"};
     struct tapsi_simflow *flow = pipe->flow;
     struct tapsi_simwire_verdict v;
     tapsi_simwire_send(&pipe->way, names[segment->kind], segment->length, &v);
     uint64_t when = flow->sim->now + v.delay;
-    bool repeated = segment->kind != TAPSI_SIM_SYN && segment->kind != TAPSI_SIM_RST;
+    bool repeated = segment->kind == TAPSI_SIM_DATA || segment->kind == TAPSI_SIM_FIN;
     if (v.fate == TAPSI_SIM_ARRIVES) {
         segment->in = v.in;
         fly(segment, when);
@@ -156,45 +194,48 @@ static bool transmit(struct tapsi_simpipe *pipe, struct tapsi_simsegment *segmen
     int err = v.unowned ? EHOSTUNREACH : tapsi_simwire_errno(v.answer, pipe->way.to.sa.sa_family);
     if (segment->kind != TAPSI_SIM_RST && err)
         answer(flow, pipe->side, err == ECONNREFUSED ? 0 : err, when);
-    if (repeated && err != ECONNREFUSED)
-        return false;
+    note_loss(flow, pipe->side);
+    if (repeated)
+        return false; /* refused too: what comes behind must not arrive before the reset does */
     free_segment(segment);
     return true;
 }
 
-/* Nothing but acknowledgements waits: nobody fails for want of an answer to those. */
-static bool only_acks(const struct tapsi_simpipe *pipe)
+static void repeat(struct tapsi_simpipe *pipe, struct tapsi_simsock *s)
 {
-    for (struct tapsi_link *l = pipe->waiting.next; l != &pipe->waiting; l = l->next) {
-        if (TAPSI_CONTAINER(l, struct tapsi_simsegment, link)->kind != TAPSI_SIM_ACK)
-            return false;
+    bool any = false;
+    for (struct tapsi_link *l; (l = tapsi_list_pop(&pipe->waiting)); any = true) {
+        if (!transmit(pipe, TAPSI_CONTAINER(l, struct tapsi_simsegment, link))) {
+            tapsi_list_prepend(&pipe->waiting, l);
+            return;
+        }
     }
-    return true;
+    if (!any)
+        tapsi_simtcp_segment(s, s->tcp.state == TAPSI_SIMTCP_SYN_RECEIVED ? TAPSI_SIM_SYN_ACK : TAPSI_SIM_PROBE, NULL,
+                             0);
 }
 
 static void retry(struct tapsi_sim_event *event)
 {
     struct tapsi_simpipe *pipe = TAPSI_CONTAINER(event, struct tapsi_simpipe, retry);
     struct tapsi_simsock *s = pipe->flow->end[pipe->side];
-    pipe->tries++;
-    if (only_acks(pipe) && pipe->tries > TAPSI_SIM_REPEATS) {
-        drop_all(&pipe->waiting);
-        pipe->tries = 0;
+    bool idle = tapsi_list_empty(&pipe->waiting);
+    uint64_t due = pipe->progress + timeout_of(pipe);
+    if (idle && !tapsi_simtcp_waits(s))
+        return;
+    /* While answers keep coming, only the newest of what was sent can be overdue. */
+    if (idle && !pipe->tries && pipe->flow->sim->now < due) {
+        tapsi_sim_at(pipe->flow->sim, &pipe->retry, due);
         return;
     }
-    if (!only_acks(pipe) && !tapsi_simtcp_may_repeat(pipe)) {
+    pipe->tries++;
+    if (!tapsi_simtcp_may_repeat(pipe)) {
         tapsi_simtcp_give_up(s);
         return;
     }
     s->tcp.retransmitted++;
-    for (struct tapsi_link *l; (l = tapsi_list_pop(&pipe->waiting));) {
-        if (!transmit(pipe, TAPSI_CONTAINER(l, struct tapsi_simsegment, link))) {
-            tapsi_list_prepend(&pipe->waiting, l);
-            wait_for_retry(pipe);
-            return;
-        }
-        pipe->tries = 0;
-    }
+    start_timer(pipe);
+    repeat(pipe, s);
 }
 
 void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind, uint64_t ack,
@@ -208,10 +249,7 @@ void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_si
     segment->edge = edge;
     if (length)
         memcpy(segment->bytes, bytes, length);
-    bool behind = !tapsi_list_empty(&pipe->waiting) && kind != TAPSI_SIM_RST;
-    if (!behind && transmit(pipe, segment))
-        return;
-    tapsi_list_append(&pipe->waiting, &segment->link);
-    if (!behind)
-        wait_for_retry(pipe);
+    bool repeated = kind == TAPSI_SIM_DATA || kind == TAPSI_SIM_FIN;
+    if ((repeated && !tapsi_list_empty(&pipe->waiting)) || !transmit(pipe, segment))
+        tapsi_list_append(&pipe->waiting, &segment->link);
 }

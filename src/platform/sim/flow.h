@@ -10,6 +10,7 @@ enum tapsi_simsegment_kind {
     TAPSI_SIM_ACK,
     TAPSI_SIM_DATA,
     TAPSI_SIM_FIN,
+    TAPSI_SIM_PROBE, /* asks for an ACK that did not come */
     TAPSI_SIM_RST,
     TAPSI_SIM_ICMP
 };
@@ -20,7 +21,7 @@ struct tapsi_simsegment {
     struct tapsi_simflow *flow;
     unsigned from; /* the side that sent it, or for whom the network answers */
     enum tapsi_simsegment_kind kind;
-    uint64_t ack, edge;             /* ACK, SYN, SYN_ACK: what has come, and up to where may be sent */
+    uint64_t ack, edge;             /* all but RST and ICMP: what has come, and up to where may be sent */
     int err;                        /* ICMP */
     struct tapsi_sim_interface *in; /* where it arrives */
     size_t length;
@@ -31,11 +32,12 @@ struct tapsi_simpipe {
     struct tapsi_simflow *flow;
     unsigned side;
     struct tapsi_simwire_way way; /* host NULL: not known yet */
-    struct tapsi_link waiting;    /* lost ones and those behind them, in order */
+    struct tapsi_link waiting;    /* DATA and FIN: lost ones and those behind them, in order */
     uint64_t last_arrival;        /* order: nothing overtakes */
-    uint64_t stuck_since;
-    unsigned tries;
+    uint64_t progress;            /* when the other side was last heard of, or had nothing to answer */
+    unsigned tries;               /* repetitions since then */
     struct tapsi_sim_event retry;
+    bool lost; /* since something last arrived, something was lost that the other side may wait for */
 };
 
 struct tapsi_simflow {
@@ -51,16 +53,21 @@ struct tapsi_simflow {
 /* The ends leave with tapsi_simflow_leave; the flow goes with the last of them and the last segment in the air. */
 struct tapsi_simflow *tapsi_simflow_new(struct tapsi_sim *sim);
 void tapsi_simflow_leave(struct tapsi_simflow *flow, unsigned side);
-/* ACK, DATA, FIN and SYN_ACK are repeated until they get through; SYN and RST are sent once. */
+/* DATA and FIN that are lost wait for repetition; the others are sent once. */
 void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind, uint64_t ack,
                         uint64_t edge, const void *bytes, size_t length);
 
-#define TAPSI_SIM_REPEATS 15
+/* Starts the repetition timer of a side that waits for an answer; it runs until tapsi_simtcp_waits says no. */
+void tapsi_simflow_watch(struct tapsi_simflow *flow, unsigned side);
+/* The other side was heard: counting starts anew. */
+void tapsi_simflow_heard(struct tapsi_simflow *flow, unsigned side);
 
 /* stream.c: one segment with the acknowledgement and window of now; RST; whatever the window allows. */
 void tapsi_simtcp_segment(struct tapsi_simsock *s, enum tapsi_simsegment_kind kind, const void *bytes, size_t length);
 void tapsi_simtcp_reset(struct tapsi_simsock *s);
 void tapsi_simtcp_push(struct tapsi_simsock *s);
+/* Does it wait for an acknowledgement, or for room that was perhaps announced in a lost one? */
+bool tapsi_simtcp_waits(const struct tapsi_simsock *s);
 
 /* tcp.c: a segment has arrived at the end opposite to segment->from. */
 void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegment *segment);

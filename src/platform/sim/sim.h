@@ -24,8 +24,9 @@
  * memory for the world itself is remembered and said on standard error; tapsi_sim_problem tells. Functions that make
  * something then return NULL, and every function takes NULL for what could not be made and does nothing.
  *
- * Not modelled: routers between links, ARP and neighbour discovery, congestion control, Nagle, keep-alive probes,
- * TCP Fast Open and simultaneous open, multicast, segmentation offload.
+ * Not modelled: routers between links, ARP and neighbour discovery, congestion control, Nagle, delayed ACKs, probes of
+ * idle connections (keep-alive) and of closed windows, TCP Fast Open and simultaneous open, multicast, segmentation
+ * offload. What is answered for them is -ENOPROTOOPT, but for keep-alive, whose options are kept.
  */
 #ifndef TAPSI_SIM_H
 #define TAPSI_SIM_H
@@ -63,7 +64,7 @@ bool tapsi_sim_clock(uint64_t *ret_monotonic_ns, int64_t *ret_wall_ns);
 /*
  * Running. The `wait` of any platform drives the world. While one platform waits, or while the functions below run, the
  * others are pumped: `pump` is called whenever that platform has something ready, was woken, or its armed deadline has
- * come; it does one turn that does not wait, and arms again.
+ * come, and once at first; it does one turn that does not wait, and arms again.
  */
 
 void tapsi_sim_attach(struct tapsi_sim *sim, struct tapsi_platform *platform, void (*pump)(void *arg), void *arg);
@@ -134,7 +135,7 @@ struct tapsi_sim_packet {
     uint64_t time_ns;
     const struct tapsi_sim_host *host; /* the sender */
     const char *interface;
-    const char *kind; /* "SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST", "UDP", "ICMP" */
+    const char *kind; /* "SYN", "SYN-ACK", "ACK", "DATA", "FIN", "PROBE", "RST", "UDP", "ICMP" */
     union tapsi_addr from, to;
     size_t length; /* payload bytes */
     enum tapsi_sim_fate fate;

@@ -34,6 +34,14 @@ static size_t segment_size(const struct tapsi_simsock *s)
     return asked && asked < size ? asked : size;
 }
 
+bool tapsi_simtcp_waits(const struct tapsi_simsock *s)
+{
+    const struct tapsi_simtcp *t = &s->tcp;
+    if (t->state == TAPSI_SIMTCP_OPEN)
+        return t->sent > t->acked || (t->out.length && t->flow->pipe[!t->side].lost);
+    return t->state == TAPSI_SIMTCP_SYN_RECEIVED;
+}
+
 /* Sends what the window allows, and the FIN behind the last byte. */
 void tapsi_simtcp_push(struct tapsi_simsock *s)
 {
@@ -53,6 +61,8 @@ void tapsi_simtcp_push(struct tapsi_simsock *s)
         t->fin_at = ++t->sent;
         tapsi_simtcp_segment(s, TAPSI_SIM_FIN, NULL, 0);
     }
+    if (t->flow && tapsi_simtcp_waits(s))
+        tapsi_simflow_watch(t->flow, t->side);
 }
 
 /* Sending and receiving. */

@@ -210,6 +210,44 @@ TEST(acknowledgements_alone_never_end_a_connection)
     CHECK_INT(recv_text(p.n.q, p.child, text, sizeof text), 1);
     CHECK_INT(so_error(p.n.q, p.child), 0);
     CHECK_INT(recv_text(p.n.q, p.child, text, sizeof text), -EAGAIN);
+    CHECK_INT(so_error(p.n.p, p.fd), ETIMEDOUT); /* the sender never heard that its byte came */
+    pair_done(&p);
+}
+
+TEST(a_lost_reset_is_learnt_with_the_next_bytes)
+{
+    struct pair p;
+    char text[8];
+    pair_init(&p);
+    CHECK_INT(send_text(p.n.p, p.fd, "unread"), 6);
+    run_for(&p.n, RTT);
+    tapsi_sim_fault(p.n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+    p.n.q->ops->close(p.n.q, p.child);
+    run_for(&p.n, 100 * TAPSI_SIM_S);
+    tapsi_sim_fault(p.n.sim, "192.0.2.2", TAPSI_SIM_FINE);
+    CHECK_INT(recv_text(p.n.p, p.fd, text, sizeof text), -EAGAIN);
+    CHECK_INT(send_text(p.n.p, p.fd, "x"), 1);
+    run_for(&p.n, RTT);
+    CHECK_INT(recv_text(p.n.p, p.fd, text, sizeof text), -ECONNRESET);
+    p.n.p->ops->close(p.n.p, p.fd);
+    p.n.q->ops->close(p.n.q, p.listener);
+    net_done(&p.n);
+}
+
+TEST(a_lost_window_update_is_asked_for)
+{
+    struct pair p;
+    static char bytes[65536];
+    pair_init(&p);
+    fill(p.n.p, p.fd);
+    run_for(&p.n, TAPSI_SIM_S);
+    fill(p.n.p, p.fd);
+    tapsi_sim_fault(p.n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+    CHECK_INT(p.n.q->ops->recv(p.n.q, p.child, bytes, sizeof bytes, 0), 65536);
+    run_for(&p.n, TAPSI_SIM_MS);
+    tapsi_sim_fault(p.n.sim, "192.0.2.2", TAPSI_SIM_FINE);
+    run_for(&p.n, TAPSI_SIM_S);
+    CHECK_INT(p.n.q->ops->recv(p.n.q, p.child, bytes, sizeof bytes, 0), 65536);
     pair_done(&p);
 }
 

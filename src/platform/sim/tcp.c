@@ -20,6 +20,7 @@
 #define SYN_DOUBLINGS     6
 #define TIME_WAIT_TIME    (60 * TAPSI_SIM_S)
 #define FIN_WAIT2_TIME    (60 * TAPSI_SIM_S)
+#define REPEATS           15
 #define REPEATS_ORPHAN    8
 #define REPEATS_HANDSHAKE 5
 #define BACKLOG_MAX       4096
@@ -40,7 +41,8 @@ static void leave_flow(struct tapsi_simsock *s)
 /* Both directions are over. Frees an orphan. */
 static void over(struct tapsi_simsock *s, enum tapsi_simtcp_state state)
 {
-    leave_flow(s);
+    if (state == TAPSI_SIMTCP_CLOSED)
+        leave_flow(s);
     set_state(s, state);
     s->tcp.no_read = s->tcp.fin_wanted = true;
     tapsi_simbytes_drop(&s->tcp.out, s->tcp.out.length);
@@ -72,6 +74,7 @@ static void fail(struct tapsi_simsock *s, int err)
 static void end_time_wait(struct tapsi_sim_event *event)
 {
     struct tapsi_simsock *s = TAPSI_CONTAINER(event, struct tapsi_simsock, tcp.timer);
+    leave_flow(s);
     set_state(s, TAPSI_SIMTCP_CLOSED);
     if (s->orphan)
         tapsi_simsock_free(s);
@@ -114,11 +117,11 @@ bool tapsi_simtcp_may_repeat(const struct tapsi_simpipe *pipe)
 {
     const struct tapsi_simsock *s = pipe->flow->end[pipe->side];
     uint64_t limit = user_timeout(s);
-    if (limit && s->sim->now - pipe->stuck_since >= limit)
+    if (limit && s->sim->now - pipe->progress >= limit)
         return false;
     unsigned repeats = s->tcp.state == TAPSI_SIMTCP_SYN_RECEIVED ? REPEATS_HANDSHAKE
                        : s->orphan                               ? REPEATS_ORPHAN
-                                                                 : TAPSI_SIM_REPEATS;
+                                                                 : REPEATS;
     return pipe->tries <= repeats;
 }
 
@@ -360,24 +363,27 @@ static void syn_arrives(struct tapsi_simflow *flow, const struct tapsi_simsegmen
         return;
     child->tcp.send_edge = segment->edge;
     tapsi_simtcp_segment(child, TAPSI_SIM_SYN_ACK, NULL, 0);
+    tapsi_simflow_watch(flow, 1);
 }
 
 /* Arrivals. */
 
 static void syn_ack_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
 {
-    if (s->tcp.state != TAPSI_SIMTCP_SYN_SENT)
-        return;
-    tapsi_sim_cancel(s->sim, &s->tcp.timer);
-    set_state(s, TAPSI_SIMTCP_OPEN);
-    s->tcp.rtt = s->sim->now - s->tcp.syn_time;
-    s->tcp.send_edge = segment->edge;
+    if (s->tcp.state == TAPSI_SIMTCP_SYN_SENT) {
+        tapsi_sim_cancel(s->sim, &s->tcp.timer);
+        set_state(s, TAPSI_SIMTCP_OPEN);
+        s->tcp.rtt = s->sim->now - s->tcp.syn_time;
+        s->tcp.send_edge = segment->edge;
+        tapsi_simsock_wake(s);
+    }
+    /* Also to a repeated one: our ACK was lost. */
     tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
-    tapsi_simsock_wake(s);
     tapsi_simtcp_push(s);
 }
 
-static void ack_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
+/* Every later segment acknowledges, and tells how much may be sent. */
+static void take_numbers(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
 {
     struct tapsi_simtcp *t = &s->tcp;
     if (t->state == TAPSI_SIMTCP_SYN_RECEIVED) {
@@ -391,37 +397,44 @@ static void ack_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *
         t->acked = segment->ack;
     if (segment->edge > t->send_edge)
         t->send_edge = segment->edge;
+}
+
+/* false: the connection is gone, and perhaps the socket. */
+static bool take_data(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
+{
+    if (s->orphan || (s->tcp.no_read && s->tcp.fin_sent)) {
+        tapsi_simtcp_reset(s);
+        fail(s, ECONNRESET);
+        return false;
+    }
+    if (tapsi_simbytes_add(&s->tcp.in, &s->sim->mem, segment->bytes, segment->length) < 0)
+        tapsi_sim_say_memory(s->sim);
+    s->tcp.received += segment->length;
+    tapsi_simsock_wake(s);
+    return true;
+}
+
+static void segment_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
+{
+    struct tapsi_simtcp *t = &s->tcp;
+    if (t->state != TAPSI_SIMTCP_TIME_WAIT) {
+        take_numbers(s, segment);
+        if (segment->kind == TAPSI_SIM_DATA && !take_data(s, segment))
+            return;
+        if (segment->kind == TAPSI_SIM_FIN) {
+            t->fin_received = t->no_read = t->done_reading = true;
+            tapsi_simsock_wake(s);
+        }
+    }
+    if (segment->kind != TAPSI_SIM_ACK)
+        tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
+    if (t->state == TAPSI_SIMTCP_TIME_WAIT)
+        return;
     tapsi_simtcp_push(s);
     if (t->no_space && tapsi_simtcp_poll(s) & TAPSI_IO_OUT) {
         t->no_space = false;
         tapsi_simsock_wake(s);
     }
-    settle(s);
-}
-
-static void data_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
-{
-    if (s->orphan || (s->tcp.no_read && s->tcp.fin_sent)) {
-        tapsi_simtcp_reset(s);
-        fail(s, ECONNRESET);
-        return;
-    }
-    if (tapsi_simbytes_add(&s->tcp.in, &s->sim->mem, segment->bytes, segment->length) < 0) {
-        tapsi_sim_say_memory(s->sim);
-        return;
-    }
-    s->tcp.received += segment->length;
-    tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
-    tapsi_simsock_wake(s);
-}
-
-static void fin_arrives(struct tapsi_simsock *s)
-{
-    if (s->tcp.fin_received)
-        return;
-    s->tcp.fin_received = s->tcp.no_read = s->tcp.done_reading = true;
-    tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
-    tapsi_simsock_wake(s);
     settle(s);
 }
 
@@ -451,24 +464,20 @@ void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegme
             tapsi_simflow_send(flow, !segment->from, TAPSI_SIM_RST, 0, 0, NULL, 0);
         return;
     }
+    if (segment->kind != TAPSI_SIM_ICMP) /* the network speaks, not the peer */
+        tapsi_simflow_heard(flow, s->tcp.side);
     switch (segment->kind) {
     case TAPSI_SIM_SYN_ACK:
         syn_ack_arrives(s, segment);
         break;
-    case TAPSI_SIM_ACK:
-        ack_arrives(s, segment);
-        break;
-    case TAPSI_SIM_DATA:
-        data_arrives(s, segment);
-        break;
-    case TAPSI_SIM_FIN:
-        fin_arrives(s);
-        break;
     case TAPSI_SIM_ICMP:
         icmp_arrives(s, segment->err);
         break;
-    default:
+    case TAPSI_SIM_RST:
         fail(s, s->tcp.state == TAPSI_SIMTCP_SYN_SENT ? ECONNREFUSED : s->tcp.fin_received ? EPIPE : ECONNRESET);
+        break;
+    default:
+        segment_arrives(s, segment);
         break;
     }
 }

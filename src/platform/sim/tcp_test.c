@@ -193,6 +193,53 @@ TEST(a_lost_syn_costs_a_second)
     net_done(&n);
 }
 
+TEST(a_lost_last_step_of_the_handshake_is_repaired)
+{
+    struct net n;
+    net_init(&n);
+    int listener = listen_on(n.q, 80), fd = tcp4(n.p);
+    CHECK_INT(connect_to(n.p, fd, "192.0.2.1", 80), -EINPROGRESS);
+    run_for(&n, RTT - 1);
+    tapsi_sim_fault(n.sim, "192.0.2.1", TAPSI_SIM_BLACKHOLE);
+    run_for(&n, 1);
+    CHECK_INT(connect_to(n.p, fd, "192.0.2.1", 80), 0);
+    tapsi_sim_fault(n.sim, "192.0.2.1", TAPSI_SIM_FINE);
+    run_for(&n, TAPSI_SIM_S / 2);
+    CHECK_INT(n.q->ops->accept(n.q, listener, NULL), -EAGAIN);
+    run_for(&n, TAPSI_SIM_S);
+    int child = n.q->ops->accept(n.q, listener, NULL);
+    CHECK(child >= 0);
+    n.q->ops->close(n.q, child);
+    n.p->ops->close(n.p, fd);
+    n.q->ops->close(n.q, listener);
+    net_done(&n);
+}
+
+TEST(a_handshake_nobody_finishes_is_forgotten)
+{
+    struct net n;
+    net_init(&n);
+    int listener = listen_on(n.q, 80), fd = tcp4(n.p);
+    CHECK_INT(n.q->ops->listen(n.q, listener, 0), 0);
+    tapsi_sim_fault(n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+    CHECK_INT(connect_to(n.p, fd, "192.0.2.1", 80), -EINPROGRESS);
+    run_for(&n, TAPSI_SIM_S / 2);
+    n.p->ops->close(n.p, fd);
+    tapsi_sim_link_fault(n.link, TAPSI_SIM_BLACKHOLE);
+    run_for(&n, 100 * TAPSI_SIM_S);
+    tapsi_sim_link_fault(n.link, TAPSI_SIM_FINE);
+    tapsi_sim_fault(n.sim, "192.0.2.2", TAPSI_SIM_FINE);
+    fd = tcp4(n.p);
+    CHECK_INT(connect_to(n.p, fd, "192.0.2.1", 80), -EINPROGRESS);
+    run_for(&n, 2 * RTT);
+    int child = n.q->ops->accept(n.q, listener, NULL);
+    CHECK(child >= 0);
+    n.q->ops->close(n.q, child);
+    n.p->ops->close(n.p, fd);
+    n.q->ops->close(n.q, listener);
+    net_done(&n);
+}
+
 TEST(nobody_on_the_link_is_host_unreachable_after_three_seconds)
 {
     struct net n;
