@@ -44,13 +44,18 @@ int tapsi_attempt_start(struct tapsi_leaf *leaf, struct tapsi_error *ret_error)
     return 0;
 }
 
+static void remember_local(struct tapsi_leaf *leaf)
+{
+    union tapsi_got got = {.address = leaf->local};
+    if (tapsi_layer_get(leaf->top, TAPSI_GET_LOCAL, &got) == 0)
+        leaf->local = got.address;
+}
+
 void tapsi_attempt_stop(struct tapsi_leaf *leaf)
 {
-    union tapsi_got local;
     if (!leaf->top)
         return;
-    if (tapsi_layer_get(leaf->top, TAPSI_GET_LOCAL, &local) == 0)
-        leaf->local = local.address;
+    remember_local(leaf);
     tapsi_layer_destroy(leaf->top, 0);
     leaf->top = NULL;
 }

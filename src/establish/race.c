@@ -192,7 +192,7 @@ static void arm_stagger(struct tapsi_node *parent)
             return; /* without the timer the next child starts when this one fails */
         parent->has_stagger = true;
     }
-    tapsi_timer_start(parent->race->loop, &parent->stagger, stagger_delay(parent));
+    tapsi_timer_start_at(parent->race->loop, &parent->stagger, parent->last_start + stagger_delay(parent));
 }
 
 static void mark_failed(struct tapsi_node *node, int error)
@@ -240,6 +240,7 @@ static bool start_next(struct tapsi_node *parent)
         if (!start_node(child))
             continue;
         parent->active++;
+        parent->last_start = parent->race->loop->now;
         arm_stagger(parent);
         return true;
     }

@@ -25,6 +25,7 @@ struct tapsi_node {
     bool root, has_stagger, failover;
     int error;
     uint64_t start, end; /* ns of the loop's clock; 0 = has not happened */
+    uint64_t last_start; /* of a child: the next follows a stagger delay later */
     char *reason;        /* owned, or NULL: the report words it from the plan */
     struct tapsi_timer stagger;
     const struct tapsi_interface *interface; /* path, and copied to all below */

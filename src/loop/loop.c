@@ -265,6 +265,7 @@ void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline)
         loop->now = p->ops->now(p);
         rounds(loop);
         reap(loop);
+        deadline = 0; /* that may have been all there was: the caller looks before it waits */
     }
     int count = p->ops->wait(p, next_deadline(loop, deadline), ready, EVENTS_PER_WAIT);
     loop->now = p->ops->now(p);

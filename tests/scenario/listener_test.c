@@ -41,10 +41,8 @@ static void server_error(taps_connection *c, const struct taps_error *error, voi
     server_closed(c, user);
 }
 
-static const struct taps_connection_events server_events = {.received = echo_back,
-                                                            .received_partial = echo_back,
-                                                            .closed = server_closed,
-                                                            .connection_error = server_error};
+static const struct taps_connection_events server_events = {
+    .received = echo_back, .received_partial = echo_back, .closed = server_closed, .connection_error = server_error};
 
 static void on_listening(taps_listener *l, void *user)
 {

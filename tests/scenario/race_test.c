@@ -162,7 +162,22 @@ TEST(late_aaaa_saves_a_race_whose_ipv4_is_dead)
     world_initiate(&w, "dual.test:80", 0);
     world_run_until_ready(&w);
     CHECK_TEXT(world_winner(&w), V6);
-    CHECK(ready(&w) < 700);
+    CHECK(near(ready(&w), RTT + 400 + RTT)); /* IPv4's attempt delay has passed by then */
+    world_finish(&w);
+}
+
+/* proves IMPL-08: it waits for the attempt delay of what runs, not for a new one. */
+TEST(aaaa_that_comes_early_in_a_race_starts_with_its_attempt_delay)
+{
+    struct world w;
+    world_new(&w);
+    serve(&w);
+    name(&w, 150, 0);
+    tapsi_sim_fault(w.sim, "192.0.2.1:80", TAPSI_SIM_BLACKHOLE);
+    world_initiate(&w, "dual.test:80", 0);
+    world_run_until_ready(&w);
+    CHECK_TEXT(world_winner(&w), V6);
+    CHECK(near(ready(&w), RTT + 50 + 250 + RTT));
     world_finish(&w);
 }
 

@@ -1,7 +1,7 @@
 /*
- * The whole library on a simulated network, in virtual time. A scenario is a test that describes a world, initiates, runs,
- * and asks what happened. Every scenario ends with `finish`, which checks that nothing is left: memory, sockets, events
- * after the last one, calls inside calls.
+ * The whole library on a simulated network, in virtual time. A scenario is a test that describes a world, initiates,
+ * runs, and asks what happened. Every scenario ends with `finish`, which checks that nothing is left: memory, sockets,
+ * events after the last one, calls inside calls.
  */
 #ifndef TESTS_SCENARIO_H
 #define TESTS_SCENARIO_H
@@ -12,8 +12,8 @@
 
 /* What one Connection's events said, in order of first appearance where that matters. */
 struct heard {
-    unsigned ready, establishment_error, sent, expired, send_error, received, received_partial, receive_error, soft_error,
-        path_change, closed, connection_error;
+    unsigned ready, establishment_error, sent, expired, send_error, received, received_partial, receive_error,
+        soft_error, path_change, closed, connection_error;
     unsigned total, after_end, inside_call;
     double ready_ms, end_ms; /* since the context was made */
     int code;                /* of the error that ended it */
@@ -44,8 +44,8 @@ struct world {
     int initiated;     /* what Initiate said */
 };
 
-/* A client (192.0.2.2, 2001:db8::2) and a server (192.0.2.1, 2001:db8::1, and whatever is added) on one link of 5 ms each
-   way; the server is the name server. Security is disabled until a test says otherwise. */
+/* A client (192.0.2.2, 2001:db8::2) and a server (192.0.2.1, 2001:db8::1, and whatever is added) on one link of 5 ms
+   each way; the server is the name server. Security is disabled until a test says otherwise. */
 void world_new(struct world *w);
 /* Before world_start: more addresses of the server, "192.0.2.11/24". */
 void world_server_address(struct world *w, const char *address);

@@ -130,14 +130,10 @@ static const struct tapsi_layer_ops listener_ops = {
     .get = get,
 };
 
-static int open_socket(struct tcp_listener *l, const struct tapsi_target *target)
+static int configure(struct tcp_listener *l, int fd, const struct tapsi_target *target)
 {
     struct tapsi_platform *p = l->layer.env->loop->platform;
     int on = 1, off = 0;
-    int fd = p->ops->socket(p, target->local->sa.sa_family, SOCK_STREAM, 0);
-    if (fd < 0)
-        return fd;
-    l->watch.fd = fd;
     p->ops->setsockopt(p, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (target->local->sa.sa_family == AF_INET6)
         p->ops->setsockopt(p, fd, IPPROTO_IPV6, IPV6_V6ONLY, target->v6_only ? &on : &off, sizeof(on));
@@ -151,6 +147,21 @@ static int open_socket(struct tcp_listener *l, const struct tapsi_target *target
     if (err == 0)
         err = p->ops->listen(p, fd, BACKLOG);
     return err < 0 ? err : p->ops->watch(p, fd, &l->watch);
+}
+
+static int open_socket(struct tcp_listener *l, const struct tapsi_target *target)
+{
+    struct tapsi_platform *p = l->layer.env->loop->platform;
+    int fd = p->ops->socket(p, target->local->sa.sa_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        return fd;
+    int err = configure(l, fd, target);
+    if (err < 0) {
+        p->ops->close(p, fd);
+        return err;
+    }
+    l->watch.fd = fd;
+    return 0;
 }
 
 int tapsi_tcp_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,

@@ -82,14 +82,10 @@ static int bind_socket(struct tcp *tcp, int fd)
     return ops->bind(p, fd, &tcp->local);
 }
 
-static int open_socket(struct tcp *tcp)
+static int connect_socket(struct tcp *tcp, int fd)
 {
     const struct tapsi_platform_ops *ops = tcp_ops(&tcp->layer);
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
-    int fd = ops->socket(p, tcp->remote.sa.sa_family, SOCK_STREAM, 0);
-    if (fd < 0)
-        return fd;
-    tcp->watch.fd = fd;
     int err = bind_socket(tcp, fd);
     if (err < 0)
         return err;
@@ -97,19 +93,24 @@ static int open_socket(struct tcp *tcp)
     err = ops->connect(p, fd, &tcp->remote);
     if (err < 0 && err != -EINPROGRESS)
         return err;
-    tcp->connecting = true;
     return ops->watch(p, fd, &tcp->watch);
 }
 
 static int start(struct tapsi_layer *layer)
 {
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
-    int err = open_socket(tcp);
-    if (err < 0) {
-        tcp->connecting = false;
-        tcp->start_error = -err;
-        tapsi_layer_dirty(layer);
-    }
+    struct tapsi_platform *p = layer->env->loop->platform;
+    int fd = p->ops->socket(p, tcp->remote.sa.sa_family, SOCK_STREAM, 0);
+    tcp->watch.fd = fd < 0 ? -1 : fd; /* the options are set through it */
+    int err = fd < 0 ? fd : connect_socket(tcp, fd);
+    tcp->connecting = err >= 0;
+    if (err >= 0)
+        return 0;
+    if (fd >= 0)
+        p->ops->close(p, fd);
+    tcp->watch.fd = -1;
+    tcp->start_error = -err;
+    tapsi_layer_dirty(layer);
     return 0;
 }
 
