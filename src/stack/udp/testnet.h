@@ -275,12 +275,12 @@ static inline void run_for(struct net *n, uint64_t ns)
         tapsi_loop_turn(&n->loop, end);
 }
 
-/* On the kernel: until `*what` has become `value`, five seconds at most. */
+/* On the kernel: until `*what` has become `value`, five seconds at most. A turn may do its work and then wait. */
 static inline bool run_until(struct net *n, const unsigned *what, unsigned value)
 {
     uint64_t end = n->platform->ops->now(n->platform) + 5 * TAPSI_SIM_S;
     while (*what < value && n->platform->ops->now(n->platform) < end)
-        tapsi_loop_turn(&n->loop, end);
+        tapsi_loop_turn(&n->loop, n->platform->ops->now(n->platform) + MS);
     return *what >= value;
 }
 
