@@ -137,7 +137,7 @@ TAPS_API const char *taps_reason_name(enum taps_reason reason);
 /* --------------------------------------------------------------------------------------------------- context */
 
 /* block NULL allocates; size 0 frees and returns NULL; otherwise resizes. NULL = no memory, the block is left alone.
-   Aligned like malloc. Called on the context's thread only. */
+   Aligned like malloc. Called on the context's thread, and by taps_context_post on the thread that posts. */
 struct taps_allocator {
     void *(*resize)(void *user, void *block, size_t size);
     void *user;
@@ -525,7 +525,7 @@ struct taps_connection_events {
     void (*sent)(taps_connection *connection, void *tag, void *user);
     void (*expired)(taps_connection *connection, void *tag, void *user);
     void (*send_error)(taps_connection *connection, void *tag, const struct taps_error *error, void *user);
-    /* Exactly one of these three for each taps_connection_receive that returned 0, unless the Connection ends first. */
+    /* Exactly one of these three for each taps_connection_receive that returned 0. */
     void (*received)(taps_connection *connection, const struct taps_received *message, void *user);
     void (*received_partial)(taps_connection *connection, const struct taps_received *part, void *user);
     void (*receive_error)(taps_connection *connection, void *tag, const struct taps_error *error, void *user);
@@ -547,8 +547,9 @@ TAPS_API void taps_connection_free(taps_connection *connection);
  * Send (RFC 9622, 9.2): one Message, or with TAPS_SEND_PARTIAL a part of one. Legal as soon as the Connection exists;
  * before Ready it waits. `context` NULL means the defaults; it is copied. Without TAPS_SEND_LEND the bytes are copied.
  * length 0 is an empty Message on stacks with boundaries, and nothing but its properties (final) on streams.
- * 0: exactly one of sent, expired, send_error follows, with `tag`. Negative: nothing was taken, nothing follows.
- * TAPS_E_CLOSED after Final or Close; TAPS_E_NOT_APPLICABLE on a Connection that cannot send.
+ * 0: exactly one of sent, expired, send_error follows, with `tag`; a Message after the final one, one that is too large
+ * for the stack, or whose properties contradict the Connection is a send_error. Negative: nothing was taken, nothing
+ * follows: TAPS_E_CLOSED after Close or the end, TAPS_E_NOT_APPLICABLE where `direction` forbids sending.
  */
 TAPS_API int taps_connection_send(taps_connection *connection, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag);
@@ -623,6 +624,9 @@ TAPS_API void taps_preconnection_free(taps_preconnection *preconnection);
 /* Copies. Several remotes are equivalent services; all are candidates. At most 64 of each. */
 TAPS_API int taps_preconnection_add_local(taps_preconnection *preconnection, const taps_endpoint *endpoint);
 TAPS_API int taps_preconnection_add_remote(taps_preconnection *preconnection, const taps_endpoint *endpoint);
+/* The same from text, as taps_endpoint_with_text takes it: "example.com:443", ":8080". */
+TAPS_API int taps_preconnection_add_local_text(taps_preconnection *preconnection, const char *text);
+TAPS_API int taps_preconnection_add_remote_text(taps_preconnection *preconnection, const char *text);
 /* Copies; NULL goes back to the defaults. */
 TAPS_API int taps_preconnection_set_transport_properties(taps_preconnection *preconnection,
                                                          const taps_transport_properties *properties);

@@ -32,6 +32,26 @@ TAPS_API int taps_preconnection_add_remote(taps_preconnection *preconnection, co
     return add(preconnection, endpoint, true);
 }
 
+static int add_text(taps_preconnection *p, const char *text, bool remote)
+{
+    struct taps_endpoint endpoint;
+    if (!p || !text)
+        return TAPS_E_ARGUMENT;
+    tapsi_endpoint_init(&endpoint, remote);
+    int err = tapsi_endpoint_parse(&endpoint, text);
+    return err ? err : add(p, &endpoint, remote);
+}
+
+TAPS_API int taps_preconnection_add_local_text(taps_preconnection *preconnection, const char *text)
+{
+    return add_text(preconnection, text, false);
+}
+
+TAPS_API int taps_preconnection_add_remote_text(taps_preconnection *preconnection, const char *text)
+{
+    return add_text(preconnection, text, true);
+}
+
 TAPS_API int taps_preconnection_set_transport_properties(taps_preconnection *p,
                                                          const taps_transport_properties *properties)
 {

@@ -63,6 +63,8 @@ TEST(null_objects)
     taps_preconnection_free(NULL);
     CHECK_INT(taps_preconnection_add_local(NULL, NULL), ARG);
     CHECK_INT(taps_preconnection_add_remote(NULL, NULL), ARG);
+    CHECK_INT(taps_preconnection_add_local_text(NULL, ":1"), ARG);
+    CHECK_INT(taps_preconnection_add_remote_text(NULL, "a:1"), ARG);
     CHECK_INT(taps_preconnection_set_transport_properties(NULL, NULL), ARG);
     CHECK_INT(taps_preconnection_set_security_parameters(NULL, NULL), ARG);
     CHECK_INT(taps_preconnection_initiate(NULL, 0, NULL, NULL, &c), ARG);
@@ -117,6 +119,9 @@ TEST(null_parts_of_a_preconnection)
     taps_remote_endpoint_new(&remote);
     CHECK_INT(taps_preconnection_add_local(p, NULL), ARG);
     CHECK_INT(taps_preconnection_add_local(p, remote), ARG);
+    CHECK_INT(taps_preconnection_add_remote_text(p, NULL), ARG);
+    CHECK_INT(taps_preconnection_add_remote_text(p, "name:99999"), TAPS_E_RANGE);
+    CHECK_INT(taps_preconnection_add_local_text(p, "[::1"), TAPS_E_RANGE);
     CHECK_INT(taps_preconnection_add_remote(p, local), ARG);
     CHECK_INT(taps_preconnection_initiate(p, 0, NULL, NULL, NULL), ARG);
     CHECK_INT(taps_preconnection_listen(p, NULL, NULL, NULL), ARG);
