@@ -39,14 +39,10 @@ static gboolean on_tick(gpointer user)
 static void ready(taps_connection *connection, void *user)
 {
     static const char request[] = "GET / HTTP/1.0\r\n\r\n";
-    taps_message_context *last;
 
     (void)user;
-    must(taps_message_context_new(&last), "message context");
-    must(taps_message_context_set(last, "final", "true"), "final");
-    must(taps_connection_send(connection, request, strlen(request), last, 0, NULL), "send");
+    must(taps_connection_send(connection, request, strlen(request), NULL, 0, NULL), "send");
     must(taps_connection_receive(connection, 1, SIZE_MAX, NULL), "receive");
-    taps_message_context_free(last);
 }
 
 static void received(taps_connection *connection, const struct taps_received *part, void *user)

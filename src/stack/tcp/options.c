@@ -118,6 +118,16 @@ int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const 
     }
 }
 
+static int get_unacknowledged(struct tcp *tcp, union tapsi_got *ret)
+{
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    int bytes = tcp->watch.fd < 0 ? -1 : p->ops->unacknowledged(p, tcp->watch.fd);
+    if (bytes < 0)
+        return TAPS_E_SYSTEM;
+    ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = (uint64_t)bytes};
+    return TAPSI_HANDLED;
+}
+
 int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
 {
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
@@ -133,6 +143,8 @@ int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     case TAPSI_GET_UNSENT:
         ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
         return TAPSI_HANDLED;
+    case TAPSI_GET_UNACKED:
+        return get_unacknowledged(tcp, ret);
     default:
         return TAPSI_PASS;
     }
