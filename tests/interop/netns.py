@@ -72,6 +72,9 @@ def _tell(data):
         rows = [f"{key}: {answer[key]}" for key in ("result", "error", "ready_ms", "chosen")]
         return rows + [json.dumps(row) for row in answer["resolutions"] + answer["candidates"][:12]]
     except (ValueError, KeyError, TypeError):
+        strange = sum(byte > 126 or byte < 32 and byte not in b"\t\r\n" for byte in data[-1500:])
+        if strange > len(data[-1500:]) / 10:
+            return [f"{len(data)} bytes that are no text"]
         lines = data[-1500:].decode("ascii", errors="backslashreplace").strip().splitlines()[-15:]
         return ["".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line[:300]) for line in lines]
 

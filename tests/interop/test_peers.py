@@ -169,8 +169,10 @@ def gnutls_echo(net):
 # proves ARCH-12, API-123, API-140, API-143
 @test("socat TCP echo: 2 MB there and back, half-closed at the end of input, IPv4 and IPv6")
 def socat_tcp(net):
-    socat(net.server, 7001, "tcp", "TCP4-LISTEN:7001,fork,reuseaddr", "PIPE")
-    socat(net.server, 7001, "tcp", "TCP6-LISTEN:7001,fork,reuseaddr,ipv6-v6only=1", "PIPE", family=6)
+    # Blocks of a page: with larger ones socat may block on its own pipe. After the end it gives the rest time to go.
+    careful = ["-b", "4096", "-t", "20"]
+    socat(net.server, 7001, "tcp", *careful, "TCP4-LISTEN:7001,fork,reuseaddr", "PIPE")
+    socat(net.server, 7001, "tcp", *careful, "TCP6-LISTEN:7001,fork,reuseaddr,ipv6-v6only=1", "PIPE", family=6)
     data = large(2_000_000)
     for target in (f"{SERVER4}:7001", f"[{SERVER6}]:7001"):
         answer = cat(net.client, *PLAIN, target, stdin=data)
