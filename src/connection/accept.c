@@ -37,6 +37,8 @@ static void free_incoming(struct incoming *in)
 {
     struct taps_listener *l = in->listener;
     tapsi_list_remove(&in->link);
+    if (tapsi_list_empty(&l->incoming))
+        tapsi_timer_cancel(&l->context->loop, &l->patience);
     l->half_open--;
     tapsi_free(&l->context->loop.mem, in);
 }

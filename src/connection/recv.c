@@ -232,9 +232,8 @@ static const struct taps_message_context *context_of(struct taps_connection *c, 
         c->received_context = tapsi_alloc(&c->context->loop.mem, sizeof(*c->received_context));
         if (!c->received_context)
             return NULL;
-    }
-    if (!c->in_message)
         tapsi_message_context_init(c->received_context, NULL);
+    }
     c->received_context->received = TAPSI_RECEIVED | (flags & TAPSI_SLICE_EARLY ? TAPSI_RECEIVED_EARLY : 0u);
     return c->received_context;
 }

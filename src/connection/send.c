@@ -203,10 +203,13 @@ static int check_properties(const struct taps_connection *c, const struct taps_m
     return changed && !partly ? TAPS_E_MESSAGE_PROPERTIES : 0;
 }
 
+/* The bits of all Message Properties: when none is set, a Message without a context of its own needs no looking up. */
+#define MESSAGE_PROPERTIES (~UINT64_C(0) << TAPS_MSG_LIFETIME)
+
 static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct taps_message_context *context)
 {
     const struct tapsi_offer *offer = c->row ? &c->row->offer : NULL;
-    bool plain = !context && (c->properties->set >> TAPS_MSG_LIFETIME) == 0;
+    bool plain = !context && (c->properties->set & MESSAGE_PROPERTIES & ~(UINT64_C(1) << TAPS_SAFELY_REPLAYABLE)) == 0;
     if (c->properties->values[TAPS_SAFELY_REPLAYABLE].boolean)
         op->flags |= TAPSI_OP_EARLY;
     if (plain)

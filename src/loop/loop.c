@@ -168,7 +168,7 @@ void tapsi_loop_clear_stop(struct tapsi_loop *loop)
 
 static void run_remote(struct tapsi_loop *loop)
 {
-    if (!atomic_exchange(&loop->has_remote, false))
+    if (!atomic_load_explicit(&loop->has_remote, memory_order_relaxed) || !atomic_exchange(&loop->has_remote, false))
         return;
     pthread_mutex_lock(&loop->remote_lock);
     tapsi_list_splice(&loop->remote_running, &loop->remote);

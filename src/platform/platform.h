@@ -98,6 +98,9 @@ struct tapsi_platform_ops {
        and is called before the descriptor is closed. */
     int (*watch)(struct tapsi_platform *p, int fd, struct tapsi_watch *watch);
     void (*unwatch)(struct tapsi_platform *p, struct tapsi_watch *watch);
+    /* Level-triggered: what of `io` (IN, OUT) is so is reported in every wait, error and end always. Called again it
+       changes `io`. For datagrams, where an edge would come with every packet that leaves. NULL: use `watch`. */
+    int (*watch_level)(struct tapsi_platform *p, int fd, struct tapsi_watch *watch, unsigned io);
     /* Waits until something is ready, `deadline` has come (0 = do not wait, TAPSI_FOREVER = no end) or wake was called.
        Returns how many entries of `ready` were filled. */
     int (*wait)(struct tapsi_platform *p, uint64_t deadline, struct tapsi_ready *ready, int max);
@@ -117,6 +120,9 @@ struct tapsi_platform_ops {
     int (*accept)(struct tapsi_platform *p, int fd, union tapsi_addr *ret_peer);
     int (*shutdown)(struct tapsi_platform *p, int fd, int how);
     ssize_t (*send)(struct tapsi_platform *p, int fd, const void *bytes, size_t count, int flags);
+    /* One datagram to or from an address: cheaper than a message header. May be NULL: then sendmsg and recvmsg do. */
+    ssize_t (*sendto)(struct tapsi_platform *p, int fd, const void *bytes, size_t count, const union tapsi_addr *to);
+    ssize_t (*recvfrom)(struct tapsi_platform *p, int fd, void *bytes, size_t count, union tapsi_addr *ret_from);
     ssize_t (*sendmsg)(struct tapsi_platform *p, int fd, const struct msghdr *message, int flags);
     int (*sendmmsg)(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags);
     ssize_t (*recv)(struct tapsi_platform *p, int fd, void *bytes, size_t count, int flags);

@@ -100,6 +100,19 @@ static ssize_t send_bytes(struct tapsi_platform *p, int fd, const void *bytes, s
     return count_or_error(send(fd, bytes, count, flags | MSG_NOSIGNAL));
 }
 
+static ssize_t send_to(struct tapsi_platform *p, int fd, const void *bytes, size_t count, const union tapsi_addr *to)
+{
+    (void)p;
+    return count_or_error(sendto(fd, bytes, count, MSG_NOSIGNAL, &to->sa, tapsi_addr_length(to)));
+}
+
+static ssize_t receive_from(struct tapsi_platform *p, int fd, void *bytes, size_t count, union tapsi_addr *ret_from)
+{
+    (void)p;
+    socklen_t length = sizeof(*ret_from);
+    return count_or_error(recvfrom(fd, bytes, count, 0, &ret_from->sa, &length));
+}
+
 static ssize_t send_message(struct tapsi_platform *p, int fd, const struct msghdr *message, int flags)
 {
     (void)p;
@@ -178,6 +191,7 @@ static const struct tapsi_platform_ops ops = {
     .random = fill_random,
     .watch = tapsi_linux_watch,
     .unwatch = tapsi_linux_unwatch,
+    .watch_level = tapsi_linux_watch_level,
     .wait = tapsi_linux_wait,
     .descriptor = tapsi_linux_descriptor,
     .arm = tapsi_linux_arm,
@@ -190,6 +204,8 @@ static const struct tapsi_platform_ops ops = {
     .accept = accept_socket,
     .shutdown = shutdown_socket,
     .send = send_bytes,
+    .sendto = send_to,
+    .recvfrom = receive_from,
     .sendmsg = send_message,
     .sendmmsg = send_messages,
     .recv = receive_bytes,

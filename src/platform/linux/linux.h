@@ -38,6 +38,7 @@ static inline struct tapsi_linux *tapsi_linux_of(struct tapsi_platform *p)
 int tapsi_linux_poll_init(struct tapsi_linux *x);
 void tapsi_linux_poll_done(struct tapsi_linux *x);
 int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watch);
+int tapsi_linux_watch_level(struct tapsi_platform *p, int fd, struct tapsi_watch *watch, unsigned io);
 void tapsi_linux_unwatch(struct tapsi_platform *p, struct tapsi_watch *watch);
 bool tapsi_linux_watched(const struct tapsi_linux *x, int fd);
 int tapsi_linux_wait(struct tapsi_platform *p, uint64_t deadline, struct tapsi_ready *ready, int max);

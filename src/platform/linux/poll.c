@@ -30,8 +30,14 @@
 
 static int add(struct tapsi_linux *x, int fd, uint64_t data, uint32_t events)
 {
-    struct epoll_event event = {.events = events | EPOLLET, .data.u64 = data};
+    struct epoll_event event = {.events = events, .data.u64 = data};
     return epoll_ctl(x->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int change(struct tapsi_linux *x, int fd, uint64_t data, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    return epoll_ctl(x->epoll_fd, EPOLL_CTL_MOD, fd, &event) ? -errno : 0;
 }
 
 int tapsi_linux_poll_init(struct tapsi_linux *x)
@@ -45,7 +51,7 @@ int tapsi_linux_poll_init(struct tapsi_linux *x)
     x->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (x->wake_fd < 0)
         return -errno;
-    return add(x, x->wake_fd, WAKE, EPOLLIN);
+    return add(x, x->wake_fd, WAKE, EPOLLIN | EPOLLET);
 }
 
 static void close_if_open(int fd)
@@ -90,9 +96,8 @@ static int make_slot(struct tapsi_linux *x, int fd)
     return 0;
 }
 
-int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watch)
+static int watch_events(struct tapsi_linux *x, int fd, struct tapsi_watch *watch, uint32_t events)
 {
-    struct tapsi_linux *x = tapsi_linux_of(p);
     if (fd < 0)
         return -EBADF;
     int err = make_slot(x, fd);
@@ -101,18 +106,29 @@ int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watc
     struct tapsi_slot *slot = &x->slots[fd];
     assert(!slot->watch);
 
-    const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
     uint64_t data = (uint64_t)++slot->generation << 32 | (uint32_t)fd;
     err = add(x, fd, data, events);
-    if (err == -EEXIST) { /* unwatched before, but not closed */
-        struct epoll_event event = {.events = events | EPOLLET, .data.u64 = data};
-        err = epoll_ctl(x->epoll_fd, EPOLL_CTL_MOD, fd, &event) ? -errno : 0;
-    }
+    if (err == -EEXIST) /* unwatched before, but not closed */
+        err = change(x, fd, data, events);
     if (err)
         return err;
     slot->watch = watch;
     watch->fd = fd;
     return 0;
+}
+
+int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watch)
+{
+    return watch_events(tapsi_linux_of(p), fd, watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+int tapsi_linux_watch_level(struct tapsi_platform *p, int fd, struct tapsi_watch *watch, unsigned io)
+{
+    struct tapsi_linux *x = tapsi_linux_of(p);
+    uint32_t events = (io & TAPSI_IO_IN ? EPOLLIN : 0u) | (io & TAPSI_IO_OUT ? EPOLLOUT : 0u);
+    if (!tapsi_linux_watched(x, fd) || x->slots[fd].watch != watch)
+        return watch_events(x, fd, watch, events);
+    return change(x, fd, (uint64_t)x->slots[fd].generation << 32 | (uint32_t)fd, events);
 }
 
 bool tapsi_linux_watched(const struct tapsi_linux *x, int fd)
@@ -242,7 +258,7 @@ static int make_timer(struct tapsi_linux *x)
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd < 0)
         return -errno;
-    int err = add(x, fd, TIMER, EPOLLIN);
+    int err = add(x, fd, TIMER, EPOLLIN | EPOLLET);
     if (err) {
         close(fd);
         return err;

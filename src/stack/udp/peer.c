@@ -210,8 +210,8 @@ struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi
     port->refs++;
     p->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
     p->way = (struct tapsi_udpway){.to = d->from, .tos = tapsi_udp_tos(p->profile)};
-    if (!tapsi_addr_is_any(local))
-        p->way.from = *local;
+    if (port->socket.tells_path && !tapsi_addr_is_any(local))
+        p->way.from = *local; /* else the socket has one address, and sends from it */
     tapsi_link_init(&p->kept);
     tapsi_link_init(&p->waiting_link);
     tapsi_udp_take_mtu(&p->layer, 0, d->from.sa.sa_family);

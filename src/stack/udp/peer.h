@@ -22,6 +22,7 @@ struct tapsi_udpport {
     struct tapsi_udplistener *listener; /* NULL: gone */
     struct tapsi_udppeers peers;
     union tapsi_addr local;    /* as bound */
+    unsigned interface_index;  /* of `local`, when it is one address; 0 = several, or not known */
     struct tapsi_link waiting; /* peers that the kernel keeps waiting */
     uint64_t ignored;          /* datagrams of strangers */
     uint64_t dropped;          /* datagrams over a peer's bound */

@@ -85,9 +85,11 @@ static void meet_stranger(struct tapsi_udpport *port, const struct tapsi_datagra
     l->layer.up->ops->child(l->layer.up, &l->layer, &p->layer);
 }
 
-static void demultiplex(struct tapsi_udpport *port, const struct tapsi_datagram *d)
+static void demultiplex(struct tapsi_udpport *port, struct tapsi_datagram *d)
 {
     union tapsi_addr local;
+    if (!port->socket.tells_path)
+        d->interface_index = port->interface_index;
     local_of(port, d, &local);
     struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, &local);
     if (p)
@@ -103,19 +105,15 @@ static bool has_owner(const struct tapsi_udpport *port)
 
 static void receive(struct tapsi_udpport *port)
 {
-    int budget = TAPSI_UDP_TURN;
+    struct tapsi_datagram d;
     port->refs++;
-    while (has_owner(port) && port->socket.readable && budget > 0) {
-        struct tapsi_datagram d[TAPSI_UDP_PAIR];
-        int count = tapsi_udpsocket_receive(&port->socket, d);
-        for (int i = 0; i < count; i++) {
-            if (has_owner(port))
-                demultiplex(port, &d[i]);
-            tapsi_buffer_unref(d[i].buffer);
-        }
-        budget -= count > 0 ? count : 1;
+    for (int i = 0; i < TAPSI_UDP_TURN && has_owner(port) && port->socket.readable; i++) {
+        if (tapsi_udpsocket_receive(&port->socket, &d) <= 0)
+            continue;
+        demultiplex(port, &d);
+        tapsi_buffer_unref(d.buffer);
     }
-    if (has_owner(port) && port->socket.readable)
+    if (has_owner(port) && port->socket.readable && !port->socket.level)
         tapsi_timer_start(port->loop, &port->rest, NEXT_TURN_NS);
     tapsi_udpport_unref(port);
 }
@@ -136,7 +134,6 @@ static void report_error(void *arg, const union tapsi_addr *to, int err)
 static void wake_waiting(struct tapsi_udpport *port)
 {
     struct tapsi_link *link;
-    port->socket.blocked = false;
     while ((link = tapsi_list_pop(&port->waiting)))
         tapsi_layer_dirty(&TAPSI_CONTAINER(link, struct tapsi_udppeer, waiting_link)->layer);
 }
@@ -146,12 +143,13 @@ static void on_event(struct tapsi_watch *watch, unsigned io)
     struct tapsi_udpsocket *s = TAPSI_CONTAINER(watch, struct tapsi_udpsocket, watch);
     struct tapsi_udpport *port = TAPSI_CONTAINER(s, struct tapsi_udpport, socket);
     port->refs++;
+    tapsi_udpsocket_event(s, io);
     if (io & TAPSI_IO_OUT)
         wake_waiting(port);
     if ((io & TAPSI_IO_ERROR) && s->recverr)
         tapsi_udpsocket_errors(s, report_error, port);
-    if (io & (TAPSI_IO_IN | TAPSI_IO_ERROR))
-        s->readable = true;
+    if (io & TAPSI_IO_ERROR)
+        tapsi_udpsocket_take_error(s);
     receive(port);
     tapsi_udpport_unref(port);
 }
@@ -222,13 +220,29 @@ static const struct tapsi_layer_ops listener_ops = {
     .get = get_listener,
 };
 
-/* Which address a datagram came to, so that the reply can leave from there. */
+/* Which address a datagram came to, so that the reply can leave from there; a socket of one address knows. */
 static void ask_for_addresses(struct tapsi_udpsocket *s)
 {
     if (s->family == AF_INET6)
-        tapsi_udpsocket_set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        s->tells_path = tapsi_udpsocket_set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0;
     else
-        tapsi_udpsocket_set(s, IPPROTO_IP, IP_PKTINFO, 1);
+        s->tells_path = tapsi_udpsocket_set(s, IPPROTO_IP, IP_PKTINFO, 1) == 0;
+}
+
+/* The interface of the one address, for the MTU. */
+static void find_interface(struct tapsi_udpport *port)
+{
+    struct tapsi_network *network;
+    if (port->loop->platform->ops->network(port->loop->platform, &network) < 0)
+        return;
+    for (size_t i = 0; i < network->interface_count; i++) {
+        const struct tapsi_interface *interface = &network->interfaces[i];
+        for (size_t a = 0; a < interface->address_count; a++) {
+            if (tapsi_addr_same_host(&interface->addresses[a].address, &port->local))
+                port->interface_index = interface->index;
+        }
+    }
+    tapsi_network_unref(network);
 }
 
 static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const struct tapsi_target *target,
@@ -250,10 +264,13 @@ static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const st
     }
     if (dual)
         tapsi_udpsocket_become_dual(s);
-    ask_for_addresses(s);
+    if (tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local))
+        ask_for_addresses(s);
     if ((err = tapsi_udpsocket_bind(s, target->interface, local)) < 0 ||
         (err = p->ops->getsockname(p, s->fd, &port->local)) < 0)
         return err;
+    if (!s->tells_path)
+        find_interface(port);
     return tapsi_udpsocket_watch(s, on_event);
 }
 

@@ -577,6 +577,7 @@ TEST(on_the_kernel_clients_of_both_families_talk_to_one_port)
     struct seen l = {.child = children, .child_max = CHILDREN}, c[2];
     union tapsi_addr any = addr("::", 0);
     net_kernel(&n);
+    set_preference(&n, TAPS_SOFT_ERROR_NOTIFY, TAPS_PREFER);
     memset(children, 0, sizeof(children));
     for (int i = 0; i < 2; i++)
         children[i] = (struct seen){.credit = CREDIT, .credit_again = CREDIT, .echoes = true};

@@ -42,16 +42,18 @@ int tapsi_udpsocket_open(struct tapsi_udpsocket *s, struct tapsi_loop *loop, int
     if (fd < 0)
         return fd;
     *s = (struct tapsi_udpsocket){.loop = loop, .fd = fd, .family = family, .watch = {.fd = -1}};
-    set_both(s, IP_RECVTOS, IPV6_RECVTCLASS, 1); /* without it ECN is unknown, no more */
-    if (soft_errors)
-        s->recverr = set_both(s, IP_RECVERR, IPV6_RECVERR, 1) == 0;
+    if (!soft_errors)
+        return 0;
+    s->tells_ecn = set_both(s, IP_RECVTOS, IPV6_RECVTCLASS, 1) == 0;
+    s->recverr = set_both(s, IP_RECVERR, IPV6_RECVERR, 1) == 0;
     return 0;
 }
 
 void tapsi_udpsocket_become_dual(struct tapsi_udpsocket *s)
 {
     s->dual = true;
-    tapsi_udpsocket_set(s, IPPROTO_IP, IP_RECVTOS, 1);
+    if (s->tells_ecn)
+        tapsi_udpsocket_set(s, IPPROTO_IP, IP_RECVTOS, 1);
     if (s->recverr)
         tapsi_udpsocket_set(s, IPPROTO_IP, IP_RECVERR, 1);
 }
@@ -67,14 +69,58 @@ int tapsi_udpsocket_bind(struct tapsi_udpsocket *s, const char *interface, const
     return local ? p->ops->bind(p, s->fd, local) : 0;
 }
 
+static int watch_for(struct tapsi_udpsocket *s)
+{
+    struct tapsi_platform *p = platform_of(s);
+    unsigned io = (s->deaf ? 0u : (unsigned)TAPSI_IO_IN) | (s->blocked ? (unsigned)TAPSI_IO_OUT : 0u);
+    return p->ops->watch_level(p, s->fd, &s->watch, io);
+}
+
 int tapsi_udpsocket_watch(struct tapsi_udpsocket *s, void (*ready)(struct tapsi_watch *, unsigned))
 {
     struct tapsi_platform *p = platform_of(s);
     s->watch.ready = ready;
-    int err = p->ops->watch(p, s->fd, &s->watch);
+    s->level = p->ops->watch_level != NULL;
+    int err = s->level ? watch_for(s) : p->ops->watch(p, s->fd, &s->watch);
     if (err < 0)
         s->watch.fd = -1;
     return err;
+}
+
+int tapsi_udpsocket_take_error(struct tapsi_udpsocket *s)
+{
+    struct tapsi_platform *p = platform_of(s);
+    int err = 0;
+    socklen_t length = sizeof(err);
+    return p->ops->getsockopt(p, s->fd, SOL_SOCKET, SO_ERROR, &err, &length) < 0 ? 0 : err;
+}
+
+void tapsi_udpsocket_listen_in(struct tapsi_udpsocket *s, bool on)
+{
+    if (!s->level || s->deaf == !on || s->watch.fd < 0)
+        return;
+    s->deaf = !on;
+    watch_for(s);
+}
+
+/* The kernel takes no more, or takes again. */
+static void set_blocked(struct tapsi_udpsocket *s, bool blocked)
+{
+    if (s->blocked == blocked)
+        return;
+    s->blocked = blocked;
+    if (s->level && s->watch.fd >= 0)
+        watch_for(s);
+}
+
+bool tapsi_udpsocket_event(struct tapsi_udpsocket *s, unsigned io)
+{
+    if (io & TAPSI_IO_OUT)
+        set_blocked(s, false);
+    if (!(io & (TAPSI_IO_IN | TAPSI_IO_ERROR)))
+        return false;
+    s->readable = true;
+    return true;
 }
 
 void tapsi_udpsocket_close(struct tapsi_udpsocket *s)
@@ -273,30 +319,6 @@ static void read_control(struct msghdr *m, struct tapsi_datagram *d)
     }
 }
 
-/* A small datagram in a buffer of its own moves behind the first one, so that it does not hold 64 KiB. */
-static void settle(struct tapsi_datagram *d, struct tapsi_buffer *shared)
-{
-    if (d->buffer == shared || d->length > shared->size - shared->used)
-        return;
-    uint8_t *to = shared->data + shared->used;
-    memcpy(to, d->data, d->length);
-    tapsi_buffer_unref(d->buffer);
-    d->buffer = tapsi_buffer_ref(shared);
-    d->data = to;
-}
-
-static int receive_messages(struct tapsi_udpsocket *s, struct mmsghdr *messages, unsigned count)
-{
-    struct tapsi_platform *p = platform_of(s);
-    if (p->ops->recvmmsg)
-        return p->ops->recvmmsg(p, s->fd, messages, count, 0);
-    ssize_t n = p->ops->recvmsg(p, s->fd, &messages[0].msg_hdr, 0);
-    if (n < 0)
-        return (int)n;
-    messages[0].msg_len = (unsigned)n;
-    return 1;
-}
-
 /* Without memory the datagram is lost, as in a network that is too full; left unread it would never be asked for again.
  */
 static int discard_one(struct tapsi_udpsocket *s)
@@ -309,53 +331,77 @@ static int discard_one(struct tapsi_udpsocket *s)
     return n < 0 ? (int)n : 0;
 }
 
-/* The first datagram goes into the loop's buffer while that has room for the largest, others into buffers of their own.
- */
-int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *datagrams)
+/* What did not fit behind the datagrams before it lies in two parts: it becomes one in the spare buffer. */
+static void join(struct tapsi_buffer *b, size_t room, struct tapsi_buffer *spare, size_t length)
 {
-    struct tapsi_buffer *shared = tapsi_loop_read_buffer(s->loop, 1);
-    struct tapsi_buffer *buffers[TAPSI_UDP_PAIR];
-    struct mmsghdr messages[TAPSI_UDP_PAIR];
-    struct iovec iov[TAPSI_UDP_PAIR];
-    union tapsi_addr from[TAPSI_UDP_PAIR];
-    char control[TAPSI_UDP_PAIR][CONTROL_IN] __attribute__((aligned(8)));
-    unsigned asked = 0;
-    if (!shared)
-        return discard_one(s);
-    for (; asked < TAPSI_UDP_PAIR; asked++) {
-        bool share = asked == 0 && shared->used == 0;
-        struct tapsi_buffer *b = share ? tapsi_buffer_ref(shared) : tapsi_buffer_get(&s->loop->buffers);
-        if (!b)
-            break;
-        buffers[asked] = b;
-        iov[asked] = (struct iovec){b->data, TAPSI_READ_SIZE};
-        messages[asked].msg_hdr = (struct msghdr){.msg_name = &from[asked], .msg_namelen = sizeof(from[0])};
-        messages[asked].msg_hdr.msg_iov = &iov[asked];
-        messages[asked].msg_hdr.msg_iovlen = 1;
-        messages[asked].msg_hdr.msg_control = control[asked];
-        messages[asked].msg_hdr.msg_controllen = CONTROL_IN;
+    memmove(spare->data + room, spare->data, length - room);
+    memcpy(spare->data, b->data + b->used, room);
+}
+
+static void fill_in(struct tapsi_buffer *b, struct tapsi_buffer *spare, size_t length, struct tapsi_datagram *ret)
+{
+    size_t room = b->size - b->used;
+    ret->length = length;
+    if (length <= room) {
+        ret->buffer = tapsi_buffer_ref(b);
+        ret->data = b->data + b->used;
+        b->used += (uint32_t)length;
+    } else {
+        join(b, room, spare, length);
+        ret->buffer = tapsi_buffer_ref(spare);
+        ret->data = spare->data;
     }
-    if (asked == 0)
+}
+
+static ssize_t read_message(struct tapsi_udpsocket *s, struct iovec *iov, unsigned count, struct tapsi_datagram *ret)
+{
+    struct tapsi_platform *p = platform_of(s);
+    char control[CONTROL_IN] __attribute__((aligned(8)));
+    struct msghdr m = {.msg_name = &ret->from, .msg_namelen = sizeof(ret->from), .msg_iov = iov, .msg_iovlen = count};
+    m.msg_control = control;
+    m.msg_controllen = sizeof(control);
+    ssize_t n = p->ops->recvmsg(p, s->fd, &m, 0);
+    if (n >= 0)
+        read_control(&m, ret);
+    return n;
+}
+
+/* By the cheapest call that tells what is wanted. */
+static ssize_t read_one(struct tapsi_udpsocket *s, struct iovec *iov, unsigned count, struct tapsi_datagram *ret)
+{
+    struct tapsi_platform *p = platform_of(s);
+    if (s->tells_ecn || s->tells_path || count > 1)
+        return read_message(s, iov, count, ret);
+    if (s->connected)
+        return p->ops->recv(p, s->fd, iov[0].iov_base, iov[0].iov_len, 0);
+    if (p->ops->recvfrom)
+        return p->ops->recvfrom(p, s->fd, iov[0].iov_base, iov[0].iov_len, &ret->from);
+    return read_message(s, iov, count, ret);
+}
+
+#define ROOM 2048 /* small datagrams share a buffer as long as so much is free in it */
+
+int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *ret)
+{
+    struct tapsi_buffer *b = tapsi_loop_read_buffer(s->loop, ROOM);
+    bool whole = b && b->used == 0;
+    struct tapsi_buffer *spare = b && !whole ? tapsi_buffer_get(&s->loop->buffers) : NULL;
+    if (!b || (!whole && !spare))
         return discard_one(s);
-    int came = receive_messages(s, messages, asked);
-    for (unsigned i = 0; i < asked; i++) {
-        struct tapsi_datagram *d = &datagrams[i];
-        if ((int)i >= came) {
-            tapsi_buffer_unref(buffers[i]);
-            continue;
-        }
-        *d = (struct tapsi_datagram){
-            .buffer = buffers[i], .data = buffers[i]->data, .length = messages[i].msg_len, .ecn = -1, .from = from[i]};
-        unmap(&d->from);
-        read_control(&messages[i].msg_hdr, d);
-        settle(d, shared);
-        if (d->buffer == shared)
-            shared->used += (uint32_t)d->length;
-    }
-    bool drained = came >= 0 && came < TAPSI_UDP_PAIR && asked == TAPSI_UDP_PAIR && platform_of(s)->ops->recvmmsg;
-    if (drained || (came < 0 && !tapsi_udp_is_soft(came)))
+    struct iovec iov[2] = {{b->data + b->used, b->size - b->used}, {spare ? spare->data : NULL, TAPSI_READ_SIZE}};
+    *ret = (struct tapsi_datagram){.ecn = -1};
+    ssize_t n = read_one(s, iov, whole ? 1 : 2, ret);
+    if (n >= 0) {
+        fill_in(b, spare, (size_t)n, ret);
+        unmap(&ret->from);
+        if (s->level && s->answered)
+            s->readable = false;
+        s->answered = false;
+    } else if (!tapsi_udp_is_soft((int)n)) {
         s->readable = false;
-    return came;
+    }
+    tapsi_buffer_unref(spare);
+    return n >= 0 ? 1 : (int)n;
 }
 
 /* ----------------------------------------------------------------------------------------------------- sending */
@@ -458,11 +504,28 @@ static int count_or_error(ssize_t result)
     return result < 0 ? (int)result : 1;
 }
 
+/* No control message is needed, and the bytes are in one piece. */
+static bool is_plain(const struct tapsi_udpsocket *s, const struct tapsi_op *op, const struct tapsi_udpway *way)
+{
+    return op->count == 1 && op->taken == 0 && way->from.sa.sa_family == AF_UNSPEC && tos_of(s, op, way) == s->tos;
+}
+
+static ssize_t send_plain(struct tapsi_udpsocket *s, const struct tapsi_op *op, const struct tapsi_udpway *way)
+{
+    struct tapsi_platform *p = platform_of(s);
+    union tapsi_addr to = way->to;
+    if (s->family == AF_INET6)
+        map(&to);
+    return p->ops->sendto(p, s->fd, op->ranges[op->first].data, op->length, &to);
+}
+
 static int send_one(struct tapsi_udpsocket *s, struct tapsi_op *op, const struct tapsi_udpway *way)
 {
     struct tapsi_platform *p = platform_of(s);
     if (!way && op->count == 1 && op->taken == 0 && tos_of(s, op, NULL) == s->tos)
         return count_or_error(p->ops->send(p, s->fd, op->ranges[op->first].data, op->length, 0));
+    if (way && p->ops->sendto && is_plain(s, op, way))
+        return count_or_error(send_plain(s, op, way));
     struct outgoing o = {.op = op};
     struct msghdr m;
     compose(s, &o, way, &m);
@@ -503,7 +566,7 @@ static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, st
                         const struct tapsi_udpway *way, const struct tapsi_op **retried)
 {
     if (err == -EAGAIN) {
-        s->blocked = true;
+        set_blocked(s, true);
         return false;
     }
     if (tapsi_udp_is_soft(err) && *retried != op) {
@@ -539,6 +602,7 @@ void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, 
         }
         bool alone = op->link.next == &layer->queue;
         int sent = alone ? send_one(s, op, way) : send_many(s, layer, op, way);
+        s->answered |= sent > 0;
         if (sent > 0)
             finish_sent(layer, sent);
         else if (!send_failed(s, layer, op, sent, way, &retried))

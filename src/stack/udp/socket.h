@@ -10,7 +10,6 @@
 #define TAPSI_UDP_MAX_IPV4 65507 /* 65535 - 20 - 8 */
 #define TAPSI_UDP_MAX_IPV6 65527 /* 65535 - 8: no jumbograms */
 #define TAPSI_UDP_TURN     64    /* datagrams one reader may take in one turn */
-#define TAPSI_UDP_PAIR     2     /* datagrams read at once: the second is asked for to learn that there is none */
 
 struct tapsi_udpsocket {
     struct tapsi_loop *loop;
@@ -18,7 +17,13 @@ struct tapsi_udpsocket {
     int fd;                   /* -1: not open */
     int family;
     bool dual;         /* IPv6 that takes IPv4 too */
+    bool connected;    /* one peer: datagrams come without its address */
+    bool tells_ecn;    /* the ECN field comes with each datagram */
+    bool tells_path;   /* and the address and interface it came to */
+    bool level;        /* watched level-triggered: what is left unread is told again */
     bool readable;     /* something may be there */
+    bool answered;     /* something was sent since the last event */
+    bool deaf;         /* level-triggered, and input is not asked for: no credit */
     bool blocked;      /* the kernel took no more: wait for OUT */
     bool recverr;      /* the error queue is on */
     bool too_large;    /* a datagram was too large for the path: set here, cleared by the owner */
@@ -26,7 +31,8 @@ struct tapsi_udpsocket {
     int tos;           /* what is set on the socket */
 };
 
-/* An open socket that tells ECN, not watched yet. 0 or a negative errno. `soft_errors`: ICMP errors are wanted. */
+/* An open socket, not watched yet. 0 or a negative errno. `soft_errors`: the application cares for what the network
+   says, so ICMP errors and ECN are asked for; both cost every datagram something. */
 int tapsi_udpsocket_open(struct tapsi_udpsocket *s, struct tapsi_loop *loop, int family, bool soft_errors);
 /* The IPv6 socket takes IPv4 as well: sets what that needs. */
 void tapsi_udpsocket_become_dual(struct tapsi_udpsocket *s);
@@ -62,13 +68,19 @@ struct tapsi_datagram {
     unsigned interface_index;
 };
 
-/* Reads up to TAPSI_UDP_PAIR datagrams: how many, or a negative errno. Clears `readable` when nothing is left. 0 = one
-   was lost for want of memory. */
-int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *datagrams);
+/* What an event means for the flags; false: it was about sending alone. */
+bool tapsi_udpsocket_event(struct tapsi_udpsocket *s, unsigned io);
+/* Reads one datagram: 1, 0 if it was lost for want of memory, or a negative errno. Clears `readable` when nothing is
+   left, or when it is told again: after an answer one datagram is the rule, so the next read would find nothing. */
+int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *ret);
+/* Nobody takes input for now, or somebody does again. Without it a level-triggered socket would report it for ever. */
+void tapsi_udpsocket_listen_in(struct tapsi_udpsocket *s, bool on);
 /* Takes what is in the error queue, at most TAPSI_UDP_TURN entries: `report` is called with the destination of the
    datagram that failed. It may close the socket. */
 void tapsi_udpsocket_errors(struct tapsi_udpsocket *s, void (*report)(void *arg, const union tapsi_addr *to, int err),
                             void *arg);
+/* Takes the error that is pending, so that it is not told again: a positive errno or 0. */
+int tapsi_udpsocket_take_error(struct tapsi_udpsocket *s);
 /* Is it an error of the network about an earlier datagram, which leaves the socket as it is? */
 bool tapsi_udp_is_soft(int negative_errno);
 void tapsi_udp_soft_error(struct tapsi_layer *layer, int err, const union tapsi_addr *to);

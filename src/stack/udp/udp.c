@@ -7,9 +7,9 @@
  * Ready means that a route and a local port exist (IMPL-15): connect() on the UDP socket finds both, and sends nothing.
  * What the network reports later never closes the layer (RFC 9623: soft errors).
  *
- * While `want` is 0 nothing is read: the kernel's buffer holds what fits and drops the rest. The socket is
- * edge-triggered, so `readable` remembers what an event said until a read found nothing more. Two datagrams are read at
- * a time; when the first uses up the credit, the second is held.
+ * While `want` is 0 nothing is read: the kernel's buffer holds what fits and drops the rest. The socket is watched
+ * level-triggered where the platform can: an edge would come with every datagram that leaves, and a question and its
+ * answer would cost a read that finds nothing. `readable` remembers what an event said.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,8 +24,7 @@ struct udp {
     bool binds, has_local, closing;
     char interface[16];
     int profile;
-    int failure;                /* of start: a negative errno */
-    struct tapsi_datagram held; /* buffer NULL = none */
+    int failure; /* of start: a negative errno */
 };
 
 static struct udp *udp_of(struct tapsi_layer *layer)
@@ -89,47 +88,25 @@ static void deliver(struct udp *u, const struct tapsi_datagram *d)
     tapsi_buffer_unref(d->buffer);
 }
 
-static bool deliver_held(struct udp *u)
-{
-    struct tapsi_datagram d = u->held;
-    if (!d.buffer)
-        return false;
-    u->held.buffer = NULL;
-    deliver(u, &d);
-    return true;
-}
-
-/* After the layer died in an up-call what was read with it is only given back. */
-static void take(struct udp *u, const struct tapsi_datagram *d)
-{
-    if (u->layer.dead)
-        tapsi_buffer_unref(d->buffer);
-    else if (u->layer.want == 0)
-        u->held = *d;
-    else
-        deliver(u, d);
-}
-
 /* At most TAPSI_UDP_TURN datagrams; what is left comes when others had their turn. */
 static void receive(struct udp *u)
 {
     struct tapsi_layer *layer = &u->layer;
+    struct tapsi_datagram d;
     if (layer->state != TAPSI_LAYER_READY && layer->state != TAPSI_LAYER_CLOSING)
         return;
-    int budget = TAPSI_UDP_TURN;
-    if (layer->want)
-        budget -= deliver_held(u);
-    while (!layer->dead && layer->want && u->socket.readable && budget > 0) {
-        struct tapsi_datagram d[TAPSI_UDP_PAIR];
-        int count = tapsi_udpsocket_receive(&u->socket, d);
-        if (count < 0 && count != -EAGAIN)
-            tapsi_udp_soft_error(layer, -count, &u->path.remote);
-        for (int i = 0; i < count; i++)
-            take(u, &d[i]);
-        budget -= count > 0 ? count : 1;
+    for (int i = 0; i < TAPSI_UDP_TURN && !layer->dead && layer->want && u->socket.readable; i++) {
+        int got = tapsi_udpsocket_receive(&u->socket, &d);
+        if (got < 0 && got != -EAGAIN)
+            tapsi_udp_soft_error(layer, -got, &u->path.remote);
+        if (got > 0)
+            deliver(u, &d);
     }
-    if (!layer->dead && layer->want && u->socket.readable)
+    if (layer->dead)
+        return;
+    if (layer->want && u->socket.readable)
         tapsi_layer_dirty(layer);
+    tapsi_udpsocket_listen_in(&u->socket, layer->want > 0);
 }
 
 static void report_error(void *arg, const union tapsi_addr *to, int err)
@@ -143,18 +120,26 @@ static void report_error(void *arg, const union tapsi_addr *to, int err)
         tapsi_udp_soft_error(&u->layer, err, to);
 }
 
+/* Nothing is read that would bring it up, or the error queue has told it already. */
+static void take_error(struct udp *u)
+{
+    int err = tapsi_udpsocket_take_error(&u->socket);
+    if (err && !u->socket.recverr)
+        tapsi_udp_soft_error(&u->layer, err, &u->path.remote);
+}
+
 static void on_event(struct tapsi_watch *watch, unsigned io)
 {
     struct tapsi_udpsocket *s = TAPSI_CONTAINER(watch, struct tapsi_udpsocket, watch);
     struct udp *u = TAPSI_CONTAINER(s, struct udp, socket);
-    if ((io & TAPSI_IO_OUT) && s->blocked) {
-        s->blocked = false;
+    bool was_blocked = s->blocked;
+    tapsi_udpsocket_event(s, io);
+    if (was_blocked && !s->blocked)
         tapsi_layer_dirty(&u->layer);
-    }
     if ((io & TAPSI_IO_ERROR) && s->recverr)
         tapsi_udpsocket_errors(s, report_error, u);
-    if (io & (TAPSI_IO_IN | TAPSI_IO_ERROR))
-        s->readable = true;
+    if (!u->layer.dead && (io & TAPSI_IO_ERROR) && (s->recverr || !u->layer.want))
+        take_error(u);
     if (u->layer.dead)
         return;
     check_mtu(u);
@@ -177,6 +162,7 @@ static int open_socket(struct udp *u)
     tapsi_udpsocket_set_tos(s, tapsi_udp_tos(u->profile)); /* a network that forbids it is still a network */
     if ((err = p->ops->connect(p, s->fd, remote)) < 0)
         return err;
+    s->connected = true;
     return tapsi_udpsocket_watch(s, on_event);
 }
 
@@ -231,7 +217,7 @@ static void flush(struct tapsi_layer *layer)
 static void want(struct tapsi_layer *layer)
 {
     struct udp *u = udp_of(layer);
-    if (u->socket.readable || u->held.buffer)
+    if (u->socket.readable || u->socket.deaf)
         tapsi_layer_dirty(layer);
 }
 
@@ -249,8 +235,6 @@ static void destroy(struct tapsi_layer *layer, int reason)
     struct udp *u = udp_of(layer);
     (void)reason;
     tapsi_udpsocket_close(&u->socket);
-    tapsi_buffer_unref(u->held.buffer);
-    u->held.buffer = NULL;
 }
 
 static void free_layer(struct tapsi_layer *layer)

@@ -675,6 +675,7 @@ TEST(ecn_of_a_datagram_is_told)
     struct net n;
     struct seen s = {.credit = CREDIT};
     net_kernel(&n);
+    set_preference(&n, TAPS_SOFT_ERROR_NOTIFY, TAPS_PREFER); /* who cares for the network is told its marks too */
     struct tapsi_platform *p = n.platform;
     union tapsi_addr local = addr("127.0.0.1", 0);
     int fd = p->ops->socket(p, AF_INET, SOCK_DGRAM, 0), tos = 3;
