@@ -127,8 +127,6 @@ struct tapsi_platform_ops {
     int (*sendmmsg)(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags);
     ssize_t (*recv)(struct tapsi_platform *p, int fd, void *bytes, size_t count, int flags);
     ssize_t (*recvmsg)(struct tapsi_platform *p, int fd, struct msghdr *message, int flags);
-    /* Like recvmmsg: fewer than `count` came = nothing is left, without a second call to be told -EAGAIN. May be NULL. */
-    int (*recvmmsg)(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags);
     int (*getsockopt)(struct tapsi_platform *p, int fd, int level, int option, void *value, socklen_t *length);
     int (*setsockopt)(struct tapsi_platform *p, int fd, int level, int option, const void *value, socklen_t length);
     int (*getsockname)(struct tapsi_platform *p, int fd, union tapsi_addr *ret);

@@ -137,12 +137,6 @@ static ssize_t receive_message(struct tapsi_platform *p, int fd, struct msghdr *
     return count_or_error(recvmsg(fd, message, flags));
 }
 
-static int receive_messages(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags)
-{
-    (void)p;
-    return result(recvmmsg(fd, messages, count, flags, NULL));
-}
-
 static int get_option(struct tapsi_platform *p, int fd, int level, int option, void *value, socklen_t *length)
 {
     (void)p;
@@ -210,7 +204,6 @@ static const struct tapsi_platform_ops ops = {
     .sendmmsg = send_messages,
     .recv = receive_bytes,
     .recvmsg = receive_message,
-    .recvmmsg = receive_messages,
     .getsockopt = get_option,
     .setsockopt = set_option,
     .getsockname = own_name,

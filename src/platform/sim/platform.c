@@ -308,22 +308,6 @@ static ssize_t receive_message(struct tapsi_platform *p, int fd, struct msghdr *
     return r < 0 ? r : receive(s, message, r == SHORT ? 1 : SSIZE_MAX, flags);
 }
 
-/* Never short: fewer messages than asked for say that no more are there. */
-static int receive_messages(struct tapsi_platform *p, int fd, struct mmsghdr *messages, unsigned count, int flags)
-{
-    struct tapsi_simsock *s;
-    int r = enter_socket(p, fd, &s);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < count; i++) {
-        ssize_t n = receive(s, &messages[i].msg_hdr, SSIZE_MAX, flags);
-        if (n < 0)
-            return i ? (int)i : (int)n;
-        messages[i].msg_len = (unsigned)n;
-    }
-    return (int)count;
-}
-
 static ssize_t receive_bytes(struct tapsi_platform *p, int fd, void *bytes, size_t count, int flags)
 {
     struct iovec iov = {bytes, count};
@@ -416,7 +400,6 @@ static const struct tapsi_platform_ops ops = {
     .sendmmsg = send_messages,
     .recv = receive_bytes,
     .recvmsg = receive_message,
-    .recvmmsg = receive_messages,
     .getsockopt = get_option,
     .setsockopt = set_option,
     .getsockname = get_name,

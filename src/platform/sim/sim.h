@@ -150,8 +150,7 @@ uint64_t tapsi_sim_packets_to(const struct tapsi_sim *sim, const char *address);
 /*
  * Failing calls. Fallible are all calls of a platform but now, wait, arm, wake, descriptor, unwatch, close and destroy.
  * The `nth` from now (1 = the next) of any platform of the world, or of `host`, fails once with `err` (ENOBUFS, EMFILE
- * ...). err 0 does not fail: a send or receive then moves at most one byte or one datagram (recvmmsg is left alone: it
- * says by its count that nothing is left).
+ * ...). err 0 does not fail: a send or receive then moves at most one byte or one datagram.
  */
 
 void tapsi_sim_fail_call(struct tapsi_sim *sim, uint64_t nth, int err);

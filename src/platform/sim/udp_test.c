@@ -364,30 +364,3 @@ TEST(misuse_is_answered_as_by_linux)
     n.p->ops->close(n.p, other);
     net_done(&n);
 }
-
-TEST(a_batch_of_receives_takes_what_is_there)
-{
-    struct net n;
-    char bytes[3][8];
-    struct iovec iov[3];
-    struct mmsghdr m[3];
-    net_init(&n);
-    int a = udp4(n.p), b = udp4(n.q);
-    CHECK_INT(bind_to(n.q, b, "192.0.2.1", 9), 0);
-    memset(m, 0, sizeof m);
-    for (int i = 0; i < 3; i++) {
-        iov[i] = (struct iovec){bytes[i], sizeof bytes[i]};
-        m[i].msg_hdr.msg_iov = &iov[i];
-        m[i].msg_hdr.msg_iovlen = 1;
-    }
-    CHECK_INT(n.q->ops->recvmmsg(n.q, b, m, 3, 0), -EAGAIN);
-    CHECK_INT(send_to(n.p, a, "192.0.2.1", 9, "ab"), 2);
-    CHECK_INT(send_to(n.p, a, "192.0.2.1", 9, "abc"), 3);
-    run_for(&n, DELAY);
-    CHECK_INT(n.q->ops->recvmmsg(n.q, b, m, 3, 0), 2);
-    CHECK_INT(m[0].msg_len, 2);
-    CHECK_INT(m[1].msg_len, 3);
-    n.p->ops->close(n.p, a);
-    n.q->ops->close(n.q, b);
-    net_done(&n);
-}
