@@ -230,7 +230,7 @@ static void address_part(const struct taps_endpoint *e, bool brackets, char *tex
 {
     char zone[TAPSI_INTERFACE_MAX + 1] = "";
     bool v6 = e->address.sa.sa_family == AF_INET6;
-    if (v6 && e->interface[0])
+    if (v6 && e->interface[0] && tapsi_addr_is_link_local(&e->address))
         tapsi_format(zone, sizeof(zone), "%%%s", e->interface);
     else if (v6 && e->address.in6.sin6_scope_id)
         tapsi_format(zone, sizeof(zone), "%%%u", e->address.in6.sin6_scope_id);
