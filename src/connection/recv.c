@@ -13,7 +13,7 @@
 
 static struct tapsi_held *held_at(const struct taps_connection *c, uint32_t i)
 {
-    return &c->held[(c->held_head + i) % c->held_capacity];
+    return &c->held[(c->held_head + i) & (c->held_capacity - 1)]; /* a power of two */
 }
 
 static int grow_held(struct taps_connection *c)
@@ -37,7 +37,7 @@ static void drop_first(struct taps_connection *c)
     c->held_bytes -= first->length ? first->length : 1;
     tapsi_buffer_unref(first->buffer);
     first->buffer = NULL;
-    c->held_head = (c->held_head + 1) % c->held_capacity;
+    c->held_head = (c->held_head + 1) & (c->held_capacity - 1);
     c->held_count--;
 }
 
