@@ -31,7 +31,7 @@ def require_programs(*names):
 # ------------------------------------------------------------------------------------------------- certificates
 
 class Authority:
-    """A certification authority in a folder of the test. Days may be negative: expired."""
+    """A certification authority in a folder of the test."""
 
     def __init__(self, net, name="Test CA"):
         self.folder = net.folder / name.replace(" ", "-").lower()
@@ -43,7 +43,7 @@ class Authority:
             "-keyout", str(self.key), "-out", str(self.certificate), "-days", "30", "-subj", f"/CN={name}",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, *names, label="server", days=30, usage="serverAuth"):
+    def issue(self, *names, label="server", expired=False, usage="serverAuth"):
         """(certificate, key) for these names or addresses."""
         base = self.folder / f"{label}-{self.serial}"
         self.serial += 1
@@ -54,10 +54,20 @@ class Authority:
                               f"subjectAltName={','.join(kinds)}\n")
         run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
             str(key), "-out", str(request), "-subj", f"/CN={names[0]}")
-        run("openssl", "x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self.key),
-            "-set_serial", str(self.serial), "-days", str(days), "-extfile", str(extensions), "-out",
-            str(certificate))
+        span = ("20200101000000Z", "20200201000000Z") if expired else ("20200101000000Z", "20991231000000Z")
+        run("openssl", "ca", "-config", str(self._configuration()), "-batch", "-notext", "-in", str(request), "-out",
+            str(certificate), "-startdate", span[0], "-enddate", span[1], "-extfile", str(extensions))
         return certificate, key
+
+    def _configuration(self):
+        """Only `openssl ca` can give any dates in all versions."""
+        path = self.folder / "ca.conf"
+        if not path.exists():
+            (self.folder / "index").touch()
+            path.write_text(f"[ca]\ndefault_ca=here\n[here]\ndatabase={self.folder}/index\nrand_serial=yes\n"
+                            f"new_certs_dir={self.folder}\ncertificate={self.certificate}\nprivate_key={self.key}\n"
+                            "default_md=sha256\nunique_subject=no\npolicy=any\n[any]\ncommonName=supplied\n")
+        return path
 
 
 # ---------------------------------------------------------------------------------------------------- real servers

@@ -77,7 +77,7 @@ def self_signed(net):
 # proves ARCH-09, API-050, IMPL-25
 @test("an expired certificate is refused as expired")
 def expired(net):
-    server, options = faulty_server(net, days=-1)
+    server, options = faulty_server(net, expired=True)
     refused(net, *options, words=("expired",), server=server)
 
 
@@ -257,7 +257,7 @@ def distinct(net):
     known_hosts(net)
     authority = Authority(net)
     stranger = Authority(net, "Another CA")
-    good, late, other = authority.issue("server.test"), authority.issue("server.test", days=-1), \
+    good, late, other = authority.issue("server.test"), authority.issue("server.test", expired=True), \
         authority.issue("other.test")
     for number, certificate in enumerate((good, late, other)):
         s_server(net.server, PORT + number, certificate)

@@ -54,8 +54,8 @@ def nginx_tls(net):
     authority = Authority(net)
     nginx(net.server, 443, tls=authority.issue("server.test"), files={"page.html": PAGE})
     for family in ("-4", "-6"):
-        answer = cat(net.client, family, "--cafile", authority.certificate, "--alpn", "http/1.1", "server.test:443",
-                     stdin=get("page.html"))
+        answer = fetch(net.client, family, "--cafile", authority.certificate, "--alpn", "http/1.1", "server.test:443",
+                       request=get("page.html"))
         check_equal(body_of(answer), PAGE, f"the page with {family}")
 
 
@@ -78,7 +78,7 @@ def nginx_by_address(net):
     authority = Authority(net)
     nginx(net.server, 443, tls=authority.issue(SERVER4, SERVER6), files={"page.html": PAGE})
     for target in (f"{SERVER4}:443", f"[{SERVER6}]:443"):
-        answer = cat(net.client, "--cafile", authority.certificate, target, stdin=get("page.html"))
+        answer = fetch(net.client, "--cafile", authority.certificate, target, request=get("page.html"))
         check_equal(body_of(answer), PAGE, f"the page by {target}")
 
 
