@@ -111,7 +111,7 @@ void tapsi_listener_patience(struct tapsi_timer *timer)
     struct tapsi_link *link;
     while ((link = tapsi_list_first(&l->incoming))) {
         struct incoming *in = TAPSI_CONTAINER(link, struct incoming, link);
-        if (in->deadline > l->context->loop.now) {
+        if (in->deadline > tapsi_loop_now(&l->context->loop)) {
             tapsi_timer_start_at(&l->context->loop, &l->patience, in->deadline);
             return;
         }
@@ -125,7 +125,7 @@ static struct incoming *new_incoming(struct taps_listener *l, const struct tapsi
     if (!in)
         return NULL;
     *in = (struct incoming){.sink = {&incoming_ops}, .listener = l, .row = row};
-    in->deadline = l->context->loop.now + HANDSHAKE_PATIENCE;
+    in->deadline = tapsi_loop_now(&l->context->loop) + HANDSHAKE_PATIENCE;
     tapsi_link_init(&in->link);
     tapsi_list_append(&l->incoming, &in->link);
     l->half_open++;

@@ -154,7 +154,7 @@ static void arm_expiry(struct taps_connection *c, uint64_t deadline)
 
 static void expire_queue(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes)
 {
-    uint64_t now = c->context->loop.now;
+    uint64_t now = tapsi_loop_now(&c->context->loop);
     struct tapsi_link *next;
     for (struct tapsi_link *l = queue->next; l != queue; l = next) {
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);

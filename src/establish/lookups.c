@@ -23,7 +23,7 @@ static int add_literal(struct tapsi_lookup *name)
     q->addresses[0] = e->address;
     q->count = 1;
     q->wanted = q->done = true;
-    q->start = q->end = name->names->loop->now;
+    q->start = q->end = tapsi_loop_now(name->names->loop);
     tapsi_format(q->source, sizeof(q->source), "literal");
     name->released = true;
     return 0;
@@ -151,7 +151,7 @@ void tapsi_lookups_start(struct tapsi_lookups *names)
             struct tapsi_error error;
             if (!q->wanted || q->done)
                 continue;
-            q->start = names->loop->now;
+            q->start = tapsi_loop_now(names->loop);
             int err = tapsi_resolver_query(names->resolver, name->endpoint->host_name, families[f], on_answer, q,
                                            &q->query, &error);
             if (err) {

@@ -40,7 +40,7 @@ static void cancel_active(struct tapsi_node *node, const char *reason)
     if (node->leaf)
         tapsi_attempt_stop(node->leaf);
     node->state = TAPS_CANDIDATE_CANCELLED;
-    node->end = node->race->loop->now;
+    node->end = tapsi_loop_now(node->race->loop);
     tapsi_node_reason(node, "%s", reason);
 }
 
@@ -80,7 +80,7 @@ static void on_deadline(struct tapsi_timer *timer)
     struct tapsi_error error;
     char remote[TAPSI_HOST_MAX + 8];
     tapsi_endpoint_text(&race->config->remotes[0], remote, sizeof(remote));
-    double seconds = (double)(race->loop->now - race->start) / (double)TAPSI_S;
+    double seconds = (double)(tapsi_loop_now(race->loop) - race->start) / (double)TAPSI_S;
     bool resolving = race->leaves == 0 && tapsi_lookups_pending(&race->names);
     tapsi_error_set(&error, TAPS_E_TIMEOUT, "%s: %s within %.3g s", remote,
                     resolving ? "the name servers did not answer" : "no candidate was ready", seconds);
@@ -199,7 +199,7 @@ static void mark_failed(struct tapsi_node *node, int error)
 {
     node->state = TAPS_CANDIDATE_FAILED;
     node->error = error;
-    node->end = node->race->loop->now;
+    node->end = tapsi_loop_now(node->race->loop);
     node->race->version++;
 }
 
@@ -227,7 +227,7 @@ static bool start_inner(struct tapsi_node *node)
 static bool start_node(struct tapsi_node *node)
 {
     node->state = TAPS_CANDIDATE_ACTIVE;
-    node->start = node->race->loop->now;
+    node->start = tapsi_loop_now(node->race->loop);
     node->race->version++;
     return node->leaf ? start_leaf(node) : start_inner(node);
 }
@@ -240,7 +240,7 @@ static bool start_next(struct tapsi_node *parent)
         if (!start_node(child))
             continue;
         parent->active++;
-        parent->last_start = parent->race->loop->now;
+        parent->last_start = tapsi_loop_now(parent->race->loop);
         arm_stagger(parent);
         return true;
     }
@@ -333,10 +333,10 @@ void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_inf
     leaf->top = NULL;
     for (struct tapsi_node *node = &leaf->node; !node->root; node = node->parent) {
         node->state = TAPS_CANDIDATE_WON;
-        node->end = race->loop->now;
+        node->end = tapsi_loop_now(race->loop);
     }
     race->winner = leaf;
-    race->ready = race->loop->now;
+    race->ready = tapsi_loop_now(race->loop);
     end(race, "another candidate was ready first");
     race->sink = NULL;
     if (sink)

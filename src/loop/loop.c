@@ -82,8 +82,10 @@ void tapsi_loop_done(struct tapsi_loop *loop)
 
 uint64_t tapsi_loop_now(struct tapsi_loop *loop)
 {
-    if (!loop->in_turn)
+    if (!loop->in_turn || !loop->now_known) {
         loop->now = loop->platform->ops->now(loop->platform);
+        loop->now_known = loop->in_turn;
+    }
     return loop->now;
 }
 
@@ -229,7 +231,7 @@ static void rounds(struct tapsi_loop *loop)
 static void fire_timers(struct tapsi_loop *loop)
 {
     struct tapsi_heap_node *node;
-    while ((node = tapsi_heap_first(&loop->timers)) && node->key <= loop->now) {
+    while ((node = tapsi_heap_first(&loop->timers)) && node->key <= tapsi_loop_now(loop)) {
         tapsi_heap_remove(&loop->timers, node);
         struct tapsi_timer *timer = TAPSI_CONTAINER(node, struct tapsi_timer, node);
         timer->fire(timer);
@@ -261,14 +263,14 @@ void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline)
     struct tapsi_platform *p = loop->platform;
     struct tapsi_ready ready[EVENTS_PER_WAIT];
     loop->in_turn = true;
+    loop->now_known = false;
     if (work_waits(loop)) {
-        loop->now = p->ops->now(p);
         rounds(loop);
         reap(loop);
         deadline = 0; /* that may have been all there was: the caller looks before it waits */
     }
     int count = p->ops->wait(p, next_deadline(loop, deadline), ready, EVENTS_PER_WAIT);
-    loop->now = p->ops->now(p);
+    loop->now_known = false;
     dispatch(loop, ready, count);
     run_remote(loop);
     fire_timers(loop);

@@ -34,7 +34,8 @@ struct tapsi_timer {
 struct tapsi_loop {
     struct tapsi_mem mem;
     struct tapsi_platform *platform;
-    uint64_t now; /* ns, as of this turn */
+    uint64_t now; /* read it with tapsi_loop_now */
+    bool now_known;
     struct tapsi_heap timers;
     struct tapsi_link posted, reaped, dirty[TAPSI_LEVELS];
     unsigned dirty_levels; /* bit per non-empty list of dirty */
@@ -72,7 +73,8 @@ void tapsi_loop_embed(struct tapsi_loop *loop);
 /* For embedding: after it, work from outside a turn makes the descriptor readable. Returns it or a negative taps_err.
  */
 int tapsi_loop_descriptor(struct tapsi_loop *loop);
-uint64_t tapsi_loop_now(struct tapsi_loop *loop); /* fresh outside a turn */
+/* ns. The clock is read at most once a turn, and not at all in a turn that needs no time; always outside a turn. */
+uint64_t tapsi_loop_now(struct tapsi_loop *loop);
 
 void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
 /* Application callbacks: run in step 3, in order. Harmless when queued already. */

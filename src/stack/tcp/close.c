@@ -30,7 +30,7 @@ static uint64_t patience(const struct tcp *tcp)
 
 static void restart_patience(struct tcp *tcp)
 {
-    uint64_t wait = patience(tcp), now = tcp->layer.env->loop->now;
+    uint64_t wait = patience(tcp), now = tapsi_loop_now(tcp->layer.env->loop);
     tcp->close_deadline = wait > TAPSI_FOREVER - now ? TAPSI_FOREVER : now + wait;
 }
 
@@ -110,7 +110,7 @@ void tapsi_tcp_close_step(struct tcp *tcp)
         tcp->unacknowledged = (unsigned)unacknowledged;
         restart_patience(tcp);
     }
-    if (tcp->layer.env->loop->now >= tcp->close_deadline) {
+    if (tapsi_loop_now(tcp->layer.env->loop) >= tcp->close_deadline) {
         tapsi_tcp_fail(tcp, ETIMEDOUT, "closing");
         return;
     }

@@ -493,10 +493,15 @@ static bool is_bare_final(const struct tapsi_op *op)
     return op->length == 0 && (op->flags & TAPSI_OP_FINAL);
 }
 
+static bool is_late(const struct tapsi_udpsocket *s, const struct tapsi_op *op)
+{
+    return op->deadline != TAPSI_FOREVER && op->deadline <= tapsi_loop_now(s->loop);
+}
+
 /* May `op` go in one call with `first`? */
 static bool goes_with(const struct tapsi_udpsocket *s, const struct tapsi_op *first, const struct tapsi_op *op)
 {
-    return no_fragments(op) == no_fragments(first) && op->deadline > s->loop->now && !is_bare_final(op);
+    return no_fragments(op) == no_fragments(first) && !is_late(s, op) && !is_bare_final(op);
 }
 
 static int count_or_error(ssize_t result)
@@ -591,7 +596,7 @@ void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, 
     const struct tapsi_op *retried = NULL;
     struct tapsi_op *op;
     while (!layer->dead && !s->blocked && (op = first_op(layer))) {
-        if (op->deadline <= s->loop->now || is_bare_final(op)) {
+        if (is_late(s, op) || is_bare_final(op)) {
             finish(layer, op, is_bare_final(op) ? 0 : TAPSI_OP_EXPIRED);
             continue;
         }
