@@ -27,8 +27,8 @@ int tapsi_addr_parse(const char *text, union tapsi_addr *ret);
 const char *tapsi_addr_text(const union tapsi_addr *a, char *text);
 /* The address alone: "2001:db8::1". */
 const char *tapsi_addr_host_text(const union tapsi_addr *a, char *text);
-bool tapsi_addr_equal(const union tapsi_addr *a, const union tapsi_addr *b);      /* family, address, port, scope */
-bool tapsi_addr_same_host(const union tapsi_addr *a, const union tapsi_addr *b);  /* family and address */
+bool tapsi_addr_equal(const union tapsi_addr *a, const union tapsi_addr *b);     /* family, address, port, scope */
+bool tapsi_addr_same_host(const union tapsi_addr *a, const union tapsi_addr *b); /* family and address */
 bool tapsi_addr_is_any(const union tapsi_addr *a);
 bool tapsi_addr_is_loopback(const union tapsi_addr *a);
 bool tapsi_addr_is_link_local(const union tapsi_addr *a);

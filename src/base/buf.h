@@ -24,7 +24,7 @@ void tapsi_pool_put(struct tapsi_pool *pool, void *block);
 
 struct tapsi_buffer {
     uint32_t refs;
-    uint32_t used; /* bytes handed out from the front by whoever fills it */
+    uint32_t used;           /* bytes handed out from the front by whoever fills it */
     struct tapsi_pool *pool; /* NULL: made with tapsi_buffer_new */
     struct tapsi_mem *mem;
     uint32_t size;

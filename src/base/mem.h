@@ -11,7 +11,8 @@ struct tapsi_mem {
 
 /* `allocator` NULL means the C library's. */
 void tapsi_mem_init(struct tapsi_mem *mem, const struct taps_allocator *allocator);
-/* The C library's, for values that belong to no context (endpoints, properties ...). One for the process, never written. */
+/* The C library's, for values that belong to no context (endpoints, properties ...). One for the process, never
+ * written. */
 struct tapsi_mem *tapsi_mem_default(void);
 /* NULL when there is no memory. Sizes of 0 are rounded up to 1. */
 void *tapsi_alloc(struct tapsi_mem *mem, size_t size);

@@ -22,10 +22,10 @@
 
 /* What a watched descriptor reports. Edge-triggered: an event says "it became so", and is not repeated. */
 enum tapsi_io {
-    TAPSI_IO_IN = 1,     /* bytes, a datagram or a connection may be read; or the peer's end */
-    TAPSI_IO_OUT = 2,    /* may be written again (or connect finished) */
-    TAPSI_IO_END = 4,    /* the peer will send no more (RDHUP), or both directions are over (HUP) */
-    TAPSI_IO_ERROR = 8,  /* error pending: SO_ERROR or the error queue tells */
+    TAPSI_IO_IN = 1,    /* bytes, a datagram or a connection may be read; or the peer's end */
+    TAPSI_IO_OUT = 2,   /* may be written again (or connect finished) */
+    TAPSI_IO_END = 4,   /* the peer will send no more (RDHUP), or both directions are over (HUP) */
+    TAPSI_IO_ERROR = 8, /* error pending: SO_ERROR or the error queue tells */
 };
 
 /* Embedded in its owner. The memory must live until the loop's reaping of the turn in which it was unwatched. */
@@ -40,7 +40,12 @@ struct tapsi_ready {
 };
 
 enum tapsi_interface_type {
-    TAPSI_IF_OTHER, TAPSI_IF_LOOPBACK, TAPSI_IF_ETHERNET, TAPSI_IF_WIFI, TAPSI_IF_CELLULAR, TAPSI_IF_VPN
+    TAPSI_IF_OTHER,
+    TAPSI_IF_LOOPBACK,
+    TAPSI_IF_ETHERNET,
+    TAPSI_IF_WIFI,
+    TAPSI_IF_CELLULAR,
+    TAPSI_IF_VPN
 };
 
 struct tapsi_local_address {
@@ -134,9 +139,11 @@ struct tapsi_platform_ops {
     /* Bytes sent and not acknowledged yet (SIOCOUTQ). */
     int (*unacknowledged)(struct tapsi_platform *p, int fd);
 
-    /* The network as it is now: an unchanged machine gives the same snapshot again, cheaply. One reference is the caller's. */
+    /* The network as it is now: an unchanged machine gives the same snapshot again, cheaply. One reference is the
+     * caller's. */
     int (*network)(struct tapsi_platform *p, struct tapsi_network **ret);
-    /* A whole small file (hosts, resolv.conf, services), terminated; the caller frees it. -ENOENT, -EFBIG above `max`. */
+    /* A whole small file (hosts, resolv.conf, services), terminated; the caller frees it. -ENOENT, -EFBIG above `max`.
+     */
     int (*read_file)(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);
 };
 
