@@ -1,20 +1,6 @@
 #include "base/buf.h"
 
 #include <assert.h>
-#include <string.h>
-
-/* A free block holds the address of the next one in its first bytes. */
-static void *next_of(const void *block)
-{
-    void *next;
-    memcpy(&next, block, sizeof(next));
-    return next;
-}
-
-static void set_next(void *block, void *next)
-{
-    memcpy(block, &next, sizeof(next));
-}
 
 void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size, uint32_t keep_max)
 {
@@ -30,38 +16,25 @@ void tapsi_pool_done(struct tapsi_pool *pool)
     assert(pool->out == 0);
     while (pool->free_list) {
         void *block = pool->free_list;
-        pool->free_list = next_of(block);
+        pool->free_list = *(void **)block;
         tapsi_free(pool->mem, block);
     }
     pool->kept = 0;
 }
 
-void *tapsi_pool_get(struct tapsi_pool *pool)
+void *tapsi_pool_get_slowly(struct tapsi_pool *pool)
 {
-    void *block = pool->free_list;
-    if (block) {
-        pool->free_list = next_of(block);
-        pool->kept--;
-    } else {
-        block = tapsi_alloc(pool->mem, pool->size);
-        if (!block)
-            return NULL;
-    }
-    pool->out++;
+    void *block = tapsi_alloc(pool->mem, pool->size);
+    if (block)
+        pool->out++;
     return block;
 }
 
-void tapsi_pool_put(struct tapsi_pool *pool, void *block)
+void tapsi_pool_put_slowly(struct tapsi_pool *pool, void *block)
 {
     assert(block && pool->out > 0);
     pool->out--;
-    if (pool->kept >= pool->keep_max) {
-        tapsi_free(pool->mem, block);
-        return;
-    }
-    set_next(block, pool->free_list);
-    pool->free_list = block;
-    pool->kept++;
+    tapsi_free(pool->mem, block);
 }
 
 static struct tapsi_buffer *setup(struct tapsi_buffer *b, struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size)
@@ -89,16 +62,11 @@ struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size)
     return b ? setup(b, NULL, mem, size) : NULL;
 }
 
-void tapsi_buffer_unref(struct tapsi_buffer *b)
+void tapsi_buffer_free(struct tapsi_buffer *b)
 {
-    if (!b)
-        return;
-    assert(b->refs > 0);
-    if (--b->refs > 0)
-        return;
-    if (b->pool) {
+    assert(b->refs == 0);
+    if (b->pool)
         tapsi_pool_put(b->pool, b);
-    } else {
+    else
         tapsi_free(b->mem, b);
-    }
 }

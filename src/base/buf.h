@@ -19,8 +19,33 @@ struct tapsi_pool {
 void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size, uint32_t keep_max);
 /* Frees what is on the free list; asserts that nothing is out. */
 void tapsi_pool_done(struct tapsi_pool *pool);
-void *tapsi_pool_get(struct tapsi_pool *pool);
-void tapsi_pool_put(struct tapsi_pool *pool, void *block);
+/* NULL = no memory. */
+void *tapsi_pool_get_slowly(struct tapsi_pool *pool);
+void tapsi_pool_put_slowly(struct tapsi_pool *pool, void *block);
+
+/* The ways that are gone for every Message: a free block holds the address of the next one in its first bytes. */
+static inline void *tapsi_pool_get(struct tapsi_pool *pool)
+{
+    void *block = pool->free_list;
+    if (!block)
+        return tapsi_pool_get_slowly(pool);
+    pool->free_list = *(void **)block;
+    pool->kept--;
+    pool->out++;
+    return block;
+}
+
+static inline void tapsi_pool_put(struct tapsi_pool *pool, void *block)
+{
+    if (pool->kept >= pool->keep_max) {
+        tapsi_pool_put_slowly(pool, block);
+        return;
+    }
+    *(void **)block = pool->free_list;
+    pool->free_list = block;
+    pool->kept++;
+    pool->out--;
+}
 
 struct tapsi_buffer {
     uint32_t refs;
@@ -40,6 +65,11 @@ static inline struct tapsi_buffer *tapsi_buffer_ref(struct tapsi_buffer *b)
     b->refs++;
     return b;
 }
-void tapsi_buffer_unref(struct tapsi_buffer *b); /* NULL is allowed */
+void tapsi_buffer_free(struct tapsi_buffer *b);               /* after the last reference */
+static inline void tapsi_buffer_unref(struct tapsi_buffer *b) /* NULL is allowed */
+{
+    if (b && --b->refs == 0)
+        tapsi_buffer_free(b);
+}
 
 #endif

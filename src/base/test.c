@@ -32,6 +32,11 @@ void tapsi_test_fail(const char *file, int line, const char *format, ...)
     putchar('\n');
 }
 
+bool tapsi_test_failed(void)
+{
+    return failed;
+}
+
 void tapsi_test_skip(const char *reason)
 {
     skipped = reason;

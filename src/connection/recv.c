@@ -123,9 +123,10 @@ void tapsi_connection_open_window(struct taps_connection *c)
 /* How much of one Message is here: bytes up to its end, or all. */
 static size_t available(const struct taps_connection *c, bool *ret_end)
 {
-    size_t bytes = 0;
-    *ret_end = false;
-    for (uint32_t i = 0; i < c->held_count && !*ret_end; i++) {
+    const struct tapsi_held *first = held_at(c, 0);
+    size_t bytes = first->length;
+    *ret_end = first->flags & TAPSI_SLICE_END;
+    for (uint32_t i = 1; i < c->held_count && !*ret_end; i++) {
         bytes += held_at(c, i)->length;
         *ret_end = held_at(c, i)->flags & TAPSI_SLICE_END;
     }
@@ -274,27 +275,38 @@ static bool tell_closed_direction(struct taps_connection *c)
     return tapsi_connection_fail_receive(c, &error);
 }
 
+/* The piece that answers the first Receive. */
+static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
+{
+    size_t max = c->receives->max;
+    const struct tapsi_held *first = held_at(c, 0);
+    bool enough = first->length == bytes || first->length >= want_of(c, c->receives, bytes);
+    if (enough || gather(c, bytes < max ? bytes : max, ret))
+        take_from_first(c, max, ret); /* without memory less than asked for is allowed; nothing is lost */
+}
+
 bool tapsi_connection_tell_receive(struct taps_connection *c)
 {
+    struct piece p;
     bool end;
-    if (!tapsi_connection_can_deliver(c))
+    if (!c->receives || c->state == TAPS_ESTABLISHING)
         return false;
     if (c->end_delivered)
         return tell_closed_direction(c);
+    if (!c->held_count)
+        return false;
     size_t bytes = available(c, &end);
-    size_t enough = want_of(c, c->receives, bytes);
-    struct piece p;
-    if (held_at(c, 0)->length >= enough || (held_at(c, 0)->flags & TAPSI_SLICE_END)) {
-        take_from_first(c, c->receives->max, &p);
-    } else if (gather(c, bytes < c->receives->max ? bytes : c->receives->max, &p)) {
-        take_from_first(c, c->receives->max, &p); /* less than asked for is allowed; nothing is lost */
-    }
+    if (!satisfied(c, c->receives, bytes, end))
+        return false;
+    take(c, bytes, &p);
     struct tapsi_receive r = pop_receive(c);
     deliver(c, &p, r.tag);
     tapsi_buffer_unref(p.owner);
-    if (!c->freed && c->top)
+    if (c->freed)
+        return true;
+    if (c->top)
         tapsi_connection_open_window(c);
-    if (!c->freed)
+    if (c->held_count)
         copy_small_rest(c);
     return true;
 }
