@@ -175,6 +175,15 @@ void world_server_address(struct world *w, const char *address)
     tapsi_sim_address_add(w->server_if, address, false, false);
 }
 
+struct tapsi_sim_interface *world_second_path(struct world *w, const char *name, enum tapsi_interface_type type,
+                                              const char *client_addresses, const char *server_addresses)
+{
+    struct tapsi_sim_interface *c = tapsi_sim_interface_new(w->client, name, type, client_addresses);
+    struct tapsi_sim_interface *s = tapsi_sim_interface_new(w->server, name, type, server_addresses);
+    tapsi_sim_link_new(c, s, 5 * TAPSI_SIM_MS);
+    return c;
+}
+
 static struct tapsi_mem platform_mem;
 
 static struct tapsi_mem *default_mem(void)
@@ -268,6 +277,8 @@ void world_finish(struct world *w)
     CHECK_INT(w->heard.after_end, 0);
     CHECK(w->heard.ready + w->heard.establishment_error <= 1);
     CHECK(w->heard.closed + w->heard.connection_error + w->heard.establishment_error <= 1);
+    if (w->connection)
+        world_check_tree(w);
     taps_connection_free(w->connection);
     taps_preconnection_free(w->preconnection);
     taps_transport_properties_free(w->properties);
@@ -322,4 +333,82 @@ const char *world_winner(const struct world *w)
             snprintf(remote, sizeof(remote), "%s", info.remote);
     }
     return remote;
+}
+
+/* -------------------------------------------------------------------------------------------------- the tree */
+
+static bool is_child_id(const char *id, const char *parent)
+{
+    size_t length = strlen(parent);
+    const char *last = parent[0] ? id + length + 1 : id;
+    if (parent[0] && (strncmp(id, parent, length) != 0 || id[length] != '.'))
+        return false;
+    return last[0] >= '1' && last[0] <= '9' && strspn(last, "0123456789") == strlen(last);
+}
+
+static void check_times(const struct taps_candidate_info *c, const struct taps_candidate_info *parent)
+{
+    bool started = c->state != TAPS_CANDIDATE_NOT_STARTED && c->state != TAPS_CANDIDATE_PRUNED;
+    bool over = started && c->state != TAPS_CANDIDATE_ACTIVE;
+    CHECK_INT(c->start_ms >= 0, started);
+    CHECK_INT(c->end_ms >= 0, over);
+    if (over)
+        CHECK(c->end_ms >= c->start_ms);
+    if (parent && started)
+        CHECK(c->start_ms >= parent->start_ms);
+}
+
+/* A node and its parent. */
+static void check_candidate(const struct taps_candidate_info *c, const struct taps_candidate_info *parent)
+{
+    enum taps_candidate_kind expected = parent ? parent->kind + 1u : TAPS_CANDIDATE_PATH;
+    if (c->kind != expected || !is_child_id(c->id, parent ? parent->id : ""))
+        tapsi_test_fail(__FILE__, __LINE__, "candidate %s is of kind %d under %s", c->id, (int)c->kind,
+                        parent ? parent->id : "the root");
+    CHECK(c->interface != NULL || c->kind == TAPS_CANDIDATE_ENDPOINT);
+    CHECK_INT(c->stack != NULL, c->kind != TAPS_CANDIDATE_PATH);
+    CHECK_INT(c->remote != NULL, c->kind == TAPS_CANDIDATE_ENDPOINT);
+    CHECK(c->reason && c->reason[0]);
+    if (c->state != TAPS_CANDIDATE_PRUNED)
+        CHECK_INT(c->error != 0, c->state == TAPS_CANDIDATE_FAILED);
+    if (parent && c->kind == TAPS_CANDIDATE_ENDPOINT)
+        CHECK_TEXT(c->stack, parent->stack);
+    if (parent && c->state == TAPS_CANDIDATE_WON)
+        CHECK_INT(parent->state, TAPS_CANDIDATE_WON);
+    check_times(c, parent);
+}
+
+static void check_id_is_unique(const taps_report *report, size_t index, const char *id)
+{
+    struct taps_candidate_info other;
+    for (size_t i = 0; i < index; i++) {
+        taps_report_candidate(report, i, &other);
+        if (strcmp(other.id, id) == 0)
+            tapsi_test_fail(__FILE__, __LINE__, "two candidates %s", id);
+    }
+}
+
+/* Path, protocol, endpoint: one kind of branch below each parent; parents come before their children; ids tell the
+   place; at most one leaf has won, and one has if the Connection was ready. */
+void world_check_tree(const struct world *w)
+{
+    const taps_report *report = taps_connection_report(w->connection);
+    size_t count = taps_report_candidate_count(report);
+    struct taps_candidate_info c, parent;
+    unsigned winners = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK_INT(taps_report_candidate(report, i, &c), 0);
+        CHECK(c.parent >= -1 && c.parent < (int)i);
+        if (c.parent >= 0)
+            taps_report_candidate(report, (size_t)c.parent, &parent);
+        check_candidate(&c, c.parent >= 0 ? &parent : NULL);
+        check_id_is_unique(report, i, c.id);
+        winners += c.kind == TAPS_CANDIDATE_ENDPOINT && c.state == TAPS_CANDIDATE_WON;
+    }
+    CHECK_INT(taps_report_candidate(report, count, &c), TAPS_E_RANGE);
+    CHECK(winners <= 1);
+    if (w->heard.ready && count)
+        CHECK_INT(winners, 1);
+    if (w->heard.establishment_error)
+        CHECK_INT(winners, w->heard.ready);
 }

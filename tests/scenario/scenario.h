@@ -51,6 +51,9 @@ void world_new(struct world *w);
 void world_server_address(struct world *w, const char *address);
 /* Makes the context and the Preconnection. */
 void world_start(struct world *w);
+/* One more interface of the client, on a link of its own to one more of the server; both with these addresses. */
+struct tapsi_sim_interface *world_second_path(struct world *w, const char *name, enum tapsi_interface_type type,
+                                              const char *client_addresses, const char *server_addresses);
 /* Adds the Remote Endpoint and initiates; timeout_ms 0 = the default. */
 void world_initiate(struct world *w, const char *remote, uint64_t timeout_ms);
 /* Until the Connection is Ready or has ended. */
@@ -59,7 +62,9 @@ void world_run_until_ready(struct world *w);
 void world_run_until_end(struct world *w);
 /* Until so many milliseconds of virtual time have passed. */
 void world_run_ms(struct world *w, uint64_t ms);
-/* Frees everything and checks that nothing is left. */
+/* The report of the Connection is a tree as RFC 9623 wants it: see the function. */
+void world_check_tree(const struct world *w);
+/* Frees everything and checks that nothing is left, and the tree. */
 void world_finish(struct world *w);
 
 extern const struct taps_connection_events world_events;
