@@ -1,5 +1,5 @@
 /*
- * Edge-triggered sockets under c-ares 1.18.1.
+ * Edge-triggered sockets under c-ares 1.18 to 1.34.
  *
  * Each socket remembers what it may do: `readable` and `writable` are set by events and cleared when the kernel says
  * EAGAIN. c-ares is run as long as a bit is set and c-ares wants it: it reads UDP until EAGAIN by itself, but TCP only
@@ -9,7 +9,10 @@
  * The surprising things. c-ares has its own clock (CLOCK_MONOTONIC, the same as ours; the simulated network replaces
  * it). It counts in whole milliseconds rounded down, so the timer adds one. An empty datagram would make it close the
  * socket, so empty datagrams are not shown to it. It drops zones of link-local name servers, so they are added on
- * connect.
+ * connect. From 1.29 on it learns: it asks first the server that failed least, asks failed ones again beside real
+ * questions, keeps answers, and waits for no more than five times the usual answer, which gives a name up that the
+ * server has to look up far away, after a second. All of that is turned off or forgotten, so that every version does
+ * what resolve.h and resolv.conf(5) say.
  */
 #include "loop/dns_sockets.h"
 
@@ -288,23 +291,45 @@ static int set_servers(struct tapsi_dns *dns)
     return ares_set_servers_ports(dns->channel, nodes);
 }
 
-/* Everything c-ares could look up by itself is given, so that it reads no file and no environment. Searching is ours.
- */
+/* What only newer versions know. Their own limit of a wait, 5 s, is too short for resolv.conf's "timeout:30"; a chance
+   of 0 is never. */
+static int newer_options(struct ares_options *options)
+{
+    int mask = 0;
+    (void)options;
+#ifdef ARES_OPT_MAXTIMEOUTMS
+    options->maxtimeout = options->timeout << (options->tries - 1);
+    mask |= ARES_OPT_MAXTIMEOUTMS;
+#endif
+#ifdef ARES_OPT_QUERY_CACHE
+    options->qcache_max_ttl = 0;
+    mask |= ARES_OPT_QUERY_CACHE;
+#endif
+#ifdef ARES_OPT_SERVER_FAILOVER
+    options->server_failover_opts.retry_chance = 0;
+    mask |= ARES_OPT_SERVER_FAILOVER;
+#endif
+    return mask;
+}
+
+/* Everything c-ares could look up by itself is given, so that 1.18 reads no file and no environment, and 1.34 uses
+   nothing of what it reads but "use-vc" in RES_OPTIONS. Searching is ours. */
 static int open_channel(struct tapsi_dns *dns, const struct tapsi_resolvconf *conf, uint32_t timeout_ms)
 {
-    char lookups[] = "b";
+    char lookups[] = "b", no_file[] = "/dev/null";
     struct ares_options options = {
         .flags = ARES_FLAG_NOALIASES,
         .timeout = (int)timeout_ms,
         .tries = (int)conf->attempts,
         .ndots = 1,
         .lookups = lookups,
+        .resolvconf_path = no_file,
         .sock_state_cb = on_wish,
         .sock_state_cb_data = dns,
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_LOOKUPS |
-               ARES_OPT_SOCK_STATE_CB | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST |
-               (conf->rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE);
+               ARES_OPT_SOCK_STATE_CB | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST | ARES_OPT_RESOLVCONF |
+               (conf->rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE) | newer_options(&options);
     int status = ares_init_options(&dns->channel, &options, mask);
     if (status != ARES_SUCCESS) {
         dns->channel = NULL;
@@ -312,6 +337,17 @@ static int open_channel(struct tapsi_dns *dns, const struct tapsi_resolvconf *co
     }
     ares_set_socket_functions(dns->channel, &socket_functions, dns);
     return set_servers(dns);
+}
+
+static int code_of(int status)
+{
+    return status == ARES_SUCCESS ? 0 : status == ARES_ENOMEM ? TAPS_E_MEMORY : TAPS_E_SYSTEM;
+}
+
+int tapsi_dns_forget(struct tapsi_dns *dns)
+{
+    int status = ares_set_servers_ports(dns->channel, NULL);
+    return code_of(status == ARES_SUCCESS ? set_servers(dns) : status);
 }
 
 int tapsi_dns_open(struct tapsi_dns *dns, struct tapsi_loop *loop, const struct tapsi_resolvconf *conf,
@@ -331,7 +367,7 @@ int tapsi_dns_open(struct tapsi_dns *dns, struct tapsi_loop *loop, const struct 
         ares_destroy(dns->channel);
     dns->channel = NULL;
     tapsi_timer_done(loop, &dns->timer);
-    return status == ARES_ENOMEM ? TAPS_E_MEMORY : TAPS_E_SYSTEM;
+    return code_of(status);
 }
 
 void tapsi_dns_close(struct tapsi_dns *dns)

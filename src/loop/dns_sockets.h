@@ -30,5 +30,7 @@ int tapsi_dns_open(struct tapsi_dns *dns, struct tapsi_loop *loop, const struct 
 /* Outstanding requests are called back with ARES_EDESTRUCTION. Harmless when not open. */
 void tapsi_dns_close(struct tapsi_dns *dns);
 void tapsi_dns_arm(struct tapsi_dns *dns);
+/* Forgets how fast and how reliable the servers were. While nothing is asked. 0, TAPS_E_MEMORY or TAPS_E_SYSTEM. */
+int tapsi_dns_forget(struct tapsi_dns *dns);
 
 #endif

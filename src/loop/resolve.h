@@ -3,9 +3,11 @@
  * for the other (RFC 8305, section 3). /etc/hosts, search domains, ndots and resolv.conf behave as with libc: a name
  * the hosts file has for either family is not asked of DNS, "localhost" and "*.localhost" are the loopback (RFC 6761),
  * a dot at the end means no search. The files are read again at most once a second, resolv.conf only while nothing is
- * asked. The environment (RES_OPTIONS, LOCALDOMAIN, HOSTALIASES) is not read.
+ * asked. The environment (RES_OPTIONS, LOCALDOMAIN, HOSTALIASES) is not read, but for "use-vc" by newer c-ares.
  *
- * Names are ASCII; an internationalised name is given in its "xn--" form. Waits double with each try of all servers.
+ * Names are ASCII; an internationalised name is given in its "xn--" form. Each try of all servers waits as long as
+ * the one before at least, twice as long at most. Nothing is remembered from one question to the next: no answers, no
+ * servers.
  *
  * One resolver per context, made at the first name; one query object per name and family.
  */
@@ -25,7 +27,7 @@ struct tapsi_resolver_options {
     const char *servers;     /* "192.0.2.53,[2001:db8::53]:5353" or NULL: resolv.conf */
     const char *hosts_file;  /* NULL: /etc/hosts */
     const char *resolv_conf; /* NULL: /etc/resolv.conf */
-    uint32_t timeout_ms;     /* of one try; 0 = 1000 */
+    uint32_t timeout_ms;     /* of the first try; 0 = 1000; c-ares 1.32 and newer have at least 250 */
 };
 
 /* Checks the options (TAPS_E_RANGE) and copies them; opens nothing yet. */

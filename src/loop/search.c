@@ -158,8 +158,10 @@ static int step_name(const struct tapsi_resolver *r, const struct tapsi_pair *pa
 
 static int open_dns(struct tapsi_resolver *r)
 {
-    if (r->dns.channel)
+    if (r->dns.channel && !tapsi_list_empty(&r->lookups))
         return 0;
+    if (r->dns.channel)
+        return tapsi_dns_forget(&r->dns);
     uint32_t timeout = r->timeout_ms ? r->timeout_ms : r->conf.timeout_ms ? r->conf.timeout_ms : TIMEOUT_MS;
     r->dns.answer = on_answer;
     r->dns.user = r;
