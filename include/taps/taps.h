@@ -159,7 +159,7 @@ struct taps_context_options {
     const char *resolv_conf;        /* default /etc/resolv.conf */
     uint32_t attempt_delay_ms;      /* RFC 8305 Connection Attempt Delay: default 250, 10 .. 2000 */
     uint32_t resolution_delay_ms;   /* RFC 8305 Resolution Delay: default 50 */
-    uint32_t resolution_timeout_ms; /* one query to one server: default 1000, three tries */
+    uint32_t resolution_timeout_ms; /* one query to one server: default 1000 (c-ares 1.32: at least 250), three tries */
     uint32_t half_open_limit;       /* handshakes in progress per Listener: default 1024 */
 };
 
@@ -288,7 +288,7 @@ enum taps_property {
     TAPS_TCP_USER_TIMEOUT_ENABLED,
     TAPS_TCP_USER_TIMEOUT_CHANGEABLE,
     /* our own: the leading underscore is RFC 9622's rule for extensions (section 4.1) */
-    TAPS_CLOSE_TIMEOUT,        /* _closeTimeout: seconds a Close waits for the peer's end */
+    TAPS_CLOSE_TIMEOUT,        /* _closeTimeout: seconds a Close waits while the peer acknowledges nothing */
     TAPS_ATTEMPT_DELAY,        /* _attemptDelay: seconds between attempts of one race */
     TAPS_TLS_ALLOW_TRUNCATION, /* _tls.allowTruncation: a bare FIN without close_notify ends data as if complete */
     /* Message Properties, section 9.1.3: on transport properties and Connections they are defaults for Messages */
