@@ -201,7 +201,8 @@ TEST(cares_times_out_in_virtual_time)
     CHECK_INT(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &real_after), 0);
     CHECK_INT(r.status, ARES_ETIMEOUT);
     CHECK_INT(tapsi_sim_dns_queries(dns, "example.test", "A"), 3);
-    CHECK(took >= 7 * TAPSI_SIM_S && took < 8 * TAPSI_SIM_S); /* 1 + 2 + 4 s */
+    /* 1 + 2 + 4 s; c-ares 1.22 and newer shorten the second and third by chance, to a half at most. */
+    CHECK(took >= 4 * TAPSI_SIM_S && took < 8 * TAPSI_SIM_S);
     CHECK(real_after.tv_sec - real_before.tv_sec < 2);
     ares_destroy(r.channel);
     net_done(&n);
