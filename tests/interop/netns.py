@@ -154,7 +154,6 @@ class Host:
         self.net = net
         self.name = name
         run("ip", "netns", "add", name)
-        self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments):
         return run("ip", "-n", self.name, *arguments)
@@ -297,6 +296,7 @@ class Net:
     def _host(self, name):
         host = Host(self, name)
         self.hosts.append(host)
+        host.ip("link", "set", "lo", "up")
         return host
 
     def _link(self, name, index, prefix4, prefix6):
