@@ -27,7 +27,7 @@ TAPS_API int taps_context_run_once(taps_context *context, int timeout_ms)
     else if (timeout_ms > 0)
         deadline = tapsi_loop_now(loop) + (uint64_t)timeout_ms * TAPSI_MS;
     tapsi_loop_turn(loop, deadline);
-    return loop->holds > 0;
+    return tapsi_loop_busy(loop);
 }
 
 TAPS_API int taps_context_run(taps_context *context)
@@ -36,7 +36,7 @@ TAPS_API int taps_context_run(taps_context *context)
         return TAPS_E_ARGUMENT;
     if (context->loop.in_turn)
         return TAPS_E_STATE;
-    while (!tapsi_loop_stopped(&context->loop) && context->loop.holds)
+    while (!tapsi_loop_stopped(&context->loop) && tapsi_loop_busy(&context->loop))
         tapsi_loop_turn(&context->loop, TAPSI_FOREVER);
     tapsi_loop_clear_stop(&context->loop);
     return 0;

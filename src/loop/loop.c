@@ -158,6 +158,11 @@ void tapsi_loop_stop(struct tapsi_loop *loop)
     loop->platform->ops->wake(loop->platform);
 }
 
+bool tapsi_loop_busy(struct tapsi_loop *loop)
+{
+    return loop->holds || atomic_load(&loop->has_remote);
+}
+
 bool tapsi_loop_stopped(struct tapsi_loop *loop)
 {
     return atomic_load_explicit(&loop->stop, memory_order_relaxed);
@@ -201,17 +206,26 @@ static void run_posted(struct tapsi_loop *loop)
     loop->in_callback = false;
 }
 
-static void run_flush(struct tapsi_loop *loop)
+static void run_level(struct tapsi_loop *loop, unsigned level)
 {
-    while (loop->dirty_levels) {
-        unsigned level = 31u - (unsigned)__builtin_clz(loop->dirty_levels);
-        struct tapsi_link *link = tapsi_list_pop(&loop->dirty[level]);
-        if (!link) {
-            loop->dirty_levels &= ~(1u << level);
-            continue;
-        }
+    struct tapsi_link batch, *link;
+    tapsi_link_init(&batch);
+    tapsi_list_splice(&batch, &loop->dirty[level]);
+    loop->dirty_levels &= ~(1u << level);
+    while ((link = tapsi_list_pop(&batch))) {
         struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
         task->run(task);
+    }
+}
+
+/* Each level once, from the top down; what becomes dirty at or above the level that runs waits for the next round. */
+static void run_flush(struct tapsi_loop *loop)
+{
+    unsigned dirty, below = ~0u;
+    while ((dirty = loop->dirty_levels & below)) {
+        unsigned level = 31u - (unsigned)__builtin_clz(dirty);
+        below = (1u << level) - 1;
+        run_level(loop, level);
     }
 }
 
@@ -240,7 +254,7 @@ static void fire_timers(struct tapsi_loop *loop)
 
 static uint64_t next_deadline(struct tapsi_loop *loop, uint64_t deadline)
 {
-    if (work_waits(loop) || tapsi_loop_stopped(loop))
+    if (work_waits(loop))
         return 0;
     struct tapsi_heap_node *first = tapsi_heap_first(&loop->timers);
     return first && first->key < deadline ? first->key : deadline;

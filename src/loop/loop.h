@@ -64,7 +64,9 @@ void tapsi_loop_release(struct tapsi_loop *loop);
 void tapsi_loop_settle(struct tapsi_loop *loop);
 /* One turn that waits until `deadline` at most. */
 void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline);
-/* From any thread: the turn in progress is the last. */
+/* Is something under way that may still cause an event: a hold, or a post of any thread? */
+bool tapsi_loop_busy(struct tapsi_loop *loop);
+/* From any thread: the turn in progress is the last, and the next wait returns at once. */
 void tapsi_loop_stop(struct tapsi_loop *loop);
 bool tapsi_loop_stopped(struct tapsi_loop *loop);
 void tapsi_loop_clear_stop(struct tapsi_loop *loop);
@@ -79,7 +81,7 @@ uint64_t tapsi_loop_now(struct tapsi_loop *loop);
 void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
 /* Application callbacks: run in step 3, in order. Harmless when queued already. */
 void tapsi_loop_post(struct tapsi_loop *loop, struct tapsi_task *task);
-/* Step 4. The list is emptied before the tasks run: a task may queue itself again. */
+/* Step 4. The list of a level is emptied before its tasks run: a task may queue itself again, for the next round. */
 void tapsi_loop_flush(struct tapsi_loop *loop, struct tapsi_task *task, unsigned level);
 /* Step 6: the last thing that happens to a dead object; `run` frees it. Takes the task off any other list. */
 void tapsi_loop_reap(struct tapsi_loop *loop, struct tapsi_task *task, void (*run)(struct tapsi_task *));
