@@ -96,8 +96,8 @@ struct tapsi_layer_ops {
     /* Once per turn for a dirty layer: make packets from the queue, hand them down. May finish ops, may call up. NULL =
        nothing to gather. */
     void (*flush)(struct tapsi_layer *layer);
-    /* Graceful, both ways, after the last op was handed down; then exactly one `closed`. Only when READY. NULL = pass
-       below. */
+    /* Graceful, both ways, after the last op was handed down; then exactly one `closed`. Only when READY. NULL only in
+       listeners, which are just destroyed. */
     int (*close)(struct tapsi_layer *layer);
     /* Any state; called through tapsi_layer_destroy, which has cut the sink. Drops queued ops without `done`, stops
        timers, destroys below. `reason` 0: silently; else the peer is told (TCP: RST). */
