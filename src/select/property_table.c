@@ -90,8 +90,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
         "provisioning domains by name; known is the implicit one of each interface, which has its name; for "
         "Listeners as interface"),
     PREFERENCE(TAPS_USE_TEMPORARY_LOCAL_ADDRESS, "useTemporaryLocalAddress", TAPS_PREFER, "prefer", "RFC 9622, 6.2.13",
-               "temporary (privacy) source addresses; Require excludes IPv4; if set, tcp and tls/tcp ask the system "
-               "for them, udp uses what the system chooses; the default is Avoid for Listeners"),
+               "temporary (privacy) source addresses; Require excludes IPv4; where it is set, every stack asks the system for "
+               "them; the default is Avoid for Listeners"),
     ENUMERATION(TAPS_MULTIPATH, "multipath", SELECTION, TAPS_MULTIPATH_DISABLED, "disabled", "RFC 9622, 6.2.14",
                 multipath_names,
                 "use of several paths at once; on no stack of this version; the default is passive for Listeners"),
@@ -161,7 +161,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     INTEGER(TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN, "singularTransmissionMsgMaxLen", READ_ONLY, TAPS_INFINITE,
             "not applicable", "RFC 9622, 8.1.11.4",
             "bytes of the largest Message that fits one packet: on udp by the MTU of the path; not applicable on tcp "
-            "and tls/tcp", .max = LENGTH_MAX, .words = {"not applicable"}),
+            "and tls/tcp",
+            .max = LENGTH_MAX, .words = {"not applicable"}),
     INTEGER(TAPS_SEND_MSG_MAX_LEN, "sendMsgMaxLen", READ_ONLY, 0, "0", "RFC 9622, 8.1.11.5",
             "bytes of the largest Message that can be sent; unlimited on tcp and tls/tcp", .max = LENGTH_MAX,
             .words = {"unlimited"}),
@@ -196,7 +197,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
            .words = {"infinite"}),
     INTEGER(TAPS_MSG_PRIORITY, "msgPriority", MESSAGE, 100, "100", "RFC 9622, 9.1.3.2",
             "priority among the Messages of one Connection that the stack has not taken yet; lower goes first; on "
-            "every stack", .max = PRIORITY_MAX),
+            "every stack",
+            .max = PRIORITY_MAX),
     BOOLEAN(TAPS_MSG_ORDERED, "msgOrdered", MESSAGE, true, "true", "RFC 9622, 9.1.3.3",
             "delivered in the order of sending; unless set, whether the stack preserves order; setting it has no "
             "effect in this version"),
