@@ -90,8 +90,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
         "provisioning domains by name; known is the implicit one of each interface, which has its name; for "
         "Listeners as interface"),
     PREFERENCE(TAPS_USE_TEMPORARY_LOCAL_ADDRESS, "useTemporaryLocalAddress", TAPS_PREFER, "prefer", "RFC 9622, 6.2.13",
-               "temporary (privacy) source addresses; Require excludes IPv4; where it is set, every stack asks the system for "
-               "them; the default is Avoid for Listeners"),
+               "temporary (privacy) source addresses; Require excludes IPv4; where it is set, every stack asks the "
+               "system for them; the default is Avoid for Listeners"),
     ENUMERATION(TAPS_MULTIPATH, "multipath", SELECTION, TAPS_MULTIPATH_DISABLED, "disabled", "RFC 9622, 6.2.14",
                 multipath_names,
                 "use of several paths at once; on no stack of this version; the default is passive for Listeners"),
