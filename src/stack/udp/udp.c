@@ -149,6 +149,15 @@ static void on_event(struct tapsi_watch *watch, unsigned io)
 
 /* ------------------------------------------------------------------------------------------------ the layer */
 
+/* useTemporaryLocalAddress: the kernel chooses the source when it connects. */
+static void prefer_source(struct udp *u)
+{
+    enum taps_preference preference = tapsi_preference(u->layer.env->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+    if (u->socket.family == AF_INET6 && preference != TAPS_NO_PREFERENCE)
+        tapsi_udpsocket_set(&u->socket, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */,
+                            preference > TAPS_NO_PREFERENCE ? 1 /* TMP */ : 2 /* PUBLIC */);
+}
+
 static int open_socket(struct udp *u)
 {
     struct tapsi_platform *p = platform_of(u);
@@ -160,6 +169,7 @@ static int open_socket(struct udp *u)
     if ((err = tapsi_udpsocket_bind(s, u->interface, u->binds ? &u->bind_to : NULL)) < 0)
         return err;
     tapsi_udpsocket_set_tos(s, tapsi_udp_tos(u->profile)); /* a network that forbids it is still a network */
+    prefer_source(u);
     if ((err = p->ops->connect(p, s->fd, remote)) < 0)
         return err;
     s->connected = true;
