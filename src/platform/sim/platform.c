@@ -35,14 +35,18 @@ static int enter(struct tapsi_simplatform *self)
     return 0;
 }
 
-/* The same for a call on a socket. */
+/* The same for a call on a socket. What moves little, or nothing now, could have more a moment later: that is a new
+   edge, as in the kernel, where "less than asked for" and EAGAIN are otherwise the end of what there is. */
 static int enter_socket(struct tapsi_platform *p, int fd, struct tapsi_simsock **ret)
 {
     int r = enter(self_of(p));
+    struct tapsi_simsock *s = tapsi_simsock_find(self_of(p), fd);
+    if (s && (r == SHORT || r == -EAGAIN))
+        tapsi_simsock_wake(s);
     if (r < 0)
         return r;
-    *ret = tapsi_simsock_find(self_of(p), fd);
-    return *ret ? r : -EBADF;
+    *ret = s;
+    return s ? r : -EBADF;
 }
 
 static void destroy(struct tapsi_platform *p)

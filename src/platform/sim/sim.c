@@ -217,7 +217,8 @@ static bool pump_one(struct tapsi_sim *sim)
         /* To the end of the list: the next turn is another's. */
         tapsi_list_remove(&p->link);
         tapsi_list_append(&sim->platforms, &p->link);
-        p->armed = TAPSI_FOREVER;
+        if (p->armed <= sim->now)
+            p->armed = TAPSI_FOREVER; /* expired; what is armed for later stays, as a timerfd does */
         sim->pumping = true;
         p->pump(p->pump_arg);
         sim->pumping = false;
