@@ -98,6 +98,17 @@ const char *tapsi_addr_text(const union tapsi_addr *a, char *text)
     return text;
 }
 
+void tapsi_addr_unmap(union tapsi_addr *a)
+{
+    uint8_t bytes[4];
+    uint16_t port = tapsi_addr_port(a);
+    if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+        return;
+    memcpy(bytes, a->in6.sin6_addr.s6_addr + 12, sizeof(bytes));
+    tapsi_addr_from_bytes(a, AF_INET, bytes);
+    tapsi_addr_set_port(a, port);
+}
+
 bool tapsi_addr_same_host(const union tapsi_addr *a, const union tapsi_addr *b)
 {
     unsigned count_a, count_b;

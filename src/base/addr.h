@@ -21,6 +21,8 @@ void tapsi_addr_set_port(union tapsi_addr *a, uint16_t port);
 /* Address (16 or 4 bytes, network order) without port or scope. */
 void tapsi_addr_from_bytes(union tapsi_addr *ret, int family, const void *bytes);
 const uint8_t *tapsi_addr_bytes(const union tapsi_addr *a, unsigned *ret_count);
+/* An IPv4-mapped address becomes the IPv4 address it is; others stay. */
+void tapsi_addr_unmap(union tapsi_addr *a);
 /* A numeric address, no brackets, no zone, no port: 0 or TAPS_E_RANGE. */
 int tapsi_addr_parse(const char *text, union tapsi_addr *ret);
 /* "192.0.2.1:80", "[2001:db8::1]:443", "[fe80::1%2]:443"; returns `text` (of TAPSI_ADDR_TEXT bytes). */

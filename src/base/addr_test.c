@@ -108,6 +108,23 @@ TEST(equality_looks_at_family_address_port_and_scope)
     CHECK(!tapsi_addr_same_host(&a, &host) && !tapsi_addr_same_host(&four, &mapped));
 }
 
+TEST(mapped_addresses_become_what_they_are)
+{
+    static const char *const texts[][2] = {{"::ffff:192.0.2.1", "192.0.2.1"},
+                                           {"2001:db8::1", "2001:db8::1"},
+                                           {"::192.0.2.1", "::c000:201"},
+                                           {"192.0.2.1", "192.0.2.1"}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        union tapsi_addr a, expected;
+        CHECK_INT(tapsi_addr_parse(texts[i][0], &a), 0);
+        CHECK_INT(tapsi_addr_parse(texts[i][1], &expected), 0);
+        tapsi_addr_set_port(&a, 80);
+        tapsi_addr_set_port(&expected, 80);
+        tapsi_addr_unmap(&a);
+        CHECK(tapsi_addr_equal(&a, &expected));
+    }
+}
+
 TEST(kinds_of_address_are_told_apart)
 {
     static const struct {

@@ -172,22 +172,6 @@ static int set_no_fragments(struct tapsi_udpsocket *s, bool on)
 
 /* --------------------------------------------------------------------------------------------- mapped addresses */
 
-static bool is_mapped(const union tapsi_addr *a)
-{
-    return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
-}
-
-static void unmap(union tapsi_addr *a)
-{
-    if (!is_mapped(a))
-        return;
-    uint16_t port = tapsi_addr_port(a);
-    uint8_t bytes[4];
-    memcpy(bytes, a->in6.sin6_addr.s6_addr + 12, sizeof(bytes));
-    tapsi_addr_from_bytes(a, AF_INET, bytes);
-    tapsi_addr_set_port(a, port);
-}
-
 static void map(union tapsi_addr *a)
 {
     if (a->sa.sa_family != AF_INET)
@@ -248,7 +232,7 @@ void tapsi_udpsocket_errors(struct tapsi_udpsocket *s, void (*report)(void *arg,
             if (!(v4 || v6) || c->cmsg_len < CMSG_LEN(sizeof(e)))
                 continue;
             memcpy(&e, CMSG_DATA(c), sizeof(e));
-            unmap(&to);
+            tapsi_addr_unmap(&to);
             if (e.ee_errno)
                 report(arg, &to, (int)e.ee_errno);
             break;
@@ -314,7 +298,7 @@ static void read_control(struct msghdr *m, struct tapsi_datagram *d)
             memcpy(&info, data, sizeof(info));
             tapsi_addr_from_bytes(&d->to, AF_INET6, &info.ipi6_addr);
             d->interface_index = info.ipi6_ifindex;
-            unmap(&d->to);
+            tapsi_addr_unmap(&d->to);
         }
     }
 }
@@ -393,7 +377,7 @@ int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *re
     ssize_t n = read_one(s, iov, whole ? 1 : 2, ret);
     if (n >= 0) {
         fill_in(b, spare, (size_t)n, ret);
-        unmap(&ret->from);
+        tapsi_addr_unmap(&ret->from);
         if (s->level && s->answered)
             s->readable = false;
         s->answered = false;
