@@ -64,7 +64,7 @@ void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *o
 
 void tapsi_layer_set_state(struct tapsi_layer *layer, enum tapsi_layer_state state)
 {
-    assert(state > layer->state || (state == TAPSI_LAYER_CLOSED && layer->state == TAPSI_LAYER_CLOSED));
+    assert(state > layer->state);
     layer->state = (uint8_t)state;
 }
 
@@ -151,6 +151,8 @@ void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes)
 
 int tapsi_layer_close(struct tapsi_layer *layer)
 {
+    if (layer->state == TAPSI_LAYER_CLOSING)
+        return 0; /* both directions ended by themselves: `closed` is to come */
     if (layer->state != TAPSI_LAYER_READY)
         return TAPS_E_STATE;
     return layer->ops->close(layer);

@@ -16,6 +16,33 @@ void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing)
     tapsi_layer_closed(&tcp->layer, &error);
 }
 
+int tapsi_tcp_error(struct tcp *tcp)
+{
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    int err = 0;
+    socklen_t length = sizeof(err);
+    int r = p->ops->getsockopt(p, tcp->watch.fd, SOL_SOCKET, SO_ERROR, &err, &length);
+    return r < 0 ? -r : err;
+}
+
+static bool is_of_the_network(int err)
+{
+    return err == EHOSTUNREACH || err == ENETUNREACH || err == ENETDOWN || err == EHOSTDOWN || err == ENONET ||
+           err == ECONNREFUSED || err == ENOPROTOOPT || err == EOPNOTSUPP || err == EPROTO || err == EACCES;
+}
+
+bool tapsi_tcp_is_soft(struct tcp *tcp, int err)
+{
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    union tapsi_addr peer;
+    struct tapsi_error soft;
+    if (!is_of_the_network(err) || p->ops->getpeername(p, tcp->watch.fd, &peer) < 0)
+        return false;
+    tapsi_error_native(&soft, TAPS_E_UNREACHABLE, TAPS_DOMAIN_ERRNO, err, "the network reported: %s", strerror(err));
+    tapsi_layer_event(&tcp->layer, TAPSI_EVENT_SOFT_ERROR, &soft);
+    return true;
+}
+
 /* ------------------------------------------------------------------------------------------------ writing */
 
 static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_bytes)
@@ -45,15 +72,20 @@ static ssize_t push(struct tcp *tcp, struct iovec *iov, unsigned count)
     return p->ops->sendmsg(p, tcp->watch.fd, &message, 0);
 }
 
-static void send_fin(struct tcp *tcp)
+/* False: the layer is over. */
+static bool send_fin(struct tcp *tcp)
 {
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
-    if (tcp->fin_sent)
-        return;
+    int err = tcp->fin_sent ? 0 : p->ops->shutdown(p, tcp->watch.fd, SHUT_WR);
+    if (err < 0) {
+        int pending = err == -ENOTCONN ? tapsi_tcp_error(tcp) : -err;
+        tapsi_tcp_fail(tcp, pending ? pending : ECONNRESET, "half-closing");
+        return false;
+    }
     tcp->fin_sent = true;
-    p->ops->shutdown(p, tcp->watch.fd, SHUT_WR);
     if (tcp->fin_seen)
-        tcp->closing = true; /* both directions are over: nothing is left but the acknowledgement */
+        tapsi_tcp_begin_closing(tcp);
+    return true;
 }
 
 /* The kernel took `bytes` from the front of the queue. */
@@ -69,49 +101,39 @@ static void advance(struct tcp *tcp, size_t bytes)
         }
         bytes -= rest;
         op->taken = op->length;
-        tcp->layer.queued -= op->length;
         bool final = op->flags & TAPSI_OP_FINAL;
-        if (final)
-            send_fin(tcp);
+        if (final && !send_fin(tcp))
+            return;
+        tcp->layer.queued -= op->length;
         tapsi_op_finish(op, 0);
         if (final)
             return;
     }
 }
 
-/* Soft errors (RFC 9622, 8.3.1) surface once at a send, whose bytes were then not taken. */
-static bool is_soft(const struct tcp *tcp, int err)
+/* The kernel took nothing. A soft error surfaces once: the same bytes are offered again. */
+static void push_failed(struct tcp *tcp, int err)
 {
-    return tcp->soft_errors && (err == EHOSTUNREACH || err == ENETUNREACH || err == EPROTO || err == ENOPROTOOPT);
-}
-
-static void tell_soft(struct tcp *tcp, int err)
-{
-    struct tapsi_error soft;
-    tapsi_error_native(&soft, TAPS_E_UNREACHABLE, TAPS_DOMAIN_ERRNO, err, "the network reported: %s", strerror(err));
-    tapsi_layer_event(&tcp->layer, TAPSI_EVENT_SOFT_ERROR, &soft);
+    bool starved = err == ENOBUFS || err == ENOMEM;
+    if (err == EINTR || tapsi_tcp_is_soft(tcp, err)) {
+        tapsi_layer_dirty(&tcp->layer);
+    } else if (err == EAGAIN || (starved && tapsi_tcp_wait(tcp) == 0)) {
+        tcp->blocked = true;
+        tcp->starved = starved;
+    } else {
+        tapsi_tcp_fail(tcp, err, "sending");
+    }
 }
 
 void tapsi_tcp_write(struct tcp *tcp)
 {
     struct iovec iov[PIECES_MAX];
-    unsigned soft = 0;
     while (!tapsi_list_empty(&tcp->layer.queue) && !tcp->layer.dead && !tcp->fin_sent) {
         size_t bytes;
         unsigned count = gather(tcp, iov, &bytes);
         ssize_t taken = count ? push(tcp, iov, count) : 0;
-        if (taken == -EINTR)
-            continue;
-        if (taken == -EAGAIN || taken == -ENOBUFS || taken == -ENOMEM) {
-            tcp->blocked = true;
-            return;
-        }
-        if (taken < 0 && is_soft(tcp, (int)-taken) && soft++ < 2) {
-            tell_soft(tcp, (int)-taken);
-            continue;
-        }
         if (taken < 0) {
-            tapsi_tcp_fail(tcp, (int)-taken, "sending");
+            push_failed(tcp, (int)-taken);
             return;
         }
         tcp->sent_any = tcp->sent_any || taken > 0;
@@ -131,10 +153,8 @@ static void deliver_end(struct tcp *tcp)
         return;
     tcp->fin_seen = true;
     tapsi_layer_deliver(&tcp->layer, &(struct tapsi_slice){.flags = TAPSI_SLICE_END | TAPSI_SLICE_FINAL, .ecn = -1});
-    if (tcp->fin_sent && !tcp->layer.dead) {
-        tcp->closing = true;
-        tapsi_layer_dirty(&tcp->layer);
-    }
+    if (tcp->fin_sent && !tcp->layer.dead)
+        tapsi_tcp_begin_closing(tcp);
 }
 
 /* One recv; false = stop. After Close, input is read and dropped, so that our FIN is not turned into a reset. */
@@ -156,6 +176,10 @@ static bool read_once(struct tcp *tcp, size_t *budget)
     if (got == -EAGAIN) {
         tcp->readable = false;
         return false;
+    }
+    if (got < 0 && tapsi_tcp_is_soft(tcp, (int)-got)) {
+        *budget -= READ_ROOM < *budget ? READ_ROOM : *budget; /* it is read on, but not for ever */
+        return true;
     }
     if (got < 0) {
         tapsi_tcp_fail(tcp, (int)-got, "receiving");

@@ -20,6 +20,15 @@ struct tcp_listener {
 
 static const struct tapsi_layer_ops listener_ops;
 
+/* The connection died in the backlog, or the network says something of it: accept(2), ERROR HANDLING. What else there
+   is would be said again at once. */
+static bool only_this_one(int err)
+{
+    return err == EINTR || err == ECONNABORTED || err == EPROTO || err == EPERM || err == ENETDOWN ||
+           err == ENOPROTOOPT || err == EHOSTDOWN || err == ENONET || err == EHOSTUNREACH || err == EOPNOTSUPP ||
+           err == ENETUNREACH;
+}
+
 /* True: go on accepting. */
 static bool accept_one(struct tcp_listener *l)
 {
@@ -31,13 +40,13 @@ static bool accept_one(struct tcp_listener *l)
         l->readable = false;
         return false;
     }
-    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+    if (fd < 0 && only_this_one(-fd))
+        return true;
+    if (fd < 0) {
         tapsi_log(loop, TAPS_LOG_WARNING, "TCP: accepting pauses: %s", strerror(-fd));
         tapsi_timer_start(loop, &l->pause, PAUSE);
         return false;
     }
-    if (fd < 0)
-        return true; /* the connection died in the backlog */
     struct tapsi_layer *child;
     int err = tapsi_tcp_accepted(l->layer.env, fd, &peer, &child);
     if (err) {

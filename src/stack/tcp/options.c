@@ -42,30 +42,57 @@ static int whole_seconds(double seconds, int max)
     return seconds < 1 ? 1 : seconds > max ? max : (int)seconds;
 }
 
-static int set_user_timeout(struct tcp *tcp, double seconds)
+static int result(int err)
 {
-    int err = set_int(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(seconds));
     return err < 0 ? tapsi_err_from_errno(-err) : 0;
 }
 
-/* Keep-alive packets after `seconds` of silence; a tenth of that, at least 1 s, between probes. Negative: off. */
-static int set_keep_alive(struct tcp *tcp, double seconds)
+/* connTimeout decides; else the TCP user timeout, where it is enabled (RFC 9622, 8.2); else the system. */
+static int apply_user_timeout(struct tcp *tcp)
 {
-    int err = set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, seconds >= 0);
-    if (err == 0 && seconds >= 0) {
+    double seconds = tcp->conn_timeout;
+    if (seconds < 0 && tcp->user_timeout_enabled && tcp->user_timeout)
+        seconds = tcp->user_timeout;
+    return result(set_int(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(seconds)));
+}
+
+/* A keepAliveTimeout beyond connTimeout means no keep-alive packets at all (RFC 9622, 8.1.4). */
+static bool keeps_alive(const struct tcp *tcp)
+{
+    bool beyond = tcp->conn_timeout >= 0 && tcp->keep_alive_timeout > tcp->conn_timeout;
+    return !tcp->no_keep_alive && !beyond && (tcp->keep_alive || tcp->keep_alive_timeout >= 0);
+}
+
+/* After keepAliveTimeout of silence, and then every tenth of it, at least a second apart. */
+static int apply_keep_alive(struct tcp *tcp)
+{
+    bool on = keeps_alive(tcp);
+    double seconds = tcp->keep_alive_timeout;
+    int err = set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, on);
+    if (err == 0 && on && seconds >= 0) {
         err = set_int(tcp, IPPROTO_TCP, TCP_KEEPIDLE, whole_seconds(seconds, 32767));
         set_int(tcp, IPPROTO_TCP, TCP_KEEPINTVL, whole_seconds(seconds / 10, 32767));
     }
-    return err < 0 ? tapsi_err_from_errno(-err) : 0;
+    return result(err);
 }
 
-static void start_keep_alive(struct tcp *tcp, const struct tapsi_properties *p)
+static uint32_t user_timeout_of(uint64_t value)
 {
-    double seconds = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
-    if (tapsi_preference(p, TAPS_KEEP_ALIVE) > TAPS_NO_PREFERENCE && seconds < 0)
-        set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, 1);
-    else if (seconds >= 0)
-        set_keep_alive(tcp, seconds);
+    return value == TAPS_INFINITE ? 0 : (uint32_t)value;
+}
+
+static void start_timeouts(struct tcp *tcp, const struct tapsi_properties *p)
+{
+    tcp->conn_timeout = p->values[TAPS_CONN_TIMEOUT].number;
+    tcp->keep_alive_timeout = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
+    tcp->user_timeout = user_timeout_of(p->values[TAPS_TCP_USER_TIMEOUT_VALUE].integer);
+    tcp->user_timeout_enabled = p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean;
+    tcp->keep_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) > TAPS_NO_PREFERENCE;
+    tcp->no_keep_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) == TAPS_PROHIBIT;
+    if (tcp->conn_timeout >= 0 || (tcp->user_timeout_enabled && tcp->user_timeout))
+        apply_user_timeout(tcp);
+    if (keeps_alive(tcp))
+        apply_keep_alive(tcp);
 }
 
 static void start_temporary_address(struct tcp *tcp, const struct tapsi_properties *p)
@@ -82,13 +109,9 @@ void tapsi_tcp_options(struct tcp *tcp)
     const struct tapsi_properties *p = tcp->layer.env->properties;
     if (p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration != TAPS_PROFILE_DEFAULT)
         set_profile(tcp, p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration);
-    if (p->values[TAPS_CONN_TIMEOUT].number >= 0)
-        set_user_timeout(tcp, p->values[TAPS_CONN_TIMEOUT].number);
-    else if (p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean && p->values[TAPS_TCP_USER_TIMEOUT_VALUE].number >= 0)
-        set_user_timeout(tcp, p->values[TAPS_TCP_USER_TIMEOUT_VALUE].number);
-    start_keep_alive(tcp, p);
+    start_timeouts(tcp, p);
     start_temporary_address(tcp, p);
-    if (tcp->soft_errors) {
+    if (tapsi_preference(p, TAPS_SOFT_ERROR_NOTIFY) > TAPS_NO_PREFERENCE) {
         set_int(tcp, IPPROTO_IP, IP_RECVERR, 1);
         if (tcp->remote.sa.sa_family == AF_INET6)
             set_int(tcp, IPPROTO_IPV6, IPV6_RECVERR, 1);
@@ -101,18 +124,26 @@ int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const 
     if (tcp->watch.fd < 0)
         return TAPS_E_STATE;
     switch (property) {
+    case TAPS_CLOSE_TIMEOUT:
+        tapsi_tcp_set_patience(tcp, value->number);
+        return TAPSI_HANDLED;
     case TAPS_CONN_CAPACITY_PROFILE:
         return set_profile(tcp, value->enumeration);
     case TAPS_CONN_TIMEOUT:
+        tcp->conn_timeout = value->number;
+        apply_keep_alive(tcp);
+        return apply_user_timeout(tcp);
     case TAPS_TCP_USER_TIMEOUT_VALUE:
-        return set_user_timeout(tcp, value->number);
+        tcp->user_timeout = user_timeout_of(value->integer);
+        return apply_user_timeout(tcp);
     case TAPS_TCP_USER_TIMEOUT_ENABLED:
-        return set_user_timeout(tcp, value->boolean ? layer->env->properties->values[TAPS_TCP_USER_TIMEOUT_VALUE].number
-                                                    : TAPS_DISABLED);
+        tcp->user_timeout_enabled = value->boolean;
+        return apply_user_timeout(tcp);
     case TAPS_TCP_USER_TIMEOUT_CHANGEABLE:
         return TAPSI_HANDLED;
     case TAPS_KEEP_ALIVE_TIMEOUT:
-        return set_keep_alive(tcp, value->number);
+        tcp->keep_alive_timeout = value->number;
+        return apply_keep_alive(tcp);
     default:
         return TAPSI_PASS;
     }
@@ -139,7 +170,10 @@ int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     case TAPSI_GET_LOCAL:
         if (tcp->watch.fd < 0)
             return TAPS_E_STATE;
-        return p->ops->getsockname(p, tcp->watch.fd, &ret->address) < 0 ? TAPS_E_SYSTEM : TAPSI_HANDLED;
+        if (p->ops->getsockname(p, tcp->watch.fd, &ret->address) < 0)
+            return TAPS_E_SYSTEM;
+        tapsi_addr_unmap(&ret->address);
+        return TAPSI_HANDLED;
     case TAPSI_GET_UNSENT:
         ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
         return TAPSI_HANDLED;

@@ -6,6 +6,9 @@
  * readable, ended, blocked. Reading happens in the watch callback and, when credit comes back, in flush; writing only
  * in flush. The surprising thing: a short read means the kernel is empty, so a ping-pong needs no read that answers
  * EAGAIN, but the peer's FIN behind the data comes with its own edge, or has come with this one (ended).
+ *
+ * Soft errors (RFC 9622, 8.3.1): with IP_RECVERR the kernel shows what ICMP says as the socket's error, and goes on.
+ * The same numbers are the last word when it has given up, so it is asked whether there is still a peer.
  */
 #include "stack/tcp/tcp.h"
 
@@ -24,7 +27,7 @@ static struct tcp *new_tcp(struct tapsi_env *env)
         return NULL;
     tapsi_layer_init(&tcp->layer, &layer_ops, &tapsi_proto_tcp, env, NULL);
     tcp->watch = (struct tapsi_watch){.fd = -1, .ready = on_ready};
-    tcp->soft_errors = tapsi_preference(env->properties, TAPS_SOFT_ERROR_NOTIFY) > TAPS_NO_PREFERENCE;
+    tapsi_tcp_set_patience(tcp, env->properties->values[TAPS_CLOSE_TIMEOUT].number);
     return tcp;
 }
 
@@ -58,6 +61,7 @@ int tapsi_tcp_accepted(struct tapsi_env *env, int fd, const union tapsi_addr *pe
     }
     tcp->watch.fd = fd;
     tcp->remote = *peer;
+    tapsi_addr_unmap(&tcp->remote);
     tcp->layer.role = TAPSI_ROLE_SERVER;
     tapsi_tcp_options(tcp);
     tapsi_layer_set_state(&tcp->layer, TAPSI_LAYER_READY);
@@ -116,15 +120,10 @@ static int start(struct tapsi_layer *layer)
 
 static void connected(struct tcp *tcp, unsigned io)
 {
-    if (io & (TAPSI_IO_ERROR | TAPSI_IO_END)) {
-        int err = 0;
-        socklen_t length = sizeof(err);
-        tcp_ops(&tcp->layer)
-            ->getsockopt(tcp->layer.env->loop->platform, tcp->watch.fd, SOL_SOCKET, SO_ERROR, &err, &length);
-        if (err) {
-            tapsi_tcp_fail(tcp, err, "connecting");
-            return;
-        }
+    int err = io & (TAPSI_IO_ERROR | TAPSI_IO_END) ? tapsi_tcp_error(tcp) : 0;
+    if (err) {
+        tapsi_tcp_fail(tcp, err, "connecting");
+        return;
     }
     if (!(io & TAPSI_IO_OUT))
         return;
@@ -137,23 +136,16 @@ static void connected(struct tcp *tcp, unsigned io)
 /* A reset is told even while nobody wants data. */
 static void check_error(struct tcp *tcp)
 {
-    int err = 0;
-    socklen_t length = sizeof(err);
-    tcp_ops(&tcp->layer)
-        ->getsockopt(tcp->layer.env->loop->platform, tcp->watch.fd, SOL_SOCKET, SO_ERROR, &err, &length);
-    if (err == EHOSTUNREACH || err == ENETUNREACH || err == ENETDOWN) {
-        struct tapsi_error soft;
-        tapsi_error_native(&soft, TAPS_E_UNREACHABLE, TAPS_DOMAIN_ERRNO, err, "the network reported: %s",
-                           strerror(err));
-        tapsi_layer_event(&tcp->layer, TAPSI_EVENT_SOFT_ERROR, &soft);
-    } else if (err) {
-        tapsi_tcp_fail(tcp, err, "reset");
-    }
+    int err = tapsi_tcp_error(tcp);
+    if (err && !tapsi_tcp_is_soft(tcp, err))
+        tapsi_tcp_fail(tcp, err, err == ECONNRESET || err == EPIPE ? "reset" : "giving up");
 }
 
 static void on_ready(struct tapsi_watch *watch, unsigned io)
 {
     struct tcp *tcp = TAPSI_CONTAINER(watch, struct tcp, watch);
+    if (tcp->layer.state == TAPSI_LAYER_CLOSED)
+        return; /* the layer above has not taken it down yet */
     if (tcp->connecting) {
         connected(tcp, io);
         if (tcp->layer.dead || tcp->connecting || tcp->layer.state == TAPSI_LAYER_CLOSED)
@@ -205,7 +197,7 @@ static void destroy(struct tapsi_layer *layer, int reason)
 {
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
     struct tapsi_platform *p = layer->env->loop->platform;
-    tapsi_tcp_close_done(tcp);
+    tapsi_tcp_wait_done(tcp);
     int fd = tcp->watch.fd;
     if (fd < 0)
         return;
