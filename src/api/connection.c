@@ -1,8 +1,6 @@
 /* taps_connection_*: arguments, then one call down. */
 #include "connection/connection.h"
 
-#define SEND_FLAGS ((unsigned)TAPS_SEND_PARTIAL | (unsigned)TAPS_SEND_LEND)
-
 TAPS_API void taps_connection_set_events(taps_connection *c, const struct taps_connection_events *events, void *user)
 {
     if (!c)
@@ -30,7 +28,7 @@ TAPS_API void taps_connection_free(taps_connection *c)
 TAPS_API int taps_connection_send(taps_connection *c, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag)
 {
-    if (!c || (!data && length) || (flags & ~SEND_FLAGS) || length > PTRDIFF_MAX)
+    if (!c || !tapsi_send_arguments_ok(data, length, flags))
         return TAPS_E_ARGUMENT;
     return tapsi_connection_send(c, data, length, context, flags, tag);
 }

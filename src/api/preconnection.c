@@ -111,7 +111,7 @@ TAPS_API int taps_preconnection_initiate_with_send(taps_preconnection *p, uint64
                                                    unsigned flags, void *tag, taps_connection **ret_connection)
 {
     taps_connection *c;
-    if (!p || !ret_connection || (!data && length))
+    if (!p || !ret_connection || !tapsi_send_arguments_ok(data, length, flags))
         return TAPS_E_ARGUMENT;
     int err = taps_preconnection_initiate(p, timeout_ms, events, user, &c);
     if (err)
@@ -146,6 +146,7 @@ TAPS_API int taps_preconnection_resolve(taps_preconnection *p, uint64_t timeout_
     struct tapsi_plan *plan;
     if (!p || !fn)
         return TAPS_E_ARGUMENT;
+    tapsi_preconnection_forget(p);
     int err = tapsi_plan_get(p->config, p->context->loop.platform, TAPSI_ROLE_UNDECIDED, &plan, &p->error);
     if (err)
         return err;

@@ -67,6 +67,7 @@ static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *
     if (tapsi_connection_accept(l->context, l->config, row, top, &c)) {
         tapsi_layer_destroy(top, TAPS_E_MEMORY);
         l->dropped++;
+        tapsi_listener_grant(l);
         return;
     }
     tapsi_list_remove(&c->link); /* until it is delivered it is the Listener's */
@@ -142,6 +143,7 @@ static void shake_hands(struct taps_listener *l, const struct tapsi_stack_row *r
     if (!in) {
         l->dropped++;
         tapsi_layer_destroy(child, TAPS_E_MEMORY);
+        tapsi_listener_grant(l);
         return;
     }
     in->top = child;
@@ -170,7 +172,9 @@ static bool admitted(const struct taps_listener *l, struct tapsi_layer *child)
             continue;
         for (int f = 0; f < TAPSI_LOOKUP_FAMILIES; f++) {
             for (size_t a = 0; a < name->queries[f].count; a++) {
-                if (tapsi_addr_same_host(&name->queries[f].addresses[a], &peer.address))
+                union tapsi_addr allowed = name->queries[f].addresses[a];
+                tapsi_addr_unmap(&allowed);
+                if (tapsi_addr_same_host(&allowed, &peer.address))
                     return true;
             }
         }

@@ -18,7 +18,7 @@ static void set_state(struct taps_connection *c, enum taps_conn_state state)
 
 void tapsi_connection_post(struct taps_connection *c)
 {
-    if (!c->freed && !c->ended)
+    if (!c->freed && !c->ended && !c->waits)
         tapsi_loop_post(&c->context->loop, &c->task);
 }
 
@@ -154,10 +154,16 @@ int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *c
     int err = tapsi_connection_new(context, config, NULL, NULL, &c);
     if (err)
         return err;
-    c->accepted = true;
+    c->waits = true;
     establish(c, row, top);
     *ret = c;
     return 0;
+}
+
+void tapsi_connection_delivered(struct taps_connection *c)
+{
+    c->waits = false;
+    tapsi_connection_post(c);
 }
 
 /* ---------------------------------------------------------------------------------------------------- ends */
@@ -234,7 +240,6 @@ int tapsi_connection_abort(struct taps_connection *c)
     if (c->state == TAPS_CLOSED || c->pending_end)
         return TAPS_E_STATE;
     tapsi_error_set(&error, TAPS_E_LOCAL_ABORT, "the Connection was aborted by this side");
-    c->pending_ready = false;
     tapsi_connection_drop_received(c);
     tapsi_connection_end(c, &error, TAPS_E_LOCAL_ABORT);
     return 0;
@@ -301,7 +306,7 @@ static void tell_side_events(struct taps_connection *c)
     }
 }
 
-/* The last event. `establishing`: no ready was ever told. */
+/* The last event. `establishing`: it never was ready; if it was, that has been told, also after Abort. */
 static void tell_end(struct taps_connection *c)
 {
     const struct taps_connection_events *events = c->events;
@@ -352,6 +357,7 @@ static void dispatch(struct tapsi_task *task)
         tell_side_events(c);
     if (c->freed || !end_is_due(c))
         return;
+    tapsi_connection_drop_received(c); /* so that no more Receives are taken */
     while (!c->freed && settle_receives(c))
         continue;
     while (!c->freed && tapsi_connection_tell_send(c))

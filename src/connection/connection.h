@@ -65,8 +65,7 @@ struct taps_connection {
     uint8_t state;             /* enum taps_conn_state */
     bool first_receive_used : 1;
     bool pending_ready : 1, pending_end : 1, pending_soft : 1, pending_path : 1;
-    bool accepted : 1; /* from a Listener: not delivered by Ready */
-    bool ended : 1;    /* the last event was delivered */
+    bool ended : 1; /* the last event was delivered */
     bool freed : 1;
     bool final_sent : 1, final_received : 1;
     bool end_delivered : 1; /* the final Message was delivered */
@@ -74,6 +73,9 @@ struct taps_connection {
     bool partial_send : 1;  /* part of a Message was sent, its end was not */
     bool closing : 1;       /* Close was called, or the peer ended too */
     bool close_passed : 1;  /* and the stack was told */
+    bool pumping : 1;       /* sends are being handed down */
+    bool waits : 1;         /* at the Listener, which has not delivered it: it says nothing yet */
+    bool report_local : 1;  /* the report was made when the local address was known */
     uint8_t batch;
 };
 
@@ -84,9 +86,11 @@ int tapsi_connection_new(struct taps_context *context, struct tapsi_config *conf
 int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config *config, struct tapsi_plan *plan,
                               uint64_t timeout_ms, const struct taps_connection_events *events, void *user,
                               struct taps_connection **ret, struct tapsi_error *ret_error);
-/* An accepted stack, READY, which it takes over; Established at once. */
+/* An accepted stack, READY, which it takes over; Established at once, and silent until it is delivered. */
 int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
                             const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret);
+/* The Listener delivers it: what has happened to it meanwhile is told after that. */
+void tapsi_connection_delivered(struct taps_connection *connection);
 void tapsi_connection_free(struct taps_connection *connection);
 int tapsi_connection_close(struct taps_connection *connection);
 int tapsi_connection_abort(struct taps_connection *connection);
@@ -100,6 +104,12 @@ void tapsi_connection_pass_close(struct taps_connection *connection);
 /* send.c */
 int tapsi_connection_send(struct taps_connection *connection, const void *data, size_t length,
                           const struct taps_message_context *context, unsigned flags, void *tag);
+/* Of the public calls: a caller's mistake otherwise. */
+static inline bool tapsi_send_arguments_ok(const void *data, size_t length, unsigned flags)
+{
+    const unsigned known = (unsigned)TAPS_SEND_PARTIAL | (unsigned)TAPS_SEND_LEND;
+    return (data || !length) && !(flags & ~known) && length <= PTRDIFF_MAX;
+}
 /* The Message of InitiateWithSend. */
 int tapsi_connection_send_first(struct taps_connection *connection, const void *data, size_t length,
                                 const struct taps_message_context *context, unsigned flags, void *tag);

@@ -113,10 +113,11 @@ static int init_parts(struct taps_listener *l)
     if (!err)
         err = tapsi_lookups_init(&l->remotes, loop, l->context->resolver, config->remotes, config->remote_count, 3, 0,
                                  on_remotes);
-    if (err)
+    if (err) {
+        tapsi_lookups_done(&l->locals);
         tapsi_timer_done(loop, &l->patience);
-    else
-        l->has_lookups = true;
+    }
+    l->has_lookups = !err;
     return err;
 }
 
@@ -171,6 +172,7 @@ static void deliver(struct taps_listener *l)
     struct taps_connection *c;
     while (!l->freed && (c = next_accepted(l))) {
         tapsi_listener_grant(l);
+        tapsi_connection_delivered(c);
         if (l->events && l->events->connection_received)
             l->events->connection_received(l, c, l->user);
         else
@@ -282,6 +284,8 @@ void tapsi_listener_free(struct taps_listener *l)
     l->freed = true;
     release_hold(l);
     shut(l);
+    if (l->env)
+        l->env->half_open = NULL; /* accepted Connections hold the env for longer */
     tapsi_list_remove(&l->link);
     tapsi_loop_reap(&l->context->loop, &l->task, reap);
 }

@@ -28,11 +28,16 @@ void tapsi_preconnection_free(struct taps_preconnection *p)
     tapsi_free(&p->context->loop.mem, p);
 }
 
-int tapsi_preconnection_check(struct taps_preconnection *p, enum tapsi_role role)
+void tapsi_preconnection_forget(struct taps_preconnection *p)
 {
     tapsi_error_clear(&p->error);
     tapsi_report_free(p->report);
     p->report = NULL;
+}
+
+int tapsi_preconnection_check(struct taps_preconnection *p, enum tapsi_role role)
+{
+    tapsi_preconnection_forget(p);
     int err = tapsi_config_check(p->config, role, &p->error);
     if (err)
         tapsi_report_from_config(p->config, role, &p->report); /* without memory the error's words must do */

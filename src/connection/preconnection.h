@@ -16,7 +16,9 @@ struct taps_preconnection {
 
 int tapsi_preconnection_new(struct taps_context *context, struct taps_preconnection **ret);
 void tapsi_preconnection_free(struct taps_preconnection *preconnection);
-/* Before each action: forgets the last one's error, and checks the configuration for this role (IMPL-01). */
+/* Before each action: what the last one said. */
+void tapsi_preconnection_forget(struct taps_preconnection *preconnection);
+/* The same, and checks the configuration for this role (IMPL-01). */
 int tapsi_preconnection_check(struct taps_preconnection *preconnection, enum tapsi_role role);
 
 #endif

@@ -16,6 +16,8 @@ static int check_settable(const struct taps_connection *c, enum taps_property pr
         return TAPS_E_UNKNOWN_PROPERTY;
     if (info->scope == TAPS_SCOPE_SELECTION || info->scope == TAPS_SCOPE_READ_ONLY)
         return TAPS_E_READ_ONLY;
+    if (property == TAPS_ATTEMPT_DELAY)
+        return TAPS_E_READ_ONLY; /* the race has begun */
     return c->state >= TAPS_CLOSED || c->pending_end ? TAPS_E_STATE : 0;
 }
 
@@ -183,16 +185,20 @@ int tapsi_connection_get_text(struct taps_connection *c, enum taps_property prop
     return err ? err : length;
 }
 
+/* The application may hold the last one: a new one is made only when it would say something else. */
 const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 {
     struct taps_report *report;
-    if (!c->race || (c->report && tapsi_report_version(c->report) == c->race->version && c->local))
-        return c->report;
+    if (!c->race)
+        return NULL;
     const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
+    if (c->report && tapsi_report_version(c->report) == c->race->version && (c->report_local || !local))
+        return c->report;
     if (tapsi_report_from_race(c->race, local ? &local->address : NULL, &report))
         return c->report;
     tapsi_report_free(c->report);
     c->report = report;
+    c->report_local = local != NULL;
     return report;
 }
 

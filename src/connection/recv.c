@@ -109,12 +109,26 @@ static void copy_small_rest(struct taps_connection *c)
 
 /* -------------------------------------------------------------------------------------------------- credit */
 
+/* What the first Receive waits for. */
+static size_t awaited(const struct taps_connection *c)
+{
+    const struct tapsi_receive *r = c->receives;
+    if (!r)
+        return 0;
+    size_t min = r->min == SIZE_MAX ? 1 : r->min;
+    if (min > r->max)
+        min = r->max;
+    return min < c->window ? min : c->window;
+}
+
+/* At half, or when what is held and granted would never answer the first Receive. */
 void tapsi_connection_open_window(struct taps_connection *c)
 {
     if (!c->top || c->closing)
         return;
     size_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
-    if (room >= c->window / 2 && c->top->want < c->window / 2)
+    size_t want = c->top->want;
+    if ((room >= c->window / 2 && want < c->window / 2) || (want < room && c->held_bytes + want < awaited(c)))
         tapsi_layer_want(c->top, room);
 }
 

@@ -115,6 +115,7 @@ static void tell(struct tapsi_task *task)
 
 static void finish(struct tapsi_resolve *r)
 {
+    tapsi_timer_cancel(&r->context->loop, &r->deadline); /* it may be due in this very turn */
     tapsi_lookups_stop(&r->lookups);
     tapsi_task_cancel(&r->task);
     r->task.run = tell;

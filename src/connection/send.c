@@ -102,29 +102,33 @@ static void hand_down(struct taps_connection *c, struct tapsi_op *op)
         tapsi_op_finish(op, err);
 }
 
+/* Close ends a batch. An op that is refused at once is done at once, which asks for the next: hence `pumping`. */
 void tapsi_connection_pump(struct taps_connection *c)
 {
     struct tapsi_link *link;
-    if (c->batch || c->state == TAPS_ESTABLISHING)
+    if ((c->batch && !c->closing) || c->state == TAPS_ESTABLISHING || c->pumping)
         return;
+    c->pumping = true;
     while (c->top && (link = tapsi_list_first(&c->sends))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
         if (c->below && c->below + op->length > c->top->ahead)
-            return;
+            break;
         tapsi_list_remove(link);
         c->unsent -= op->length;
         hand_down(c, op);
     }
+    c->pumping = false;
     tapsi_connection_pass_close(c);
 }
 
-/* Lower numbers first; a partial Message that has begun is not overtaken. */
+/* Lower numbers first; a Message in parts is not overtaken, since its first parts may be on their way. */
 static void enqueue(struct taps_connection *c, struct tapsi_op *op)
 {
     struct tapsi_link *at = &c->sends;
     while (at->prev != &c->sends && !c->partial_send) {
         const struct tapsi_op *before = TAPSI_CONTAINER(at->prev, struct tapsi_op, link);
-        if (before->priority <= op->priority || !(before->flags & TAPSI_OP_END) || op->flags & TAPSI_OP_FINAL)
+        bool part = !(before->flags & TAPSI_OP_END) || before->flags & TAPSI_OP_CONTINUES;
+        if (before->priority <= op->priority || part || op->flags & TAPSI_OP_FINAL)
             break;
         at = at->prev;
     }
@@ -152,7 +156,8 @@ static void arm_expiry(struct taps_connection *c, uint64_t deadline)
         tapsi_timer_start_at(loop, c->expiry, deadline);
 }
 
-static void expire_queue(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes)
+/* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. */
+static void collect_expired(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes, struct tapsi_link *ret)
 {
     uint64_t now = tapsi_loop_now(&c->context->loop);
     struct tapsi_link *next;
@@ -166,7 +171,17 @@ static void expire_queue(struct taps_connection *c, struct tapsi_link *queue, si
             continue;
         }
         *bytes -= op->length;
-        if (queue == &c->sends)
+        tapsi_list_remove(l);
+        tapsi_list_append(ret, l);
+    }
+}
+
+static void expire(struct taps_connection *c, struct tapsi_link *expired, bool handed_down)
+{
+    struct tapsi_link *link;
+    while ((link = tapsi_list_first(expired))) {
+        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+        if (!handed_down)
             c->below += op->length;
         tapsi_op_finish(op, TAPSI_OP_EXPIRED);
     }
@@ -175,9 +190,14 @@ static void expire_queue(struct taps_connection *c, struct tapsi_link *queue, si
 static void on_expiry(struct tapsi_timer *timer)
 {
     struct taps_connection *c = TAPSI_CONTAINER(timer, struct expiry, timer)->connection;
-    expire_queue(c, &c->sends, &c->unsent);
+    struct tapsi_link waiting, below;
+    tapsi_link_init(&waiting);
+    tapsi_link_init(&below);
+    collect_expired(c, &c->sends, &c->unsent, &waiting);
     if (c->top)
-        expire_queue(c, &c->top->queue, &c->top->queued);
+        collect_expired(c, &c->top->queue, &c->top->queued, &below);
+    expire(c, &below, true);
+    expire(c, &waiting, false);
     tapsi_connection_pump(c);
 }
 
@@ -271,7 +291,7 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
     struct tapsi_op *op = make_op(c, data, length, context, flags, tag);
     if (!op)
         return TAPS_E_MEMORY;
-    op->flags |= (uint16_t)mark;
+    op->flags |= (uint16_t)(mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
     int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, context);
     if (err) {
         c->below += op->length;

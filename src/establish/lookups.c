@@ -81,8 +81,10 @@ void tapsi_lookups_stop(struct tapsi_lookups *names)
 
 void tapsi_lookups_done(struct tapsi_lookups *names)
 {
+    if (!names->items)
+        return;
     tapsi_lookups_stop(names);
-    for (size_t i = 0; names->items && i < names->count; i++) {
+    for (size_t i = 0; i < names->count; i++) {
         for (int f = 0; f < TAPSI_LOOKUP_FAMILIES; f++)
             tapsi_free(&names->loop->mem, names->items[i].queries[f].addresses);
     }

@@ -47,7 +47,7 @@ struct tapsi_lookups {
 int tapsi_lookups_init(struct tapsi_lookups *names, struct tapsi_loop *loop, struct tapsi_resolver *resolver,
                        const struct taps_endpoint *endpoints, size_t count, unsigned families, uint64_t delay_ns,
                        void (*changed)(struct tapsi_lookups *));
-/* Cancels what is under way and frees the addresses. */
+/* Cancels what is under way and frees the addresses. Harmless twice, and where init failed or never was (zeroed). */
 void tapsi_lookups_done(struct tapsi_lookups *names);
 /* Cancels what is under way; the addresses stay for the report. */
 void tapsi_lookups_stop(struct tapsi_lookups *names);

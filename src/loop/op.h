@@ -26,7 +26,8 @@ enum tapsi_op_flags {
     TAPSI_OP_NO_SEGMENT = 64,
     TAPSI_OP_TOUCHED = 128, /* its first byte has been used irrevocably */
     TAPSI_OP_FINISHED = 256,
-    TAPSI_OP_FIRST = 512, /* the Message of InitiateWithSend; the Connection's own mark */
+    TAPSI_OP_FIRST = 512,      /* the Message of InitiateWithSend; the Connection's own mark */
+    TAPSI_OP_CONTINUES = 1024, /* not the first piece of its Message; the Connection's own mark */
 };
 
 /* Results of `done` beside 0 (sent) and negative taps_err. */
