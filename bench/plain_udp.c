@@ -37,8 +37,8 @@ void plain_udp_client(const struct bench_options *options)
 {
     int epoll = plain_epoll();
     int fd = plain_connect(SOCK_DGRAM, options);
-    /* Level-triggered like the server. Edge-triggered, with one read per event, is 2 to 3 % faster, but stands still for
-       ever when a second datagram (a duplicate, a stray) has come with the first. */
+    /* Level-triggered like the server. Edge-triggered, with one read per event, is 2 to 3 % faster, but stands still
+       for ever when a second datagram (a duplicate, a stray) has come with the first. */
     plain_watch(epoll, fd, EPOLLIN, NULL);
     struct bench_window window;
     bench_window_open(&window, options, 15);

@@ -7,6 +7,7 @@
 
 struct place {
     const struct taps_endpoint *endpoint;
+    const struct tapsi_interface *interface; /* to bind to, or NULL */
     union tapsi_addr address;
     bool dual; /* [::] for both families */
 };
@@ -15,8 +16,7 @@ static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *ro
                        struct tapsi_error *ret_error)
 {
     struct tapsi_socket *s = &l->sockets[l->socket_count];
-    const char *interface = place->endpoint->interface;
-    const struct tapsi_interface *on = interface[0] ? tapsi_path_find(l->plan->network, interface) : NULL;
+    const struct tapsi_interface *on = place->interface;
     struct tapsi_target target = {.local = &place->address,
                                   .interface = on ? on->name : NULL,
                                   .interface_index = on ? on->index : 0,
@@ -30,6 +30,8 @@ static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *ro
     if (tapsi_layer_get(s->layer, TAPSI_GET_LOCAL, &got) != 0)
         got.address = place->address;
     tapsi_endpoint_from_addr(&s->local, false, &got.address);
+    if (on)
+        tapsi_format(s->local.interface, sizeof(s->local.interface), "%s", on->name);
     return 0;
 }
 
@@ -95,10 +97,10 @@ static int open_place(struct taps_listener *l, const struct place *place, struct
 }
 
 /* No address given: both families by one socket, or IPv4 alone where the system has no IPv6. */
-static int open_any(struct taps_listener *l, const struct taps_endpoint *e, uint16_t port,
-                    struct tapsi_error *ret_error)
+static int open_any(struct taps_listener *l, struct place place, uint16_t port, struct tapsi_error *ret_error)
 {
-    struct place place = {.endpoint = e, .dual = true, .address.in6 = {.sin6_family = AF_INET6}};
+    place.dual = true;
+    place.address.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6};
     tapsi_addr_set_port(&place.address, port);
     int err = open_place(l, &place, ret_error);
     if (!err || (ret_error->pub.native != EAFNOSUPPORT && ret_error->pub.native != EADDRNOTAVAIL))
@@ -109,14 +111,57 @@ static int open_any(struct taps_listener *l, const struct taps_endpoint *e, uint
     return open_place(l, &place, ret_error);
 }
 
+static bool eligible(const struct taps_listener *l, const struct tapsi_interface *interface)
+{
+    return interface && l->plan->paths[interface - l->plan->network->interfaces].eligible;
+}
+
+/* Do the properties, or the Local Endpoint, leave fewer interfaces than there are? Then each is bound by itself. */
+static bool is_restricted(const struct taps_listener *l, const struct taps_endpoint *e)
+{
+    const struct tapsi_properties *p = l->config->properties;
+    return e->interface[0] || p->interfaces.count || p->pvds.count;
+}
+
+static int open_on_each(struct taps_listener *l, struct place place, uint16_t port, bool any,
+                        struct tapsi_error *ret_error)
+{
+    const struct tapsi_plan *plan = l->plan;
+    for (size_t i = 0; i < plan->paths_eligible; i++) {
+        place.interface = &plan->network->interfaces[plan->path_order[i]];
+        if (place.endpoint->interface[0] &&
+            tapsi_path_find(plan->network, place.endpoint->interface) != place.interface)
+            continue;
+        tapsi_addr_set_port(&place.address, port);
+        int err = any ? open_any(l, place, port, ret_error) : open_place(l, &place, ret_error);
+        if (err)
+            return err;
+        if (!port && l->socket_count)
+            port = l->sockets[l->socket_count - 1].local.port; /* one port for all */
+    }
+    return 0;
+}
+
 static int open_address(struct taps_listener *l, const struct taps_endpoint *e, union tapsi_addr address, uint16_t port,
                         struct tapsi_error *ret_error)
 {
     struct place place = {.endpoint = e, .address = address};
-    const struct tapsi_interface *on = e->interface[0] ? tapsi_path_find(l->plan->network, e->interface) : NULL;
-    if (on && address.sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(&address))
-        place.address.in6.sin6_scope_id = on->index;
+    const struct tapsi_network *network = l->plan->network;
     tapsi_addr_set_port(&place.address, port);
+    if (!is_restricted(l, e))
+        return open_place(l, &place, ret_error);
+    if (tapsi_addr_is_any(&address))
+        return open_on_each(l, place, port, false, ret_error);
+    const struct tapsi_interface *on =
+        e->interface[0] ? tapsi_path_find(network, e->interface) : tapsi_path_of_address(network, &address);
+    if (!eligible(l, on)) {
+        char text[TAPSI_ADDR_TEXT];
+        return tapsi_error_set(ret_error, TAPS_E_NO_CANDIDATES, "%s is on no interface that the properties allow",
+                               tapsi_addr_host_text(&address, text));
+    }
+    place.interface = on;
+    if (address.sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(&address))
+        place.address.in6.sin6_scope_id = on->index;
     return open_place(l, &place, ret_error);
 }
 
@@ -151,11 +196,31 @@ static int open_endpoint(struct taps_listener *l, size_t index, struct tapsi_err
         return open_address(l, e, e->address, port, ret_error);
     if (e->host_name[0])
         return open_name(l, &l->locals.items[index], port, ret_error);
-    return open_any(l, e, port, ret_error);
+    struct place place = {.endpoint = e};
+    return is_restricted(l, e) ? open_on_each(l, place, port, true, ret_error) : open_any(l, place, port, ret_error);
+}
+
+/* Certificates that cannot be used are told now, not to each peer. */
+static int check_protocols(struct taps_listener *l, struct tapsi_error *ret_error)
+{
+    size_t rows;
+    const struct tapsi_stack_row *registry = tapsi_registry(&rows);
+    for (size_t i = 0; i < l->plan->stacks_eligible; i++) {
+        const struct tapsi_stack_row *row = &registry[l->plan->stack_order[i]];
+        for (size_t p = 0; p < TAPSI_STACK_LAYERS && row->protos[p]; p++) {
+            int err = row->protos[p]->check ? row->protos[p]->check(l->env, TAPSI_ROLE_SERVER, ret_error) : 0;
+            if (err)
+                return err;
+        }
+    }
+    return 0;
 }
 
 int tapsi_listener_open(struct taps_listener *l, struct tapsi_error *ret_error)
 {
+    int wrong = check_protocols(l, ret_error);
+    if (wrong)
+        return wrong;
     if (l->plan->paths_eligible == 0)
         return tapsi_error_set(ret_error, TAPS_E_NO_CANDIDATES,
                                "no interface of this machine satisfies the properties given");

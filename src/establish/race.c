@@ -74,19 +74,6 @@ static void fail_race(struct tapsi_race *race, const struct tapsi_error *error)
         sink->failed(sink, error);
 }
 
-static void on_deadline(struct tapsi_timer *timer)
-{
-    struct tapsi_race *race = TAPSI_CONTAINER(timer, struct tapsi_race, deadline);
-    struct tapsi_error error;
-    char remote[TAPSI_HOST_MAX + 8];
-    tapsi_endpoint_text(&race->config->remotes[0], remote, sizeof(remote));
-    double seconds = (double)(tapsi_loop_now(race->loop) - race->start) / (double)TAPSI_S;
-    bool resolving = race->leaves == 0 && tapsi_lookups_pending(&race->names);
-    tapsi_error_set(&error, TAPS_E_TIMEOUT, "%s: %s within %.3g s", remote,
-                    resolving ? "the name servers did not answer" : "no candidate was ready", seconds);
-    fail_race(race, &error);
-}
-
 /* --------------------------------------------------------------------------------------------------- errors */
 
 /* The farther a candidate came, the more its failure tells. */
@@ -152,6 +139,32 @@ static void word_failure(const struct tapsi_race *race, struct tapsi_error *erro
     else
         tapsi_error_set(error, TAPS_E_NO_CANDIDATES, "no path of this machine reaches %s under the properties given",
                         host);
+}
+
+/* What failed before the deadline came tells more than that it came. */
+static void word_timeout(const struct tapsi_race *race, struct tapsi_error *error)
+{
+    struct summary s = {0};
+    char host[TAPSI_HOST_MAX + 8], remote[TAPSI_ADDR_TEXT];
+    double seconds = (double)(tapsi_loop_now(race->loop) - race->start) / (double)TAPSI_S;
+    bool resolving = race->leaves == 0 && tapsi_lookups_pending(&race->names);
+    summarize(&race->tree, &s);
+    tapsi_endpoint_text(&race->config->remotes[0], host, sizeof(host));
+    if (s.best)
+        tapsi_error_set(error, TAPS_E_TIMEOUT, "%s: no candidate was ready within %.3g s; %s: %s", host, seconds,
+                        tapsi_addr_text(&s.best->leaf->remote, remote),
+                        s.best->reason ? s.best->reason : taps_err_text(s.best->error));
+    else
+        tapsi_error_set(error, TAPS_E_TIMEOUT, "%s: %s within %.3g s", host,
+                        resolving ? "the name servers did not answer" : "no candidate was ready", seconds);
+}
+
+static void on_deadline(struct tapsi_timer *timer)
+{
+    struct tapsi_race *race = TAPSI_CONTAINER(timer, struct tapsi_race, deadline);
+    struct tapsi_error error;
+    word_timeout(race, &error);
+    fail_race(race, &error);
 }
 
 /* ---------------------------------------------------------------------------------------------- starting */

@@ -84,11 +84,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     PREFERENCE(TAPS_KEEP_ALIVE, "keepAlive", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.10",
                "an idle Connection sends keep-alive packets; see keepAliveTimeout; on tcp and tls/tcp, not on udp"),
     SET(TAPS_INTERFACE, "interface", "RFC 9622, 6.2.11",
-        "interfaces by name, or types: ethernet, wifi, cellular, loopback, vpn, other; a Listener only asks whether "
-        "there is one, and binds by its Local Endpoint"),
+        "interfaces by name, or types: ethernet, wifi, cellular, loopback, vpn, other; a Listener listens on those "
+        "that "
+        "are left, each by itself"),
     SET(TAPS_PVD, "pvd", "RFC 9622, 6.2.12",
-        "provisioning domains by name; known is the implicit one of each interface, which has its name; for "
-        "Listeners as interface"),
+        "provisioning domains by name; known is the implicit one of each interface, which has its name"),
     PREFERENCE(TAPS_USE_TEMPORARY_LOCAL_ADDRESS, "useTemporaryLocalAddress", TAPS_PREFER, "prefer", "RFC 9622, 6.2.13",
                "temporary (privacy) source addresses; Require excludes IPv4; where it is set, every stack asks the "
                "system for them; the default is Avoid for Listeners"),

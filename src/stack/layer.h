@@ -160,6 +160,9 @@ struct tapsi_proto {
        accepted connection. */
     int (*make)(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
                 struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error);
+    /* What can be found wrong before any peer comes (certificates that are none): 0 or a negative taps_err with words.
+       NULL: nothing. */
+    int (*check)(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error);
     /* Bottoms only: a listener layer whose `child` events go to `sink`. Listening when it returns. `want` = children
        still allowed. NULL: cannot listen. */
     int (*listen)(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,

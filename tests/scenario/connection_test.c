@@ -486,6 +486,7 @@ TEST(refused_set_property_leaves_the_connection_alive)
     CHECK_INT(taps_connection_set_property(w.connection, "reliability", "prohibit"), TAPS_E_READ_ONLY);
     CHECK_INT(taps_connection_set_property(w.connection, "connPriority", "-1"), TAPS_E_RANGE);
     CHECK_INT(taps_connection_set_property(w.connection, "connTimeout", "soon"), TAPS_E_RANGE);
+    CHECK_INT(taps_connection_set_property(w.connection, "_attemptDelay", "0.1"), TAPS_E_READ_ONLY);
     CHECK_INT(taps_connection_set_property(w.connection, NULL, "1"), TAPS_E_ARGUMENT);
     CHECK_INT(taps_connection_set_value(w.connection, TAPS_CONN_PRIORITY,
                                         (struct taps_value){.type = TAPS_TYPE_BOOLEAN, .boolean = true}),

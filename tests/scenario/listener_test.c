@@ -340,6 +340,43 @@ TEST(all_stacks_share_an_ephemeral_port)
     world_finish(&w);
 }
 
+/* proves API-019: an interface that is prohibited is not listened on, whatever the address. */
+TEST(listener_stays_off_prohibited_interfaces)
+{
+    struct world w;
+    struct server s;
+    world_new(&w);
+    taps_transport_properties_set(w.properties, "interface", "prohibit ethernet");
+    server_start(&w, &s);
+    CHECK_INT(server_listen(&w, &s, ":80"), 0);
+    taps_transport_properties_set(w.properties, "interface", "");
+    world_initiate(&w, "192.0.2.1:80", 0);
+    world_run_until_end(&w);
+    CHECK_INT(s.listening, 1);
+    CHECK_TEXT(taps_endpoint_interface(taps_listener_local(s.listener, 0)), "lo");
+    CHECK(taps_listener_local(s.listener, 1) == NULL);
+    CHECK_INT(s.received, 0);
+    CHECK_INT(w.heard.code, TAPS_E_REFUSED);
+    server_done(&s);
+    world_finish(&w);
+}
+
+/* proves API-019, API-066: an address of an interface that the properties rule out cannot be listened on. */
+TEST(listener_refuses_an_address_of_a_prohibited_interface)
+{
+    struct world w;
+    struct server s;
+    world_new(&w);
+    taps_transport_properties_set(w.properties, "interface", "prohibit eth0");
+    server_start(&w, &s);
+    CHECK_INT(server_listen(&w, &s, "192.0.2.1:80"), 0);
+    run(&w, 1);
+    CHECK_INT(s.errors, 1);
+    CHECK_INT(s.code, TAPS_E_NO_CANDIDATES);
+    server_done(&s);
+    world_finish(&w);
+}
+
 /* Freed with Connections not delivered, in the middle of everything. */
 TEST(free_listener_with_connections_waiting)
 {

@@ -510,10 +510,17 @@ static const struct tapsi_layer_ops layer_ops = {
     .get = get,
 };
 
+static int check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error)
+{
+    const struct tapsi_tls_credentials *credentials;
+    return env->security ? tapsi_tls_credentials(env->security, role, &credentials, ret_error) : 0;
+}
+
 const struct tapsi_proto tapsi_proto_tls = {
     .name = "tls",
     .needs = TAPSI_NEEDS_STREAM,
     .offers = TAPSI_OFFERS_STREAM,
     .secure = true,
     .make = make,
+    .check = check,
 };
