@@ -73,6 +73,8 @@ static void establish(struct taps_connection *c, const struct tapsi_stack_row *r
         tapsi_connection_open_window(c);
     tapsi_connection_pump(c);
     tapsi_connection_pass_close(c);
+    if (c->closing)
+        tapsi_connection_watch_close(c);
 }
 
 static void on_won(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, struct tapsi_layer *top,
@@ -189,6 +191,7 @@ void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *e
 {
     if (c->pending_end || c->state == TAPS_CLOSED)
         return;
+    tapsi_connection_watch_done(c);
     tapsi_connection_fail_sends(c, error ? error->pub.code : TAPS_E_CLOSED, reason);
     c->end_code = error ? error->pub.code : 0;
     if (error)
@@ -230,6 +233,7 @@ int tapsi_connection_close(struct taps_connection *c)
         set_state(c, TAPS_CLOSING);
         tapsi_connection_pump(c);
         tapsi_connection_pass_close(c);
+        tapsi_connection_watch_close(c);
     }
     return 0;
 }
@@ -268,6 +272,7 @@ void tapsi_connection_free(struct taps_connection *c)
     release_hold(c);
     c->freed = true;
     c->pending_end = true;
+    tapsi_connection_watch_done(c);
     tapsi_connection_drop_sends(c);
     tapsi_connection_drop_stack(c, 0);
     tapsi_list_remove(&c->link);

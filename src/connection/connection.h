@@ -52,6 +52,7 @@ struct taps_connection {
     size_t unsent;               /* bytes of `sends` */
     size_t below;                /* bytes handed down and not done */
     struct tapsi_timer *expiry;
+    struct tapsi_timer *patience; /* of a Close that waits */
     /* receiving */
     struct tapsi_receive *receives, **receives_end;
     struct tapsi_receive first_receive; /* the usual one needs no memory of its own */
@@ -100,6 +101,10 @@ void tapsi_connection_post(struct taps_connection *connection);
 void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason);
 /* If Close was called and nothing is left to hand down: tells the stack. */
 void tapsi_connection_pass_close(struct taps_connection *connection);
+
+/* patience.c: after Close, when there is a stack: the end comes even if the peer takes nothing more. */
+void tapsi_connection_watch_close(struct taps_connection *connection);
+void tapsi_connection_watch_done(struct taps_connection *connection);
 
 /* send.c */
 int tapsi_connection_send(struct taps_connection *connection, const void *data, size_t length,

@@ -82,6 +82,12 @@ int tapsi_layer_enqueue(struct tapsi_layer *layer, struct tapsi_op *op)
     return 0;
 }
 
+size_t tapsi_layer_unused(const struct tapsi_layer *layer)
+{
+    struct tapsi_link *first = tapsi_list_first(&layer->queue);
+    return layer->queued - (first ? TAPSI_CONTAINER(first, struct tapsi_op, link)->taken : 0);
+}
+
 void tapsi_layer_fail_queue(struct tapsi_layer *layer, int result)
 {
     struct tapsi_link *link;

@@ -179,6 +179,8 @@ void tapsi_layer_set_state(struct tapsi_layer *layer, enum tapsi_layer_state sta
 void tapsi_layer_dirty(struct tapsi_layer *layer);
 /* Puts an op at the end of the queue, and marks dirty: what most `send` slots are. */
 int tapsi_layer_enqueue(struct tapsi_layer *layer, struct tapsi_op *op);
+/* Bytes in the queue that the layer has not used yet. */
+size_t tapsi_layer_unused(const struct tapsi_layer *layer);
 /* Finishes every queued op with `result`. */
 void tapsi_layer_fail_queue(struct tapsi_layer *layer, int result);
 /* The up-calls. They check `dead`, keep the state, and do nothing once cut. deliver takes its cost off `want`. */

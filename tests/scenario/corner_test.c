@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "connection/context.h"
+#include "peer.h"
 #include "scenario.h"
 
 #define V4 "192.0.2.1:80"
@@ -326,6 +327,50 @@ TEST(close_timeout_can_be_set_while_connected)
     }
 }
 
+/* Its window is shut, and so full is every queue that even TCP has not heard of the Close. */
+/* proves API-140 */
+TEST(close_to_a_peer_that_reads_nothing_ends)
+{
+    for (int count = 1; count <= 10; count += 3) {
+        struct world w;
+        world_new(&w);
+        tapsi_sim_serve(w.server, 80, TAPSI_SIM_STALL);
+        taps_transport_properties_set(w.properties, "_closeTimeout", "5");
+        world_initiate(&w, V4, 0);
+        if (count != 4) /* one of them before it is ready */
+            world_run_until_ready(&w);
+        for (int i = 0; i < count; i++)
+            CHECK_INT(send_some(&w, 200000, NULL), 0);
+        CHECK_INT(taps_connection_close(w.connection), 0);
+        world_run_ms(&w, 12000);
+        CHECK_INT(w.heard.closed, 0);
+        CHECK_INT(w.heard.connection_error, 1);
+        CHECK_INT(w.heard.code, TAPS_E_TIMEOUT);
+        CHECK_INT(w.heard.sent + w.heard.send_error, count);
+        world_finish(&w);
+    }
+}
+
+/* But slow is not dead. */
+TEST(close_waits_for_a_slow_peer)
+{
+    struct world w;
+    world_new(&w);
+    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, TAPSI_SIM_SILENT);
+    taps_transport_properties_set(w.properties, "_closeTimeout", "1");
+    tapsi_sim_link_rate(w.link, 400000);
+    world_initiate(&w, V4, 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(send_some(&w, 200000, NULL), 0);
+    CHECK_INT(taps_connection_close(w.connection), 0);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.closed, 1);
+    CHECK_INT(w.heard.sent, 3);
+    CHECK(w.heard.end_ms > 10000);
+    CHECK_INT(tapsi_sim_service_counts(s).received, 600000);
+    world_finish(&w);
+}
+
 /* What was said once is said again, at the same place in memory. */
 TEST(report_of_a_connection_that_is_over_stays)
 {
@@ -439,7 +484,8 @@ static void pump(void *arg)
     taps_context_dispatch(arg);
 }
 
-static void server_start(struct world *w, struct server *s, const char *local, const char *remote)
+static void server_start_secure(struct world *w, struct server *s, const char *local, const char *remote,
+                                const taps_security_parameters *security)
 {
     struct tapsi_platform *platform;
     struct taps_allocator allocator = {maybe, s};
@@ -451,7 +497,7 @@ static void server_start(struct world *w, struct server *s, const char *local, c
     tapsi_sim_attach(w->sim, platform, pump, s->context);
     tapsi_loop_embed(&s->context->loop);
     taps_preconnection_new(s->context, &s->preconnection);
-    taps_preconnection_set_security_parameters(s->preconnection, w->security);
+    taps_preconnection_set_security_parameters(s->preconnection, security);
     taps_preconnection_set_transport_properties(s->preconnection, w->properties);
     CHECK_INT(taps_preconnection_add_local_text(s->preconnection, local), 0);
     if (remote)
@@ -459,6 +505,11 @@ static void server_start(struct world *w, struct server *s, const char *local, c
     CHECK_INT(taps_preconnection_listen(s->preconnection, &listener_events, s, &s->listener), 0);
     tapsi_sim_run(w->sim, tapsi_sim_now(w->sim) + TAPSI_SIM_MS);
     CHECK(taps_listener_local(s->listener, 0) != NULL);
+}
+
+static void server_start(struct world *w, struct server *s, const char *local, const char *remote)
+{
+    server_start_secure(w, s, local, remote, w->security);
 }
 
 static void server_done(struct server *s)
@@ -534,6 +585,37 @@ TEST(limit_is_not_used_up_by_what_was_dropped)
     for (unsigned n = 0; n < 10; n++) {
         lose_one(false, n);
         lose_one(true, n);
+    }
+}
+
+/* The same under TLS, whose queues lie above TCP's. */
+TEST(secure_close_to_a_peer_that_reads_nothing_ends)
+{
+    for (int count = 1; count <= 9; count += 4) {
+        struct world w;
+        struct server s;
+        taps_security_parameters *security;
+        struct tapsi_test_identity id = peer_certificate("192.0.2.1", NULL, NULL);
+        world_new(&w);
+        taps_security_parameters_new(&security);
+        taps_security_parameters_add_server_certificate_pem(security, id.certificate, strlen(id.certificate), id.key,
+                                                            strlen(id.key));
+        server_start_secure(&w, &s, ":80", NULL, security);
+        taps_transport_properties_set(w.properties, "_closeTimeout", "5");
+        world_secure(&w);
+        world_initiate(&w, V4, 0);
+        world_run_until_ready(&w);
+        for (int i = 0; i < count; i++)
+            CHECK_INT(send_some(&w, 300000, NULL), 0);
+        CHECK_INT(taps_connection_close(w.connection), 0);
+        world_run_ms(&w, 12000);
+        CHECK_INT(w.heard.ready, 1);
+        CHECK_INT(w.heard.closed + w.heard.connection_error, 1);
+        CHECK_INT(w.heard.sent + w.heard.send_error, count);
+        taps_security_parameters_free(security);
+        tapsi_test_identity_free(&id);
+        server_done(&s);
+        world_finish(&w);
     }
 }
 

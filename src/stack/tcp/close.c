@@ -107,13 +107,6 @@ static void give_to_kernel(struct tcp *tcp)
     tapsi_layer_closed(&tcp->layer, NULL);
 }
 
-/* Bytes of the queue that the kernel has not taken. */
-static size_t queued(const struct tcp *tcp)
-{
-    struct tapsi_link *first = tapsi_list_first(&tcp->layer.queue);
-    return tcp->layer.queued - (first ? TAPSI_CONTAINER(first, struct tapsi_op, link)->taken : 0);
-}
-
 /* It only ever becomes less, since nothing more is sent. */
 static void note_progress(struct tcp *tcp, uint64_t outstanding)
 {
@@ -145,7 +138,7 @@ void tapsi_tcp_close_step(struct tcp *tcp)
     if (tcp->layer.state == TAPSI_LAYER_READY)
         tapsi_layer_set_state(&tcp->layer, TAPSI_LAYER_CLOSING);
     if (unacknowledged >= 0)
-        note_progress(tcp, queued(tcp) + (uint64_t)unacknowledged);
+        note_progress(tcp, tapsi_layer_unused(&tcp->layer) + (uint64_t)unacknowledged);
     bool late = tcp->close_deadline != TAPSI_FOREVER && tapsi_loop_now(loop) >= tcp->close_deadline;
     if (sent && !end_sending(tcp, unacknowledged == 0, late))
         return;

@@ -175,7 +175,7 @@ int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         tapsi_addr_unmap(&ret->address);
         return TAPSI_HANDLED;
     case TAPSI_GET_UNSENT:
-        ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = layer->queued};
+        ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = tapsi_layer_unused(layer)};
         return TAPSI_HANDLED;
     case TAPSI_GET_UNACKED:
         return get_unacknowledged(tcp, ret);

@@ -483,7 +483,7 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     if (what == TAPSI_GET_UNSENT) {
         int err = tapsi_layer_get(layer->below, what, ret);
         if (err == 0)
-            ret->value.integer += layer->queued;
+            ret->value.integer += tapsi_layer_unused(layer);
         return err;
     }
     if (layer->state < TAPSI_LAYER_READY || !tls->session)

@@ -1,0 +1,81 @@
+/*
+ * How long a Close waits. TCP limits by itself how long its peer may acknowledge nothing, but it is told of the Close
+ * only after the last Message, and those of a peer that reads nothing wait above it: here, or in TLS. So while that may
+ * be, the Connection looks now and then whether anything has moved.
+ */
+#include "connection/connection.h"
+
+#define SECONDS_MAX 1e9 /* more is for ever */
+
+struct patience {
+    struct tapsi_timer timer;
+    struct taps_connection *connection;
+    uint64_t outstanding; /* at the last look */
+};
+
+static uint64_t asked(const struct taps_connection *c, enum tapsi_get what)
+{
+    union tapsi_got got;
+    return tapsi_layer_get(c->top, (int)what, &got) == 0 ? got.value.integer : 0;
+}
+
+static uint64_t outstanding(const struct taps_connection *c)
+{
+    return c->unsent + asked(c, TAPSI_GET_UNSENT) + asked(c, TAPSI_GET_UNACKED);
+}
+
+static void start(struct patience *p)
+{
+    struct taps_connection *c = p->connection;
+    double seconds = c->properties->values[TAPS_CLOSE_TIMEOUT].number;
+    p->outstanding = outstanding(c);
+    if (seconds >= 0 && seconds < SECONDS_MAX)
+        tapsi_timer_start(&c->context->loop, &p->timer, (uint64_t)(seconds * (double)TAPSI_S));
+}
+
+static void on_timer(struct tapsi_timer *timer)
+{
+    struct patience *p = TAPSI_CONTAINER(timer, struct patience, timer);
+    struct taps_connection *c = p->connection;
+    struct tapsi_error error;
+    if (!c->top)
+        return;
+    if (outstanding(c) != p->outstanding) {
+        start(p);
+        return;
+    }
+    tapsi_error_set(&error, TAPS_E_TIMEOUT, "the peer took nothing more of what was sent before Close");
+    tapsi_connection_end(c, &error, 0);
+}
+
+static struct patience *make(struct taps_connection *c)
+{
+    struct tapsi_loop *loop = &c->context->loop;
+    struct patience *p = tapsi_zalloc(&loop->mem, sizeof(*p));
+    if (!p)
+        return NULL;
+    if (tapsi_timer_init(loop, &p->timer, on_timer)) {
+        tapsi_free(&loop->mem, p);
+        return NULL;
+    }
+    p->connection = c;
+    c->patience = &p->timer;
+    return p;
+}
+
+void tapsi_connection_watch_close(struct taps_connection *c)
+{
+    bool bottom_knows = c->close_passed && !c->row->protos[1];
+    struct patience *p = bottom_knows || !c->top || c->patience ? NULL : make(c);
+    if (p) /* without memory the peer decides how long it takes */
+        start(p);
+}
+
+void tapsi_connection_watch_done(struct taps_connection *c)
+{
+    if (!c->patience)
+        return;
+    tapsi_timer_done(&c->context->loop, c->patience);
+    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(c->patience, struct patience, timer));
+    c->patience = NULL;
+}
