@@ -22,10 +22,11 @@
 
 /* What a watched descriptor reports. Edge-triggered: an event says "it became so", and is not repeated. */
 enum tapsi_io {
-    TAPSI_IO_IN = 1,    /* bytes, a datagram or a connection may be read; or the peer's end */
-    TAPSI_IO_OUT = 2,   /* may be written again (or connect finished) */
-    TAPSI_IO_END = 4,   /* the peer will send no more (RDHUP), or both directions are over (HUP) */
-    TAPSI_IO_ERROR = 8, /* error pending: SO_ERROR or the error queue tells */
+    TAPSI_IO_IN = 1,      /* bytes, a datagram or a connection may be read; or the peer's end */
+    TAPSI_IO_OUT = 2,     /* may be written again (or connect finished) */
+    TAPSI_IO_END = 4,     /* the peer will send no more (RDHUP), or both directions are over (HUP) */
+    TAPSI_IO_ERROR = 8,   /* error pending: SO_ERROR or the error queue tells */
+    TAPSI_IO_URGENT = 16, /* TCP's urgent data came: a read stops before it, though more may lie behind */
 };
 
 /* Embedded in its owner. The memory must live until the loop's reaping of the turn in which it was unwatched. */
@@ -99,8 +100,8 @@ struct tapsi_platform_ops {
     uint64_t (*now)(struct tapsi_platform *p);
     int (*random)(struct tapsi_platform *p, void *bytes, size_t count);
 
-    /* Readiness. `watch` registers all four events once, for the life of the descriptor. `unwatch` sets watch->fd to -1
-       and is called before the descriptor is closed. */
+    /* Readiness. `watch` registers all these events once, for the life of the descriptor. `unwatch` sets watch->fd to
+       -1 and is called before the descriptor is closed. */
     int (*watch)(struct tapsi_platform *p, int fd, struct tapsi_watch *watch);
     void (*unwatch)(struct tapsi_platform *p, struct tapsi_watch *watch);
     /* Level-triggered: what of `io` (IN, OUT) is so is reported in every wait, error and end always. Called again it

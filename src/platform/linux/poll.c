@@ -119,7 +119,7 @@ static int watch_events(struct tapsi_linux *x, int fd, struct tapsi_watch *watch
 
 int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watch)
 {
-    return watch_events(tapsi_linux_of(p), fd, watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return watch_events(tapsi_linux_of(p), fd, watch, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 int tapsi_linux_watch_level(struct tapsi_platform *p, int fd, struct tapsi_watch *watch, unsigned io)
@@ -159,6 +159,8 @@ static unsigned io_of(uint32_t events)
         io |= TAPSI_IO_END;
     if (events & EPOLLERR)
         io |= TAPSI_IO_ERROR;
+    if (events & EPOLLPRI)
+        io |= TAPSI_IO_URGENT;
     return io;
 }
 

@@ -151,9 +151,9 @@ static void on_ready(struct tapsi_watch *watch, unsigned io)
         if (tcp->layer.dead || tcp->connecting || tcp->layer.state == TAPSI_LAYER_CLOSED)
             return;
     }
-    if (io & TAPSI_IO_END)
+    if (io & (TAPSI_IO_END | TAPSI_IO_URGENT))
         tcp->ended = true;
-    if (io & (TAPSI_IO_IN | TAPSI_IO_END))
+    if (io & (TAPSI_IO_IN | TAPSI_IO_END | TAPSI_IO_URGENT))
         tcp->readable = true;
     if ((io & TAPSI_IO_OUT) && tcp->blocked) {
         tcp->blocked = false;

@@ -18,7 +18,7 @@ struct tcp {
     int start_error;           /* errno of a start that failed at once; told at flush */
     bool connecting : 1;
     bool readable : 1; /* the kernel may have input: edge-triggered, so remembered */
-    bool ended : 1;    /* the kernel said the peer's FIN (or worse) is there */
+    bool ended : 1;    /* the peer's FIN (or worse) is there, or its urgent data: a short read proves nothing */
     bool blocked : 1;  /* the kernel took less than offered; waits for OUT */
     bool starved : 1;  /* because it had no memory, which gives no event: waits for the timer */
     bool sent_any : 1;
