@@ -1,4 +1,5 @@
 /* Messages over streams and datagrams, their parts and their lengths; what can be done in each state. */
+#include <stdlib.h>
 #include <string.h>
 #include "peer.h"
 #include "wire.h"
@@ -207,6 +208,58 @@ TEST(only_whole_messages_are_given_to_one_who_asks_for_them)
     CHECK_INT(parts.partial, 0);
     CHECK_INT(parts.length[0], 0); /* an empty Message is one too */
     CHECK_INT(parts.length[2], 1400);
+    world_finish(&w);
+}
+
+/* ------------------------------------------------------------------------------------------- backpressure */
+
+#define STREAM_BYTES (7 * 1024 * 1024)
+
+struct reader {
+    size_t bytes;
+    unsigned wrong;
+    bool final;
+};
+
+static void read_on(taps_connection *c, const struct taps_received *m, void *user)
+{
+    struct reader *r = user;
+    const char *data = m->data;
+    for (size_t i = 0; i < m->length; i++)
+        r->wrong += data[i] != (char)((r->bytes + i) % 251);
+    r->bytes += m->length;
+    r->final |= m->final;
+    if (!m->final)
+        taps_connection_receive(c, 1, 100000, NULL);
+}
+
+/* proves API-121, API-122: the peer is held up while nobody asks, goes on when somebody does, and nothing is lost. */
+TEST(a_sender_is_held_up_and_released)
+{
+    static const struct taps_connection_events events = {.received = read_on, .received_partial = read_on};
+    struct world w;
+    struct reader r = {0};
+    char *bytes = malloc(STREAM_BYTES);
+    NEED(bytes != NULL);
+    for (size_t i = 0; i < STREAM_BYTES; i++)
+        bytes[i] = (char)(i % 251);
+    world_new(&w);
+    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, TAPSI_SIM_SEND);
+    tapsi_sim_service_bytes(s, bytes, STREAM_BYTES);
+    free(bytes);
+    world_initiate(&w, V4, 0);
+    taps_connection_set_events(w.connection, &events, &r);
+    world_run_ms(&w, 1000);
+    uint64_t sent = tapsi_sim_service_counts(s).sent;
+    CHECK(sent < STREAM_BYTES / 4);
+    world_run_ms(&w, 60000);
+    CHECK_INT(tapsi_sim_service_counts(s).sent, sent);
+    CHECK_INT(r.bytes, 0);
+    CHECK_INT(taps_connection_receive(w.connection, 1, 100000, NULL), 0);
+    world_run_ms(&w, 60000);
+    CHECK_INT(r.bytes, STREAM_BYTES);
+    CHECK_INT(r.wrong, 0);
+    CHECK(r.final);
     world_finish(&w);
 }
 

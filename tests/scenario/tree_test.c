@@ -283,6 +283,33 @@ TEST(timers_of_different_parents_are_independent)
     world_finish(&w);
 }
 
+/* proves IMPL-08: the attempt delay may be set, from 10 ms to 2 s, for a context and for a Connection. */
+TEST(the_attempt_delay_can_be_set_within_its_bounds)
+{
+    static const struct {
+        uint32_t context_ms;
+        const char *property;
+        double expected;
+    } cases[] = {{0, NULL, 250},     {10, NULL, 10},  {2000, NULL, 2000},
+                 {2000, "0.1", 100}, {0, "0.01", 10}, {0, "2", 2000}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world w;
+        world_new(&w);
+        dual(&w);
+        w.options.attempt_delay_ms = cases[i].context_ms;
+        if (cases[i].property)
+            CHECK_INT(taps_transport_properties_set(w.properties, "_attemptDelay", cases[i].property), 0);
+        CHECK_INT(taps_transport_properties_set(w.properties, "_attemptDelay", "0.0099"), TAPS_E_RANGE);
+        CHECK_INT(taps_transport_properties_set(w.properties, "_attemptDelay", "2.001"), TAPS_E_RANGE);
+        tapsi_sim_fault(w.sim, V6, TAPSI_SIM_BLACKHOLE);
+        tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
+        world_initiate(&w, "dual.test:80", 0);
+        world_run_until_ready(&w);
+        CHECK(near(ready(&w), RTT + cases[i].expected + RTT));
+        world_finish(&w);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------ protocols */
 
 /* proves IMPL-07, ARCH-08: protocols that serve equally well are raced; here the second one wins. */
