@@ -141,20 +141,37 @@ static bool is_unreadable(const char *option, const char *path)
     return !readable;
 }
 
+/* A PEM file with certificates, named by an option: it is looked at before use, so that the file at fault is named. */
+static int check_pem(const char *option, const char *path)
+{
+    if (is_unreadable(option, path))
+        return USAGE;
+    int native = certificate_check_authorities(path);
+    if (native < 0)
+        return complain_usage("%s '%s' holds no certificate in PEM: %s", option, path, gnutls_strerror(native));
+    return DONE;
+}
+
 static int add_ca_file(const struct options *options, taps_security_parameters *security)
 {
-    int native, error;
-
     if (!options->cafile)
         return DONE;
-    if (is_unreadable("--cafile", options->cafile))
-        return USAGE;
-    native = certificate_check_authorities(options->cafile);
-    if (native < 0)
-        return complain_usage("--cafile '%s' holds no certificate in PEM: %s", options->cafile,
-                              gnutls_strerror(native));
-    error = taps_security_parameters_add_ca_file(security, options->cafile);
+    int code = check_pem("--cafile", options->cafile);
+    if (code)
+        return code;
+    int error = taps_security_parameters_add_ca_file(security, options->cafile);
     return error < 0 ? complain_code("use the file of --cafile", error) : DONE;
+}
+
+static int add_pin(const struct options *options, taps_security_parameters *security)
+{
+    if (!options->pin)
+        return DONE;
+    int code = check_pem("--pin", options->pin);
+    if (code)
+        return code;
+    int error = taps_security_parameters_set(security, "pinnedServerCertificate", options->pin);
+    return error < 0 ? complain_code("use the file of --pin", error) : DONE;
 }
 
 static int add_certificate(const struct options *options, bool listening, taps_security_parameters *security)
@@ -202,6 +219,8 @@ static int secure(const struct options *options, bool listening, taps_security_p
     int error, code;
 
     code = add_ca_file(options, security);
+    if (!code)
+        code = add_pin(options, security);
     if (code)
         return code;
     if (options->min_version) {
@@ -222,6 +241,7 @@ static int secure(const struct options *options, bool listening, taps_security_p
 static int check_security(const struct options *options, bool listening)
 {
     const char *useless = options->cafile        ? "--cafile"
+                          : options->pin         ? "--pin"
                           : options->cert        ? "--cert"
                           : options->alpn.count  ? "--alpn"
                           : options->server_name ? "--server-name"

@@ -29,7 +29,7 @@ struct options {
     struct options_list alpn;
     const char *profile;
     enum taps_security_mode mode;
-    const char *cafile, *cert, *key, *server_name, *resolver, *interface;
+    const char *cafile, *pin, *cert, *key, *server_name, *resolver, *interface;
     enum taps_security_protocol min_version; /* 0: not given */
     uint64_t timeout_ms;                     /* 0: the library's default */
     uint32_t attempt_delay_ms;

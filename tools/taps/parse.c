@@ -92,6 +92,12 @@ static int take_cafile(void *target, const char *value)
     return DONE;
 }
 
+static int take_pin(void *target, const char *value)
+{
+    ((struct options *)target)->pin = value;
+    return DONE;
+}
+
 static int take_cert(void *target, const char *value)
 {
     ((struct options *)target)->cert = value;
@@ -193,6 +199,7 @@ static const struct option_row common_rows[] = {
     {0, "profile", "NAME", "start from reliable-inorder-stream, reliable-message or unreliable-datagram", take_profile},
     {0, "security", "MODE", "required (the default), opportunistic or disabled", take_security},
     {0, "cafile", "FILE", "trust the authorities in this PEM file instead of the system's", take_cafile},
+    {0, "pin", "FILE", "and accept only the server certificate in this PEM file", take_pin},
     {0, "cert", "FILE", "own certificate chain, PEM; with --key", take_cert},
     {0, "key", "FILE", "its private key, PEM", take_key},
     {0, "alpn", "NAME[,NAME]", "application protocols for TLS, best first; repeatable", take_alpn},
