@@ -349,13 +349,24 @@ static bool end_is_due(const struct taps_connection *c)
     return c->end_code || c->closing || !c->held_bytes || c->end_delivered;
 }
 
+/* Those that have ended by now: what is sent in their events, and refused at once, comes in the next round. */
+static void tell_sends(struct taps_connection *c)
+{
+    const struct tapsi_link *last = c->settled.prev;
+    bool more = !tapsi_list_empty(&c->settled);
+    while (more && !c->freed) {
+        more = c->settled.next != last;
+        tapsi_connection_tell_send(c);
+    }
+}
+
 static void dispatch(struct tapsi_task *task)
 {
     struct taps_connection *c = TAPSI_CONTAINER(task, struct taps_connection, task);
     if (c->pending_ready)
         tell_ready(c);
-    while (!c->freed && tapsi_connection_tell_send(c))
-        continue;
+    if (!c->freed)
+        tell_sends(c);
     while (!c->freed && tapsi_connection_tell_receive(c))
         continue;
     if (!c->freed)

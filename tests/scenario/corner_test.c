@@ -63,6 +63,61 @@ TEST(expiry_makes_room_for_the_next_message)
     world_finish(&w);
 }
 
+/* Offered to the kernel, which took nothing of it: it can still expire. */
+/* proves API-100 */
+TEST(message_behind_a_blocked_one_expires)
+{
+    struct world w;
+    taps_message_context *brief = message("msgLifetime", "0.1");
+    world_new(&w);
+    tapsi_sim_serve(w.server, 80, TAPSI_SIM_STALL);
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    CHECK_INT(send_some(&w, 200000, brief), 0);
+    CHECK_INT(send_some(&w, 10, brief), 0);
+    world_run_ms(&w, 1000);
+    CHECK_INT(w.heard.expired, 1); /* of the first some bytes are on their way: there is no taking it back */
+    CHECK_INT(w.heard.sent, 0);
+    taps_message_context_free(brief);
+    world_finish(&w);
+}
+
+static void send_again(taps_connection *c, void *tag, const struct taps_error *error, void *user)
+{
+    struct world *w = user;
+    (void)tag;
+    (void)error;
+    if (w->heard.send_error++ < 1000)
+        CHECK_INT(taps_connection_send(c, block, sizeof(block), NULL, 0, NULL), 0);
+}
+
+static void count_turn(void *arg)
+{
+    struct world *w = arg;
+    CHECK(w->heard.send_error < 500);
+    w->heard.path_change++; /* not what it is for, but free */
+}
+
+/* Who sends what is refused again and again keeps nobody else waiting. */
+TEST(refused_message_sent_again_and_again)
+{
+    struct world w;
+    struct taps_connection_events stubborn = world_events;
+    stubborn.send_error = send_again;
+    world_new(&w);
+    be_datagrams(&w);
+    tapsi_sim_udp_echo(w.server, 80);
+    world_initiate(&w, V4, 0);
+    taps_connection_set_events(w.connection, &stubborn, &w);
+    world_run_until_ready(&w);
+    CHECK_INT(taps_connection_send(w.connection, block, sizeof(block), NULL, 0, NULL), 0);
+    CHECK_INT(taps_context_post(w.context, count_turn, &w), 0);
+    world_run_ms(&w, 100);
+    CHECK_INT(w.heard.path_change, 1);
+    CHECK_INT(w.heard.send_error, 1001);
+    world_finish(&w);
+}
+
 /* Refused one by one when the stack is known, not one inside the other. */
 TEST(many_messages_that_the_stack_refuses)
 {

@@ -53,7 +53,6 @@ static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_byt
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
         if (count + TAPSI_OP_RANGES > PIECES_MAX || (bytes && bytes + op->length > GATHER_MAX))
             break;
-        op->flags |= TAPSI_OP_TOUCHED;
         count += tapsi_op_iovec(op, iov + count, PIECES_MAX - count);
         bytes += op->length - op->taken;
         if (op->flags & TAPSI_OP_FINAL)
@@ -97,6 +96,7 @@ static void advance(struct tcp *tcp, size_t bytes)
         size_t rest = op->length - op->taken;
         if (rest > bytes) {
             op->taken += bytes;
+            op->flags |= bytes ? (uint16_t)TAPSI_OP_TOUCHED : 0u; /* the others can still expire */
             return;
         }
         bytes -= rest;

@@ -312,7 +312,8 @@ TEST(data_end_and_reset_at_once)
     end(&n);
 }
 
-/* proves API-143: reset while it was in the backlog. Whether or not it is delivered, it is told once, and others come. */
+/* proves API-143: reset while it was in the backlog. Whether or not it is delivered, it is told once, and others come.
+ */
 TEST(accepted_peer_that_was_gone_already)
 {
     struct net n;
@@ -332,7 +333,8 @@ TEST(accepted_peer_that_was_gone_already)
     end(&n);
 }
 
-/* proves API-140: what the peer still says while we close does not turn our end into a reset of what it has not read. */
+/* proves API-140: what the peer still says while we close does not turn our end into a reset of what it has not read.
+ */
 TEST(close_while_the_peer_talks)
 {
     static char noise[100000];
