@@ -217,13 +217,21 @@ void tapsi_connection_pass_close(struct taps_connection *c)
     }
 }
 
+/* An orderly end may wait until what was received is taken: whoever gives that up is told at once. */
+static bool may_end(const struct taps_connection *c)
+{
+    return c->state != TAPS_CLOSED && !(c->pending_end && c->end_code);
+}
+
 int tapsi_connection_close(struct taps_connection *c)
 {
     struct tapsi_error error;
-    if (c->state == TAPS_CLOSED || c->pending_end || c->closing)
+    if (!may_end(c) || c->closing)
         return TAPS_E_STATE;
     c->closing = true;
     tapsi_connection_drop_received(c);
+    if (c->pending_end)
+        tapsi_connection_post(c);
     if (c->state == TAPS_ESTABLISHING && tapsi_list_empty(&c->sends)) {
         tapsi_error_set(&error, TAPS_E_CANCELLED, "the Connection was closed before it was ready");
         tapsi_connection_end(c, &error, 0);
@@ -241,10 +249,11 @@ int tapsi_connection_close(struct taps_connection *c)
 int tapsi_connection_abort(struct taps_connection *c)
 {
     struct tapsi_error error;
-    if (c->state == TAPS_CLOSED || c->pending_end)
+    if (!may_end(c))
         return TAPS_E_STATE;
     tapsi_error_set(&error, TAPS_E_LOCAL_ABORT, "the Connection was aborted by this side");
     tapsi_connection_drop_received(c);
+    c->pending_end = false;
     tapsi_connection_end(c, &error, TAPS_E_LOCAL_ABORT);
     return 0;
 }

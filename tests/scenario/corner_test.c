@@ -312,6 +312,33 @@ TEST(close_after_both_ends_is_closed)
     world_finish(&w);
 }
 
+/* Both directions have ended, and what was received is not read: Close or Abort give it up, and the end is told. */
+/* proves API-140, API-141 */
+TEST(end_that_waits_for_the_reader_can_be_cut_short)
+{
+    for (int aborts = 0; aborts < 2; aborts++) {
+        struct world w;
+        taps_message_context *final = message("final", "true");
+        world_new(&w);
+        struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, TAPSI_SIM_SEND);
+        tapsi_sim_service_bytes(s, block, 1000);
+        world_initiate(&w, V4, 0);
+        taps_connection_receive(w.connection, 1, 10, NULL);
+        send_text(&w, "bye", final, 0);
+        world_run_ms(&w, 1000);
+        CHECK_INT(w.heard.length, 10);
+        CHECK_INT(w.heard.total, 3); /* ready, sent, received: the end waits */
+        CHECK_INT(aborts ? taps_connection_abort(w.connection) : taps_connection_close(w.connection), 0);
+        world_run_ms(&w, 1000);
+        CHECK_INT(w.heard.closed, !aborts);
+        CHECK_INT(w.heard.connection_error, aborts);
+        CHECK_INT(w.heard.code, aborts ? TAPS_E_LOCAL_ABORT : 0);
+        CHECK_INT(taps_connection_close(w.connection), TAPS_E_STATE);
+        taps_message_context_free(final);
+        world_finish(&w);
+    }
+}
+
 /* The network said that the host is gone, and TCP gave up: that is an end, not a soft error, though nobody reads. */
 /* proves API-143 */
 TEST(unreachable_for_good_is_a_connection_error)
