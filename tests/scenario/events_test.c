@@ -402,6 +402,26 @@ TEST(closed_waits_for_what_was_received)
     world_finish(&w);
 }
 
+/* proves API-140: a peer that takes nothing more does not keep a closing Connection for ever. */
+TEST(close_to_a_peer_that_never_reads_ends)
+{
+    static char big[60000];
+    struct world w;
+    connect_to(&w, TAPSI_SIM_STALL);
+    world_run_until_ready(&w);
+    for (int i = 0; i < 10; i++)
+        taps_connection_send(w.connection, big, sizeof(big), NULL, 0, NULL);
+    double began = taps_context_now_ms(w.context);
+    CHECK_INT(taps_connection_close(w.connection), 0);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.closed, 0); /* that would say it was delivered */
+    CHECK_INT(w.heard.connection_error, 1);
+    CHECK_INT(w.heard.code, TAPS_E_TIMEOUT);
+    CHECK(w.heard.end_ms - began <= 60000); /* _closeTimeout without progress, looked at in steps of it */
+    CHECK_INT(w.heard.sent + w.heard.send_error, 10);
+    world_finish(&w);
+}
+
 /* proves API-140: nothing is received after Close, also what is under way. */
 TEST(nothing_is_received_after_close)
 {

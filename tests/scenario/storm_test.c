@@ -99,9 +99,7 @@ static void one_storm(uint32_t seed)
     bool stream = dice(&state, 3);
     if (!stream)
         datagrams(&w);
-    enum tapsi_sim_behaviour behaviour = (enum tapsi_sim_behaviour)dice(&state, 6);
-    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, behaviour);
-    bool stalls = stream && behaviour == TAPSI_SIM_STALL; /* takes nothing more, for ever: Abort is the way out */
+    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, (enum tapsi_sim_behaviour)dice(&state, 6));
     tapsi_sim_service_bytes(s, "something to say", 16);
     tapsi_sim_service_reset_after(s, dice(&state, 5000));
     tapsi_sim_udp_echo(w.server, 80);
@@ -111,7 +109,7 @@ static void one_storm(uint32_t seed)
     for (int i = 0; i < 60; i++)
         one_step(&w, s, &state);
     if (w.connection && taps_connection_state(w.connection) != TAPS_CLOSED)
-        (stalls ? taps_connection_abort : taps_connection_close)(w.connection);
+        taps_connection_close(w.connection);
     tapsi_sim_link_fault(w.link, TAPSI_SIM_FINE);
     tapsi_sim_link_loss(w.link, 0);
     if (w.connection)
