@@ -6,11 +6,13 @@
 #include "connection/connection.h"
 
 #define SECONDS_MAX 1e9 /* more is for ever */
+#define LOOKS       8   /* in that time */
 
 struct patience {
     struct tapsi_timer timer;
     struct taps_connection *connection;
     uint64_t outstanding; /* at the last look */
+    unsigned looks;       /* that found it so */
 };
 
 static uint64_t asked(const struct taps_connection *c, enum tapsi_get what)
@@ -28,9 +30,8 @@ static void start(struct patience *p)
 {
     struct taps_connection *c = p->connection;
     double seconds = c->properties->values[TAPS_CLOSE_TIMEOUT].number;
-    p->outstanding = outstanding(c);
     if (seconds >= 0 && seconds < SECONDS_MAX)
-        tapsi_timer_start(&c->context->loop, &p->timer, (uint64_t)(seconds * (double)TAPSI_S));
+        tapsi_timer_start(&c->context->loop, &p->timer, (uint64_t)(seconds * (double)TAPSI_S / LOOKS) + 1);
 }
 
 static void on_timer(struct tapsi_timer *timer)
@@ -40,7 +41,10 @@ static void on_timer(struct tapsi_timer *timer)
     struct tapsi_error error;
     if (!c->top)
         return;
-    if (outstanding(c) != p->outstanding) {
+    uint64_t now = outstanding(c);
+    p->looks = now && now == p->outstanding ? p->looks + 1 : 0; /* with nothing left the bottom ends it */
+    p->outstanding = now;
+    if (p->looks < LOOKS) {
         start(p);
         return;
     }
@@ -59,6 +63,7 @@ static struct patience *make(struct taps_connection *c)
         return NULL;
     }
     p->connection = c;
+    p->outstanding = outstanding(c);
     c->patience = &p->timer;
     return p;
 }

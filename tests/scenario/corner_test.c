@@ -424,7 +424,7 @@ TEST(close_to_a_peer_that_reads_nothing_ends)
         for (int i = 0; i < count; i++)
             CHECK_INT(send_some(&w, 200000, NULL), 0);
         CHECK_INT(taps_connection_close(w.connection), 0);
-        world_run_ms(&w, 12000);
+        world_run_ms(&w, 7000);
         CHECK_INT(w.heard.closed, 0);
         CHECK_INT(w.heard.connection_error, 1);
         CHECK_INT(w.heard.code, TAPS_E_TIMEOUT);
@@ -690,7 +690,7 @@ TEST(secure_close_to_a_peer_that_reads_nothing_ends)
         for (int i = 0; i < count; i++)
             CHECK_INT(send_some(&w, 300000, NULL), 0);
         CHECK_INT(taps_connection_close(w.connection), 0);
-        world_run_ms(&w, 12000);
+        world_run_ms(&w, 7000);
         CHECK_INT(w.heard.ready, 1);
         CHECK_INT(w.heard.closed + w.heard.connection_error, 1);
         CHECK_INT(w.heard.sent + w.heard.send_error, count);
