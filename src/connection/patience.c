@@ -49,7 +49,7 @@ static void on_timer(struct tapsi_timer *timer)
         return;
     }
     tapsi_error_set(&error, TAPS_E_TIMEOUT, "the peer took nothing more of what was sent before Close");
-    tapsi_connection_end(c, &error, 0);
+    tapsi_connection_end(c, &error, TAPS_E_TIMEOUT);
 }
 
 static struct patience *make(struct taps_connection *c)

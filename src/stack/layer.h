@@ -195,6 +195,7 @@ int tapsi_layer_start(struct tapsi_layer *layer);
 int tapsi_layer_send(struct tapsi_layer *layer, struct tapsi_op *op);
 /* Absolute: the sink now takes `bytes`. Calls the slot when it was zero. */
 void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes);
+/* Taken also when the layer is CLOSING by itself, since both directions have ended: `closed` is to come then. */
 int tapsi_layer_close(struct tapsi_layer *layer);
 /* Cuts the sink, destroys the layer and all below it; the memory goes at the end of the turn. NULL is allowed. */
 void tapsi_layer_destroy(struct tapsi_layer *layer, int reason);

@@ -416,7 +416,7 @@ TEST(close_to_a_peer_that_reads_nothing_ends)
     for (int count = 1; count <= 10; count += 3) {
         struct world w;
         world_new(&w);
-        tapsi_sim_serve(w.server, 80, TAPSI_SIM_STALL);
+        struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 80, TAPSI_SIM_STALL);
         taps_transport_properties_set(w.properties, "_closeTimeout", "5");
         world_initiate(&w, V4, 0);
         if (count != 4) /* one of them before it is ready */
@@ -429,6 +429,8 @@ TEST(close_to_a_peer_that_reads_nothing_ends)
         CHECK_INT(w.heard.connection_error, 1);
         CHECK_INT(w.heard.code, TAPS_E_TIMEOUT);
         CHECK_INT(w.heard.sent + w.heard.send_error, count);
+        CHECK_INT(tapsi_sim_service_counts(s).ended, 0); /* what it has is not all there is, and must not look so */
+        CHECK_INT(tapsi_sim_service_counts(s).reset, 1);
         world_finish(&w);
     }
 }

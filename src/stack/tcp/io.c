@@ -12,6 +12,7 @@ void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing)
 {
     struct tapsi_error error;
     tapsi_error_native(&error, tapsi_err_from_errno(err), TAPS_DOMAIN_ERRNO, err, "TCP %s: %s", doing, strerror(err));
+    tcp->cut = !tapsi_list_empty(&tcp->layer.queue);
     tapsi_layer_fail_queue(&tcp->layer, error.pub.code);
     tapsi_layer_closed(&tcp->layer, &error);
 }

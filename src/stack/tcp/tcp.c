@@ -202,7 +202,7 @@ static void destroy(struct tapsi_layer *layer, int reason)
     if (fd < 0)
         return;
     p->ops->unwatch(p, &tcp->watch);
-    if (reason) {
+    if (reason || tcp->cut) {
         struct linger linger = {.l_onoff = 1, .l_linger = 0};
         p->ops->setsockopt(p, fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     }
