@@ -68,16 +68,33 @@ static void add_remotes(const struct tapsi_resolve *r, struct results *results)
     }
 }
 
+/* The Local Endpoint that allows this address of this interface; NULL if none does. */
+static const struct taps_endpoint *allowing(const struct tapsi_resolve *r, const struct tapsi_interface *interface,
+                                            const union tapsi_addr *address)
+{
+    for (size_t i = 0; i < r->config->local_count; i++) {
+        const struct taps_endpoint *local = &r->config->locals[i];
+        if (local->interface[0] && tapsi_path_find(r->plan->network, local->interface) != interface)
+            continue;
+        if (!local->has_address || tapsi_addr_same_host(&local->address, address) ||
+            (tapsi_addr_is_any(&local->address) && local->address.sa.sa_family == address->sa.sa_family))
+            return local;
+    }
+    return NULL;
+}
+
 /* Every address of every eligible interface, with the port of the Local Endpoint that allows it. */
 static void add_locals(const struct tapsi_resolve *r, struct results *results)
 {
     const struct tapsi_network *network = r->plan->network;
-    uint16_t port = r->config->local_count ? port_of(r, &r->config->locals[0]) : 0;
     for (size_t i = 0; i < r->plan->paths_eligible; i++) {
         const struct tapsi_interface *interface = &network->interfaces[r->plan->path_order[i]];
         for (size_t a = 0; a < interface->address_count; a++) {
             union tapsi_addr address = interface->addresses[a].address;
-            tapsi_addr_set_port(&address, port);
+            const struct taps_endpoint *local = allowing(r, interface, &address);
+            if (r->config->local_count && !local)
+                continue;
+            tapsi_addr_set_port(&address, local ? port_of(r, local) : 0);
             add(results, false, &address, interface->name);
         }
     }

@@ -278,6 +278,7 @@ static void fail_node(struct tapsi_node *node, int error)
     if (node->leaf || !all_pruned(node))
         return;
     node->state = TAPS_CANDIDATE_PRUNED;
+    node->error = 0;
     node->start = node->end = 0;
     if (tapsi_lookups_total(&node->race->names) == 0)
         tapsi_node_reason(node, "%s has no address", node->race->config->remotes[0].host_name);

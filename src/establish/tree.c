@@ -108,6 +108,15 @@ static bool usable(const struct tapsi_race *race, const struct tapsi_interface *
            tapsi_path_source(interface, false, &probe);
 }
 
+/* The interface of a Remote Endpoint is its scope zone (RFC 9622, 6.1.2): a link-local address is of that zone alone.
+ */
+static bool in_zone(const struct tapsi_race *race, const struct tapsi_interface *interface,
+                    const struct taps_endpoint *remote, const union tapsi_addr *address)
+{
+    return !remote->interface[0] || !tapsi_addr_is_link_local(address) ||
+           tapsi_path_find(race->plan->network, remote->interface) == interface;
+}
+
 /* Only literal addresses, and this interface reaches none of them? */
 static bool reaches_no_literal(const struct tapsi_race *race, const struct tapsi_interface *interface)
 {
@@ -118,7 +127,7 @@ static bool reaches_no_literal(const struct tapsi_race *race, const struct tapsi
             return false;
         if (tapsi_addr_is_link_local(&address) && address.sa.sa_family == AF_INET6 && !address.in6.sin6_scope_id)
             address.in6.sin6_scope_id = interface->index;
-        if (usable(race, interface, &address))
+        if (in_zone(race, interface, remote, &address) && usable(race, interface, &address))
             return false;
     }
     return true;
@@ -297,6 +306,11 @@ static bool needs_temporary(const struct tapsi_race *race)
     return tapsi_preference(race->config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS) == TAPS_REQUIRE;
 }
 
+static bool forbids_temporary(const struct tapsi_race *race)
+{
+    return tapsi_preference(race->config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS) == TAPS_PROHIBIT;
+}
+
 /* One address of a released name: a destination to try, or a pruned leaf that says why not. */
 static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *endpoint, union tapsi_addr *address,
                      struct tapsi_destination *ret)
@@ -304,7 +318,7 @@ static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *en
     struct tapsi_race *race = protocol->race;
     const struct tapsi_network *network = race->plan->network;
     bool local_ok;
-    if (!usable(race, protocol->interface, address)) {
+    if (!in_zone(race, protocol->interface, endpoint, address) || !usable(race, protocol->interface, address)) {
         add_pruned(protocol, endpoint, address, "does not reach");
         return false;
     }
@@ -318,6 +332,10 @@ static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *en
     tapsi_path_source(protocol->interface, prefer_temporary, ret);
     if (tapsi_path_of_address(network, address))
         ret->source = *address; /* packets to oneself come from oneself */
+    if (forbids_temporary(race) && ret->source_temporary) {
+        add_pruned(protocol, endpoint, address, "has only a temporary address (which is prohibited) for");
+        return false;
+    }
     if (needs_temporary(race) && !ret->source_temporary) {
         add_pruned(protocol, endpoint, address, "has no temporary address (useTemporaryLocalAddress is required) for");
         return false;

@@ -23,7 +23,7 @@ struct tcp {
     bool starved : 1;  /* because it had no memory, which gives no event: waits for the timer */
     bool sent_any : 1;
     bool fin_sent : 1;
-    bool cut : 1; /* bytes of the queue were dropped: the peer must not take what it has for everything */
+    bool cut : 1;      /* bytes of the queue were dropped: the peer must not take what it has for everything */
     bool fin_seen : 1; /* and delivered */
     bool closing : 1;
     bool user_timeout_enabled : 1;
