@@ -13,9 +13,10 @@ $(BUILD)/build.ninja:
 demo: all
 	@$(BUILD)/tools/taps/taps demo
 
+# LONG=1: the random tests, sweeps and fuzzers go on for hours instead of minutes.
 test:
 	@scripts/bootstrap test
-	@scripts/test
+	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) scripts/test
 
 bench: all
 	@scripts/bench $(BUILD)

@@ -9,6 +9,17 @@
 
 #define DEFAULT_LIMIT 60
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 static struct tapsi_test *first, **tail = &first;
 static bool failed;
 static const char *skipped;
@@ -45,6 +56,14 @@ void tapsi_test_skip(const char *reason)
 void tapsi_test_limit(unsigned seconds)
 {
     alarm(seconds);
+}
+
+unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thorough)
+{
+    const char *wish = getenv("TAPS_LONG");
+    if (wish && strcmp(wish, "1") == 0)
+        return thorough;
+    return SANITIZED ? sanitized : normal;
 }
 
 static void out_of_time(int signal_number)

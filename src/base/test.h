@@ -23,6 +23,9 @@ bool tapsi_test_failed(void);
 void tapsi_test_skip(const char *reason);
 /* A test that needs time stops the program after so many real seconds (default 60), so a hang is a failure. */
 void tapsi_test_limit(unsigned seconds);
+/* How many rounds a test of random input makes: `normal`; `sanitized` under ASan or TSan, which are many times slower;
+   `thorough` where the environment has TAPS_LONG=1 (`make test LONG=1`). */
+unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thorough);
 
 #define TEST(name)                                                                                                     \
     static void name(void);                                                                                            \
