@@ -21,6 +21,10 @@ test:
 bench: all
 	@scripts/bench $(BUILD)
 
+# Which family wins when IPv6 is slow, beside curl: docs/bench/happy-eyeballs.md.
+happy-eyeballs: all
+	@bench/lab/happy_eyeballs.py --taps $(BUILD)/tools/taps/taps --out docs/bench
+
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
@@ -39,4 +43,4 @@ coverage:
 	@scripts/bootstrap coverage
 	@scripts/coverage
 
-.PHONY: all demo test bench install clean format check-includes coverage
+.PHONY: all demo test bench happy-eyeballs install clean format check-includes coverage
