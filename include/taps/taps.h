@@ -3,22 +3,25 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * How to read this header. An application says whom it wants to talk to (endpoints), what it needs (transport
- * properties) and how secure it must be (security parameters), puts them into a Preconnection, and calls Initiate or
- * Listen. The library gathers candidate paths, protocols and addresses, races them, and answers with events.
+ * An application says whom it wants to talk to (endpoints), what it needs (transport properties) and how secure it must
+ * be (security parameters), puts them into a Preconnection, and calls Initiate or Listen. The library gathers candidate
+ * paths, protocols and addresses, races them, and answers with events.
  *
- * Threads      A context, and every object made from it, belongs to one thread at a time. Only taps_context_post and
- *              taps_context_stop may be called from another thread. Different contexts may live in
- *              different threads. Endpoints, transport properties, security parameters and message contexts are plain
- *              values without a thread.
- * Events       Callbacks run only inside taps_context_run, taps_context_run_once and taps_context_dispatch, never
- * inside another call. Every call is legal in every callback, freeing the object the event is about included. Ownership
- * "takes": the callee frees it. "borrows": it must stay valid until the call (or the event named) is over. "returns
- * owned": the caller frees it. "returns borrowed from X": valid until X changes or is freed. Objects handed to an
- * action are copied: changing or freeing them afterwards has no effect (RFC 9622, 1.1). Errors       Functions return 0
- * (or a count) on success and a negative enum taps_err on failure. `ret_` parameters come last and stay untouched on
- * failure. A NULL object or a NULL required pointer is TAPS_E_ARGUMENT. Units        are in the names (timeout_ms) or
- * in the property's description (seconds, bits per second, bytes).
+ * Threads: a context, and every object made from it, belongs to one thread at a time. Only taps_context_post and
+ * taps_context_stop may be called from another thread. Different contexts may live in different threads. Endpoints,
+ * transport properties, security parameters and message contexts are plain values without a thread.
+ *
+ * Events: callbacks run only inside taps_context_run, taps_context_run_once and taps_context_dispatch, never inside
+ * another call. Every call is legal in every callback, freeing the object the event is about included.
+ *
+ * Ownership: "takes": the callee frees it. "borrows": it must stay valid until the call (or the event named) is over.
+ * "returns owned": the caller frees it. "returns borrowed from X": valid until X changes or is freed. Objects handed to
+ * an action are copied: changing or freeing them afterwards has no effect (RFC 9622, 1.1).
+ *
+ * Errors: functions return 0 (or a count) on success and a negative enum taps_err on failure. `ret_` parameters come
+ * last and stay untouched on failure. A NULL object or a NULL required pointer is TAPS_E_ARGUMENT.
+ *
+ * Units are in the names (timeout_ms) or in the property's description (seconds, bits per second, bytes).
  */
 #ifndef TAPS_TAPS_H
 #define TAPS_TAPS_H
@@ -535,8 +538,11 @@ struct taps_connection_events {
     void (*connection_error)(taps_connection *connection, const struct taps_error *error, void *user);
 };
 
+/* Other events, or other `user` data, from now on; a Connection from a Listener has none until this is called. `events`
+   is borrowed for the life of the Connection, NULL means none. */
 TAPS_API void taps_connection_set_events(taps_connection *connection, const struct taps_connection_events *events,
                                          void *user);
+/* What Initiate or taps_connection_set_events was given; the context it lives in. NULL for NULL. */
 TAPS_API void *taps_connection_user(const taps_connection *connection);
 TAPS_API taps_context *taps_connection_context(const taps_connection *connection);
 /* At any time, in any callback. If the Connection is still open it is dropped at once, without events (Abort first if
