@@ -18,8 +18,9 @@ test:
 	@scripts/bootstrap test
 	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) scripts/test
 
+# ROWS="tcp-pingpong flood": only these. OUT=docs/bench: the figures and the plot go there.
 bench: all
-	@scripts/bench $(BUILD)
+	@scripts/bench $(BUILD) $(if $(ROWS),--rows "$(ROWS)") $(if $(OUT),--out "$(OUT)")
 
 # Which family wins when IPv6 is slow, beside curl: docs/bench/happy-eyeballs.md.
 happy-eyeballs: all

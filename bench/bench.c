@@ -2,16 +2,19 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: PROGRAM server|client STACK JOB [options]\n"
-                            "  STACK: tcp, udp, tls      JOB: pingpong, bulk, connect, exchange\n"
+                            "  STACK: tcp, udp, tls\n"
+                            "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle\n"
                             "  --port N --peer PID       client: where the server is, and its process\n"
                             "  --warm-ms N --run-ms N    client: how long (default 30 and 300)\n"
                             "  --ops N                   client: exactly so many operations instead\n"
@@ -19,6 +22,10 @@ static const char usage[] = "usage: PROGRAM server|client STACK JOB [options]\n"
                             "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
                             "  --split                   exchange: second send only after the first is done\n"
                             "  --drop                    connect: close at once, do not wait for the peer\n"
+                            "  --drain                   plain server: accept until nobody is left\n"
+                            "  --name NAME               connect: to a name instead of an address\n"
+                            "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
+                            "  --idle N                  pingpong, idle: N connections that do nothing\n"
                             "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
 
 static uint64_t parse_number(const char *text, uint64_t most)
@@ -43,6 +50,10 @@ enum option_id {
     OPT_LOW,
     OPT_SPLIT,
     OPT_DROP,
+    OPT_DRAIN,
+    OPT_NAME,
+    OPT_BATCH,
+    OPT_IDLE,
     OPT_CERT,
     OPT_KEY
 };
@@ -52,11 +63,13 @@ static const struct option long_options[] = {
     {"warm-ms", required_argument, NULL, OPT_WARM}, {"run-ms", required_argument, NULL, OPT_RUN},
     {"ops", required_argument, NULL, OPT_OPS},      {"bytes", required_argument, NULL, OPT_BYTES},
     {"low-latency", no_argument, NULL, OPT_LOW},    {"split", no_argument, NULL, OPT_SPLIT},
-    {"drop", no_argument, NULL, OPT_DROP},          {"certificate", required_argument, NULL, OPT_CERT},
+    {"drop", no_argument, NULL, OPT_DROP},          {"drain", no_argument, NULL, OPT_DRAIN},
+    {"name", required_argument, NULL, OPT_NAME},    {"batch", required_argument, NULL, OPT_BATCH},
+    {"idle", required_argument, NULL, OPT_IDLE},    {"certificate", required_argument, NULL, OPT_CERT},
     {"key", required_argument, NULL, OPT_KEY},      {NULL, 0, NULL, 0},
 };
 
-static bool parse_option(struct bench_options *options, int id, const char *text)
+static bool parse_number_option(struct bench_options *options, int id, const char *text)
 {
     switch (id) {
     case OPT_PORT:
@@ -77,6 +90,20 @@ static bool parse_option(struct bench_options *options, int id, const char *text
     case OPT_BYTES:
         options->bytes = parse_number(text, UINT64_MAX / 2);
         return true;
+    case OPT_BATCH:
+        options->batch = parse_number(text, 1024);
+        return true;
+    case OPT_IDLE:
+        options->idle = parse_number(text, 1000000);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool parse_option(struct bench_options *options, int id, const char *text)
+{
+    switch (id) {
     case OPT_LOW:
         options->low_latency = true;
         return true;
@@ -86,6 +113,12 @@ static bool parse_option(struct bench_options *options, int id, const char *text
     case OPT_DROP:
         options->drop = true;
         return true;
+    case OPT_DRAIN:
+        options->drain = true;
+        return true;
+    case OPT_NAME:
+        options->name = text;
+        return true;
     case OPT_CERT:
         options->certificate = text;
         return true;
@@ -93,7 +126,7 @@ static bool parse_option(struct bench_options *options, int id, const char *text
         options->key = text;
         return true;
     default:
-        return false;
+        return parse_number_option(options, id, text);
     }
 }
 
@@ -111,7 +144,7 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     static const char *const roles[] = {"server", "client", NULL};
     static const char *const stacks[] = {"tcp", "udp", "tls", NULL};
-    static const char *const jobs[] = {"pingpong", "bulk", "connect", "exchange", NULL};
+    static const char *const jobs[] = {"pingpong", "exchange", "bulk", "flood", "connect", "hammer", "idle", NULL};
     *options = (struct bench_options){.warm_ns = 30000000, .run_ns = 300000000, .bytes = UINT64_C(1) << 30};
     bool good = true;
     for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
@@ -127,11 +160,14 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
     options->stack = words[1];
     options->job = words[2];
     options->bytes -= options->bytes % BENCH_CHUNK;
-    if (strcmp(options->job, "bulk") == 0) {
+    if (strcmp(options->job, "bulk") == 0 || strcmp(options->job, "flood") == 0) {
         options->warm_ns = 0; /* the window is the transfer */
     }
     /* No server outlives a harness that was killed. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (options->idle > 0) {
+        bench_need_descriptors(options->idle);
+    }
 }
 
 void bench_die(const char *what, const char *why)
@@ -148,6 +184,60 @@ void bench_die_errno(const char *what)
 void bench_ready(uint16_t port)
 {
     printf("ready port=%u pid=%ld\n", (unsigned)port, (long)getpid());
+    fflush(stdout);
+}
+
+void bench_need_descriptors(uint64_t count)
+{
+    const rlim_t needed = (rlim_t)count + 64;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        bench_die_errno("getrlimit");
+    }
+    if (limit.rlim_cur >= needed) {
+        return;
+    }
+    limit.rlim_cur = needed;
+    if (limit.rlim_max < needed) {
+        limit.rlim_max = needed; /* the privileged may */
+    }
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        fprintf(stderr, "skipped: needs a limit of %llu descriptors\n", (unsigned long long)needed);
+        exit(BENCH_SKIPPED);
+    }
+}
+
+void bench_memory_read(struct bench_memory *memory)
+{
+    struct mallinfo2 heap = mallinfo2();
+    long pages = 0;
+    memory->heap = heap.uordblks + heap.hblkhd;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%*s %ld", &pages) != 1) {
+        bench_die_errno("/proc/self/statm");
+    }
+    fclose(file);
+    memory->resident = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void bench_memory_write(uint64_t connections, char message[BENCH_MESSAGE])
+{
+    struct bench_memory memory = {.connections = connections};
+    bench_memory_read(&memory);
+    memcpy(message, &memory, sizeof memory);
+}
+
+static double per_connection(uint64_t count, uint64_t before, uint64_t after)
+{
+    return ((double)after - (double)before) / (double)count;
+}
+
+void bench_report_memory(uint64_t count, const struct bench_memory own[2], const struct bench_memory peer[2])
+{
+    printf("result ops=%llu bytes=%.1f resident=%.1f peer_bytes=%.1f peer_resident=%.1f\n", (unsigned long long)count,
+           per_connection(count, own[0].heap, own[1].heap), per_connection(count, own[0].resident, own[1].resident),
+           per_connection(count, peer[0].heap, peer[1].heap),
+           per_connection(count, peer[0].resident, peer[1].resident));
     fflush(stdout);
 }
 

@@ -4,7 +4,8 @@
  *
  * A program is one end of one job:  bench-plain server tcp pingpong  |  bench-plain client tcp pingpong --port N ...
  * A server prints "ready port=N pid=N" when it can be reached and runs until it is killed. A client prints one line
- * "result key=value ..." and exits. Both use exit code 1 and one line on stderr when something fails.
+ * "result key=value ..." and exits. Both use exit code 1 and one line on stderr when something fails, and exit code 77
+ * with the reason when this machine cannot do it (too few descriptors).
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -22,11 +23,13 @@
 #define BENCH_CHUNK     65536       /* one bulk send; also the largest read */
 #define BENCH_COUNT     8           /* the bulk server's answer: bytes received, in the machine's order */
 #define BENCH_LATENCIES 100000      /* of the exchange job; later ones only count */
+#define BENCH_AT_ONCE   64          /* connects under way at a time, where a job opens many */
+#define BENCH_SKIPPED   77
 
 struct bench_options {
     bool server;
     const char *stack; /* "tcp", "udp", "tls" */
-    const char *job;   /* "pingpong", "bulk", "connect", "exchange" */
+    const char *job;   /* what the usage text lists */
     uint16_t port;     /* client: where the server is */
     pid_t peer;        /* client: the server's process, whose CPU time is added; 0 = leave it out */
     uint64_t warm_ns;  /* not measured, at the start */
@@ -36,6 +39,10 @@ struct bench_options {
     bool low_latency;  /* plain: TCP_NODELAY; libtaps: connCapacityProfile low latency interactive */
     bool split;        /* exchange, libtaps: the second send only after the first one's Sent event */
     bool drop;         /* connect: let go at once instead of waiting for the peer's end of data */
+    bool drain;        /* plain server: accept until nobody is left, for many at once */
+    const char *name;  /* connect: to this name instead of BENCH_ADDRESS */
+    uint64_t batch;    /* flood, plain: so many messages in a writev; 0: a send for each */
+    uint64_t idle;     /* pingpong, idle: so many Connections more that do nothing */
     const char *certificate;
     const char *key;
 };
@@ -51,6 +58,19 @@ _Noreturn void bench_die_errno(const char *what);
 void bench_ready(uint16_t port);
 
 uint64_t bench_now_ns(void);
+
+/* Raises the limit of descriptors to `count` and a few, or ends the program with BENCH_SKIPPED. */
+void bench_need_descriptors(uint64_t count);
+
+/* The memory of this process. Heap: what malloc has given out, with its own headers. */
+struct bench_memory {
+    uint64_t heap, resident;
+    uint64_t connections; /* in the idle server's answer: those it has accepted so far */
+};
+
+void bench_memory_read(struct bench_memory *memory);
+/* The idle server's answer: a message that begins with the figures. */
+void bench_memory_write(uint64_t connections, char message[BENCH_MESSAGE]);
 
 /* One measured stretch of one client. */
 struct bench_window {
@@ -73,6 +93,8 @@ bool bench_window_turn(struct bench_window *window);
 void bench_window_close(struct bench_window *window, uint64_t ops);
 /* The duration of one operation that began at start_ns; before bench_window_count. */
 void bench_window_latency(struct bench_window *window, uint64_t start_ns);
+/* The idle job's: what each of the `count` Connections cost on either side, before and after. */
+void bench_report_memory(uint64_t count, const struct bench_memory own[2], const struct bench_memory peer[2]);
 /* Prints the result line. `note` (NULL is allowed) names what was used, for the record. */
 void bench_window_report(struct bench_window *window, const char *note);
 

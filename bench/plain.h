@@ -27,6 +27,14 @@ int plain_connect_now(int epoll, int type, const struct bench_options *options);
 /* Sends all of a message that always fits into the socket's buffer. */
 void plain_send_small(int fd, const void *bytes, size_t count);
 
+/* close() is a reset from now on, which leaves nothing behind in the kernel. */
+void plain_reset_on_close(int fd);
+/* The bulk server's answer. */
+uint64_t plain_await_count(int epoll, int fd);
+/* options->idle connections that do nothing, watched like all others. */
+void plain_open_crowd(int epoll, const struct bench_options *options);
+void plain_close_crowd(void);
+
 /* One job each; they return only from clients. */
 void plain_pingpong_server(const struct bench_options *options);
 void plain_pingpong_client(const struct bench_options *options);
@@ -36,6 +44,9 @@ void plain_bulk_server(const struct bench_options *options);
 void plain_bulk_client(const struct bench_options *options);
 void plain_connect_server(const struct bench_options *options);
 void plain_connect_client(const struct bench_options *options);
+void plain_flood_client(const struct bench_options *options);
+void plain_hammer_client(const struct bench_options *options);
+void plain_idle_client(const struct bench_options *options);
 void plain_exchange_client(const struct bench_options *options);
 void plain_tls_server(const struct bench_options *options);
 void plain_tls_client(const struct bench_options *options);

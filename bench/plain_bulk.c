@@ -87,7 +87,7 @@ static void send_all(int epoll, int fd, uint64_t bytes)
     }
 }
 
-static uint64_t await_count(int epoll, int fd)
+uint64_t plain_await_count(int epoll, int fd)
 {
     uint64_t bytes = 0;
     for (;;) {
@@ -112,7 +112,7 @@ void plain_bulk_client(const struct bench_options *options)
     bench_window_open(&window, options, 0);
     send_all(epoll, fd, bytes);
     shutdown(fd, SHUT_WR);
-    if (await_count(epoll, fd) != bytes) {
+    if (plain_await_count(epoll, fd) != bytes) {
         bench_die("bulk", "the server has another count");
     }
     bench_window_close(&window, bytes / BENCH_CHUNK);

@@ -1,14 +1,30 @@
-/* TCP: connect to an address and close, one connection at a time. With drop the client closes at once; without, it
-   sends its end of data and waits for the server's, as Close of RFC 9622 promises. The server closes when it sees the
-   end. */
+/* TCP: connect to an address or a name and close, one connection at a time. With drop the client closes at once;
+   without, it sends its end of data and waits for the server's, as Close of RFC 9622 promises. The server closes when
+   it sees the end, or in the hammer job a request. */
 #include "plain.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+static void accept_peers(int epoll, int listener, const struct bench_options *options)
+{
+    /* One per event: the listener is level-triggered, so no accept is spent on finding nobody. For many at once it is
+       cheaper to go on. */
+    do {
+        int fd = plain_accept(listener, options);
+        if (fd < 0) {
+            return;
+        }
+        plain_watch(epoll, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (void *)(intptr_t)fd);
+    } while (options->drain);
+}
 
 void plain_connect_server(const struct bench_options *options)
 {
     static char buffer[BENCH_CHUNK];
+    const bool hammer = strcmp(options->job, "hammer") == 0;
     uint16_t port;
     int epoll = plain_epoll();
     int listener = plain_listen(SOCK_STREAM, &port);
@@ -20,12 +36,11 @@ void plain_connect_server(const struct bench_options *options)
         for (int i = 0; i < ready; i++) {
             int fd = (int)(intptr_t)events[i].data.ptr;
             if (fd == 0) {
-                /* One per event: the listener is level-triggered, so no accept is spent on finding nobody. */
-                fd = plain_accept(listener, options);
-                if (fd > 0) {
-                    plain_watch(epoll, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, (void *)(intptr_t)fd);
-                }
-            } else if (recv(fd, buffer, sizeof buffer, 0) <= 0) {
+                accept_peers(epoll, listener, options);
+                continue;
+            }
+            ssize_t count = recv(fd, buffer, sizeof buffer, 0);
+            if (count <= 0 ? count == 0 || errno != EAGAIN : hammer) {
                 close(fd);
             }
         }

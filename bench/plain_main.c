@@ -13,10 +13,15 @@ static const struct job jobs[] = {
     {"tcp", "pingpong", plain_pingpong_server, plain_pingpong_client},
     {"tcp", "exchange", plain_pingpong_server, plain_exchange_client},
     {"tcp", "bulk", plain_bulk_server, plain_bulk_client},
+    {"tcp", "flood", plain_bulk_server, plain_flood_client},
+    {"tcp", "hammer", plain_connect_server, plain_hammer_client},
+    {"tcp", "idle", plain_pingpong_server, plain_idle_client},
     {"tcp", "connect", plain_connect_server, plain_connect_client},
     {"udp", "pingpong", plain_udp_server, plain_udp_client},
     {"tls", "pingpong", plain_tls_server, plain_tls_client},
     {"tls", "bulk", plain_tls_server, plain_tls_client},
+    {"tls", "connect", plain_tls_server, plain_tls_client},
+    {"tls", "idle", plain_tls_server, plain_tls_client},
 };
 
 int main(int argc, char **argv)

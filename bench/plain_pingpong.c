@@ -1,9 +1,10 @@
 /* TCP: the client sends 100 bytes, the server answers with 100 bytes once it has them all. The server also serves the
-   exchange job, where the 100 bytes come in two writes. */
+   exchange job, where the 100 bytes come in two writes, and the idle job, where the answer tells its memory. */
 #include "plain.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@ struct peer {
 
 static char buffer[BENCH_CHUNK];
 static char message[BENCH_MESSAGE];
+static bool tells_memory;
+static uint64_t accepted;
 
 static void accept_peer(int epoll, int listener, const struct bench_options *options)
 {
@@ -26,6 +29,7 @@ static void accept_peer(int epoll, int listener, const struct bench_options *opt
         bench_die("peer", "no memory");
     }
     peer->fd = fd;
+    accepted++;
     plain_watch(epoll, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, peer);
 }
 
@@ -42,6 +46,9 @@ static void serve_peer(struct peer *peer)
             return;
         }
         for (peer->have += (size_t)count; peer->have >= BENCH_MESSAGE; peer->have -= BENCH_MESSAGE) {
+            if (tells_memory) {
+                bench_memory_write(accepted, message);
+            }
             plain_send_small(peer->fd, message, sizeof message);
         }
         if ((size_t)count < sizeof buffer) {
@@ -55,6 +62,7 @@ void plain_pingpong_server(const struct bench_options *options)
     uint16_t port;
     int epoll = plain_epoll();
     int listener = plain_listen(SOCK_STREAM, &port);
+    tells_memory = strcmp(options->job, "idle") == 0;
     plain_watch(epoll, listener, EPOLLIN, NULL);
     bench_ready(port);
     for (;;) {
@@ -88,6 +96,7 @@ static void await_pong(int epoll, int fd)
 void plain_pingpong_client(const struct bench_options *options)
 {
     int epoll = plain_epoll();
+    plain_open_crowd(epoll, options);
     int fd = plain_connect_now(epoll, SOCK_STREAM, options);
     struct bench_window window;
     bench_window_open(&window, options, 15);
@@ -96,6 +105,7 @@ void plain_pingpong_client(const struct bench_options *options)
         await_pong(epoll, fd);
     } while (bench_window_count(&window));
     bench_window_report(&window, "tcp");
+    plain_close_crowd();
     close(fd);
     close(epoll);
 }

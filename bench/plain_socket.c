@@ -2,8 +2,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,9 +52,32 @@ int plain_accept(int listener, const struct bench_options *options)
     return fd;
 }
 
+/* The addresses of the name are asked for each time: a program that must follow changes does so. */
+static void look_up(const struct bench_options *options, struct sockaddr_in *ret_address)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL, *entry;
+    char port[8];
+    snprintf(port, sizeof port, "%u", (unsigned)options->port);
+    int status = getaddrinfo(options->name, port, &hints, &list);
+    if (status != 0) {
+        bench_die(options->name, gai_strerror(status));
+    }
+    for (entry = list; entry != NULL && entry->ai_family != AF_INET; entry = entry->ai_next) {
+    }
+    if (entry == NULL) {
+        bench_die(options->name, "no address to connect to");
+    }
+    memcpy(ret_address, entry->ai_addr, sizeof *ret_address);
+    freeaddrinfo(list);
+}
+
 int plain_connect(int type, const struct bench_options *options)
 {
     struct sockaddr_in address = make_address(options->port);
+    if (options->name != NULL) {
+        look_up(options, &address);
+    }
     int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         bench_die_errno("socket");
@@ -72,6 +98,14 @@ void plain_connected(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0) {
         errno = error != 0 ? error : errno;
         bench_die_errno("connect");
+    }
+}
+
+void plain_reset_on_close(int fd)
+{
+    struct linger linger = {.l_onoff = 1};
+    if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) != 0) {
+        bench_die_errno("SO_LINGER");
     }
 }
 

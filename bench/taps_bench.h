@@ -18,7 +18,11 @@ struct taps_job {
     void (*run)(void);
 };
 
-extern const struct taps_job taps_pingpong, taps_exchange, taps_bulk, taps_connect;
+extern const struct taps_job taps_pingpong, taps_exchange, taps_bulk, taps_flood, taps_connect, taps_hammer, taps_idle;
+
+/* Servers that serve several jobs. */
+void taps_serve_pings(taps_connection *connection);
+void taps_serve_bulk(taps_connection *connection);
 
 /* What every job uses; one per process. */
 extern struct bench_options bench_options;
@@ -36,5 +40,12 @@ void bench_lost(taps_connection *connection, const struct taps_error *error, voi
 taps_connection *bench_initiate(const struct taps_connection_events *events);
 /* Client: prints the figures and makes the program end. */
 void bench_finish(taps_connection *connection);
+/* Client: makes the program end. */
+void bench_stop(void);
+
+/* bench_options.idle Connections beside the job's own: memory for the list of them, their opening, their end. */
+void bench_crowd_prepare(void);
+void bench_crowd_open(void (*done)(void));
+void bench_crowd_close(void);
 
 #endif

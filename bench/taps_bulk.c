@@ -41,7 +41,7 @@ static const struct taps_connection_events server_events = {
     .connection_error = bench_lost,
 };
 
-static void serve(taps_connection *connection)
+void taps_serve_bulk(taps_connection *connection)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL) {
@@ -118,4 +118,4 @@ static void run(void)
     bench_initiate(&client_events);
 }
 
-const struct taps_job taps_bulk = {"bulk", serve, run};
+const struct taps_job taps_bulk = {"bulk", taps_serve_bulk, run};

@@ -1,7 +1,9 @@
-/* tcp: Initiate to an address, Ready, Close, Closed, one Connection at a time; the server Closes at the end of data.
-   With
-   --drop both ends free the Connection instead, which is close(2) at once. */
+/* tcp, tls: Initiate to an address or a name, Ready, Close, Closed, one Connection at a time; the server Closes at the
+   end of data, or in the hammer job, which has a plain client, at a request. With --drop both ends free the Connection
+   instead, which is close(2) at once. */
 #include "taps_bench.h"
+
+static bool job_is_hammer;
 
 static void begin(void);
 
@@ -17,7 +19,7 @@ static void leave(taps_connection *connection)
 static void on_server_data(taps_connection *connection, const struct taps_received *part, void *user)
 {
     (void)user;
-    if (part->final) {
+    if (part->final || job_is_hammer) {
         leave(connection);
     } else {
         bench_check(taps_connection_receive(connection, 1, BENCH_CHUNK, NULL), "receive");
@@ -84,3 +86,16 @@ static void run(void)
 }
 
 const struct taps_job taps_connect = {"connect", serve, run};
+
+static void serve_hammer(taps_connection *connection)
+{
+    job_is_hammer = true;
+    serve(connection);
+}
+
+static void run_hammer(void)
+{
+    bench_die("hammer", "its client is a plain one");
+}
+
+const struct taps_job taps_hammer = {"hammer", serve_hammer, run_hammer};

@@ -11,7 +11,8 @@ static taps_context *context;
 static taps_preconnection *preconnection;
 static const struct taps_job *job;
 
-static const struct taps_job *const jobs[] = {&taps_pingpong, &taps_exchange, &taps_bulk, &taps_connect};
+static const struct taps_job *const jobs[] = {&taps_pingpong, &taps_exchange, &taps_bulk, &taps_flood,
+                                              &taps_connect,  &taps_hammer,   &taps_idle};
 
 void bench_check(int status, const char *what)
 {
@@ -62,6 +63,11 @@ void bench_finish(taps_connection *connection)
     snprintf(note, sizeof note, "%s%s%s", taps_connection_stack(connection), security != NULL ? " " : "",
              security != NULL ? security : "");
     bench_window_report(&bench_window, note);
+    bench_stop();
+}
+
+void bench_stop(void)
+{
     taps_context_stop(context);
 }
 
@@ -104,7 +110,9 @@ static void set_endpoint(void)
     taps_endpoint *endpoint = NULL;
     bench_check(bench_options.server ? taps_local_endpoint_new(&endpoint) : taps_remote_endpoint_new(&endpoint),
                 "endpoint");
-    bench_check(taps_endpoint_with_ip_address(endpoint, BENCH_ADDRESS), "address");
+    bench_check(bench_options.name != NULL ? taps_endpoint_with_host_name(endpoint, bench_options.name)
+                                           : taps_endpoint_with_ip_address(endpoint, BENCH_ADDRESS),
+                "address");
     if (bench_options.server) {
         bench_check(taps_preconnection_add_local(preconnection, endpoint), "endpoint");
     } else {
@@ -160,6 +168,7 @@ int main(int argc, char **argv)
         bench_die("listen", taps_preconnection_error(preconnection)->detail);
     }
     bench_check(taps_context_run(context), "run");
+    bench_crowd_close();
     taps_preconnection_free(preconnection);
     taps_context_free(context);
     return 0;

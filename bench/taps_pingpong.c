@@ -1,14 +1,18 @@
 /* tcp, tls, udp: 100 bytes there and 100 bytes back. The server also answers the exchange job, whose 100 bytes come in
-   two sends. On a stream the bytes may come in parts, which are only counted. */
+   two sends, and the idle job, where the answer tells its memory. On a stream the bytes may come in parts, which are
+   only counted. */
 #include "taps_bench.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct peer {
     size_t have;
 };
 
 static char message[BENCH_MESSAGE];
+static bool tells_memory;
+static uint64_t accepted;
 static size_t have;
 static uint64_t start_ns;
 
@@ -26,6 +30,9 @@ static void on_server_data(taps_connection *connection, const struct taps_receiv
 {
     struct peer *peer = user;
     for (peer->have += part->length; peer->have >= BENCH_MESSAGE; peer->have -= BENCH_MESSAGE) {
+        if (tells_memory) {
+            bench_memory_write(accepted, message);
+        }
         send_message(connection);
     }
     if (part->final) {
@@ -42,12 +49,14 @@ static const struct taps_connection_events server_events = {
     .connection_error = bench_lost,
 };
 
-static void serve(taps_connection *connection)
+void taps_serve_pings(taps_connection *connection)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL) {
         bench_die("peer", "no memory");
     }
+    tells_memory = strcmp(bench_options.job, "idle") == 0;
+    accepted++;
     taps_connection_set_events(connection, &server_events, peer);
     receive(connection);
 }
@@ -84,12 +93,18 @@ static const struct taps_connection_events client_events = {
     .connection_error = bench_failed,
 };
 
-static void run(void)
+static void begin(void)
 {
     bench_initiate(&client_events);
 }
 
-const struct taps_job taps_pingpong = {"pingpong", serve, run};
+static void run(void)
+{
+    bench_crowd_prepare();
+    bench_crowd_open(begin);
+}
+
+const struct taps_job taps_pingpong = {"pingpong", taps_serve_pings, run};
 
 /* Two small sends, then a read. The second follows in the same callback or, with --split, after the first one's Sent.
  */
@@ -164,4 +179,4 @@ static void run_exchange(void)
     bench_initiate(bench_options.split ? &split_exchange_events : &exchange_events);
 }
 
-const struct taps_job taps_exchange = {"exchange", serve, run_exchange};
+const struct taps_job taps_exchange = {"exchange", taps_serve_pings, run_exchange};
