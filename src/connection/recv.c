@@ -16,6 +16,11 @@ static struct tapsi_held *held_at(const struct taps_connection *c, uint32_t i)
     return &c->held[(c->held_head + i) & (c->held_capacity - 1)]; /* a power of two */
 }
 
+static bool is_stream(const struct taps_connection *c)
+{
+    return c->row && c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;
+}
+
 static int grow_held(struct taps_connection *c)
 {
     uint32_t want = c->held_capacity ? c->held_capacity * 2 : 4;
@@ -54,14 +59,17 @@ static bool extend_last(struct taps_connection *c, const struct tapsi_slice *sli
     return true;
 }
 
-/* A bare end (FIN) belongs to the bytes before it. */
+/* A bare end (FIN) belongs to the bytes before it. Between Messages that have boundaries it is no Message: when all
+   before it has been taken, it is only the end. */
 static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice)
 {
-    bool stream = c->row && c->row->protos[0]->offers == TAPSI_OFFERS_STREAM;
-    if (slice->length || !stream || !c->held_count)
+    if (slice->length || !(slice->flags & TAPSI_SLICE_FINAL))
         return false;
-    held_at(c, c->held_count - 1)->flags |= slice->flags;
-    return true;
+    if (c->held_count)
+        held_at(c, c->held_count - 1)->flags |= slice->flags;
+    else if (!is_stream(c))
+        c->end_delivered = true;
+    return c->held_count || c->end_delivered;
 }
 
 void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
@@ -145,11 +153,6 @@ static size_t available(const struct taps_connection *c, bool *ret_end)
         *ret_end = held_at(c, i)->flags & TAPSI_SLICE_END;
     }
     return bytes;
-}
-
-static bool is_stream(const struct taps_connection *c)
-{
-    return c->row && c->row->protos[0]->offers == TAPSI_OFFERS_STREAM;
 }
 
 static bool satisfied(const struct taps_connection *c, const struct tapsi_receive *r, size_t bytes, bool end)

@@ -40,7 +40,7 @@ static void on_done(struct tapsi_op *op, int result)
 {
     struct taps_connection *c = op->owner;
     tapsi_list_remove(&op->owned);
-    c->below -= op->length;
+    c->below -= op->length - op->head_used;
     settle(c, op, result);
     if (!tapsi_list_empty(&c->sends) && c->top)
         tapsi_connection_pump(c);

@@ -22,6 +22,7 @@ struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop)
     op->deadline = TAPSI_FOREVER;
     op->dscp = -1;
     op->inline_used = 0;
+    op->head_used = 0;
     op->priority = 100;
     op->path = NULL;
     return op;
@@ -63,6 +64,17 @@ int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
     tapsi_op_lend(op, buffer->data, length, buffer);
     tapsi_buffer_unref(buffer);
     return 0;
+}
+
+void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
+{
+    assert(op->first > 0 && count <= (size_t)(TAPSI_OP_HEAD - op->head_used));
+    op->head_used = (uint8_t)(op->head_used + count);
+    uint8_t *to = op->head + TAPSI_OP_HEAD - op->head_used;
+    memcpy(to, bytes, count);
+    op->ranges[--op->first] = (struct tapsi_range){.data = to, .length = count};
+    op->count++;
+    op->length += count;
 }
 
 void tapsi_op_finish(struct tapsi_op *op, int result)

@@ -15,6 +15,7 @@
 
 #define TAPSI_OP_RANGES 5   /* two spare before the payload, the payload, two behind */
 #define TAPSI_OP_INLINE 256 /* payloads up to this are copied into the op */
+#define TAPSI_OP_HEAD   16  /* bytes that all layers together may put in front of the payload */
 
 enum tapsi_op_flags {
     TAPSI_OP_END = 1,   /* the last piece of its Message */
@@ -55,10 +56,12 @@ struct tapsi_op {
     uint64_t deadline; /* TAPSI_FOREVER = none */
     int8_t dscp;       /* -1 = the Connection's */
     uint8_t inline_used;
+    uint8_t head_used; /* bytes that layers have put in front; part of `length` */
     uint32_t priority;
     const struct tapsi_path *path; /* NULL = the layer's own */
     struct tapsi_range ranges[TAPSI_OP_RANGES];
     uint8_t inline_bytes[TAPSI_OP_INLINE];
+    uint8_t head[TAPSI_OP_HEAD]; /* filled from its end */
 };
 
 /* Where packets come from and go to. Borrowed with the slice or op that carries it. */
@@ -79,6 +82,9 @@ void tapsi_op_unref(struct tapsi_op *op);
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
+/* Puts `count` bytes in front: the head of a layer that passes the op on. At most TAPSI_OP_HEAD of all layers together,
+   in two ranges. */
+void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count);
 /* Off its queue, `done` once with `result`, and the queue's reference is dropped. */
 void tapsi_op_finish(struct tapsi_op *op, int result);
 /* Off its queue without `done` (its creator settles it); drops the queue's reference. */

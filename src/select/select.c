@@ -80,6 +80,10 @@ static bool properties_allow(const struct tapsi_offer *offer, const struct tapsi
             return tapsi_select_rule_out(verdict, property, "%s is required, and %s does not have it",
                                          tapsi_property_name(property), offer->stack);
     }
+    if (offer->only_for && tapsi_preference(properties, offer->only_for) != TAPS_REQUIRE)
+        return tapsi_select_rule_out(verdict, offer->only_for,
+                                     "%s is only for peers that agreed on it: %s is not required", offer->stack,
+                                     tapsi_property_name(offer->only_for));
     if (offer->may_duplicate && !properties->values[TAPS_SAFELY_REPLAYABLE].boolean)
         return tapsi_select_rule_out(verdict, TAPS_SAFELY_REPLAYABLE,
                                      "safelyReplayable is false, and %s may duplicate Messages", offer->stack);

@@ -34,6 +34,9 @@ struct tapsi_offer {
     bool can_initiate, can_listen;
     const char *unavailable; /* not NULL: why this system cannot run it (a kernel without it) */
     bool may_duplicate;      /* Messages may arrive twice: needs safelyReplayable */
+    /* Not NONE: used only where this Preference is Require, since both ends must have agreed on what the stack does for
+       it, and a peer that has not would be told garbage */
+    enum taps_property only_for;
 };
 
 #define TAPSI_REASON_MAX 160

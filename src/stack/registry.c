@@ -12,15 +12,22 @@
 
 #define BOTH_TLS ((1u << TAPS_TLS_1_2) | (1u << TAPS_TLS_1_3))
 
-/* A reliable, ordered byte stream; RFC 9623, 10.1. Soft errors can be had by asking the socket; the listener may write
-   first. */
+/* What a reliable, ordered byte stream gives to everything that stands on it; RFC 9623, 10.1. Soft errors can be had by
+   asking the socket; the listener may write first. */
+#define FROM_A_STREAM                                                                                                  \
+    [TAPS_RELIABILITY] = ALWAYS, [TAPS_PER_MSG_RELIABILITY] = NEVER, [TAPS_PRESERVE_ORDER] = ALWAYS,                   \
+    [TAPS_ZERO_RTT_MSG] = NEVER, [TAPS_MULTISTREAMING] = NEVER, [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,                    \
+    [TAPS_FULL_CHECKSUM_RECV] = ALWAYS, [TAPS_CONGESTION_CONTROL] = ALWAYS, [TAPS_KEEP_ALIVE] = OPTIONAL,              \
+    [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL, [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL,                                \
+    [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL
+
 #define STREAM_CAPABILITIES                                                                                            \
     {                                                                                                                  \
-        [TAPS_RELIABILITY] = ALWAYS, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER, [TAPS_PER_MSG_RELIABILITY] = NEVER,       \
-        [TAPS_PRESERVE_ORDER] = ALWAYS, [TAPS_ZERO_RTT_MSG] = NEVER, [TAPS_MULTISTREAMING] = NEVER,                    \
-        [TAPS_FULL_CHECKSUM_SEND] = ALWAYS, [TAPS_FULL_CHECKSUM_RECV] = ALWAYS, [TAPS_CONGESTION_CONTROL] = ALWAYS,    \
-        [TAPS_KEEP_ALIVE] = OPTIONAL, [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,                                   \
-        [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL, [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL,                                \
+        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER                                                          \
+    }
+#define FRAMED_CAPABILITIES                                                                                            \
+    {                                                                                                                  \
+        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS                                                         \
     }
 
 static const struct tapsi_stack_row rows[] = {
@@ -57,6 +64,26 @@ static const struct tapsi_stack_row rows[] = {
                   .can_listen = true},
         .protos = {&tapsi_proto_udp},
     },
+#ifdef TAPS_WITH_RFC4571
+    {
+        .offer = {.stack = "rfc4571/tls/tcp",
+                  .capability = FRAMED_CAPABILITIES,
+                  .only_for = TAPS_PRESERVE_MSG_BOUNDARIES,
+                  .secure = true,
+                  .security_protocols = BOTH_TLS,
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_tcp, &tapsi_proto_tls, &tapsi_proto_rfc4571},
+    },
+    {
+        .offer = {.stack = "rfc4571/tcp",
+                  .capability = FRAMED_CAPABILITIES,
+                  .only_for = TAPS_PRESERVE_MSG_BOUNDARIES,
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_tcp, &tapsi_proto_rfc4571},
+    },
+#endif
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))

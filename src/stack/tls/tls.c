@@ -16,8 +16,9 @@
  *
  * Ends. A FINAL op becomes close_notify; TCP stays open, because servers take FIN in a request for "client gone" (nginx
  * stops working for it), while close_notify alone says all that TLS has to say. TLS 1.2 peers may answer it by closing
- * (RFC 5246, 7.2.1), so a half-close is sure only with TLS 1.3. The peer's close_notify is FINAL upwards; a bare FIN is
- * an error after the data before it (TAPS_E_TRUNCATED) unless the application forgives it, or has closed already.
+ * (RFC 5246, 7.2.1), so a half-close is sure only with TLS 1.3. When both have said it, TCP is closed. The peer's
+ * close_notify is FINAL upwards; a bare FIN is an error after the data before it (TAPS_E_TRUNCATED) unless the
+ * application forgives it, or has closed already.
  *
  * A server that has sent its close_notify is often gone before ours comes: its kernel then answers with a reset. That
  * is no error if all else had been acknowledged before (`settled`); a layer below that cannot tell leaves it an error.
@@ -250,6 +251,13 @@ static void grant(struct tls *tls)
         tapsi_layer_want(below, wanted);
 }
 
+/* Both have said their last word: the connection below has nothing left to carry. */
+static bool both_ended(const struct tls *tls)
+{
+    return tls->layer.state == TAPSI_LAYER_READY && tls->final_taken && tls->end_told &&
+           tapsi_list_empty(&tls->layer.queue);
+}
+
 /* Runs the engine as far as input and credit go. */
 static void progress(struct tls *tls)
 {
@@ -266,7 +274,7 @@ static void progress(struct tls *tls)
         return;
     tapsi_tls_trim(tls);
     grant(tls);
-    if (tls->out || tls->failing)
+    if (tls->out || tls->failing || both_ended(tls))
         tapsi_layer_dirty(layer);
 }
 
@@ -412,6 +420,8 @@ static bool is_settled(struct tls *tls)
 static void send_turn(struct tls *tls)
 {
     tapsi_tls_write(tls);
+    if (both_ended(tls))
+        tapsi_layer_set_state(&tls->layer, TAPSI_LAYER_CLOSING);
     bool last = tls->layer.state == TAPSI_LAYER_CLOSING && !tls->below_closing && tapsi_list_empty(&tls->layer.queue);
     if (last && !tls->failing) {
         tls->settled = is_settled(tls);

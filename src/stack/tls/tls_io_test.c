@@ -465,6 +465,7 @@ TEST(half_close_of_a_foreign_peer)
     CHECK_TEXT(foreign_read(&f), "rest");
     char byte;
     CHECK_INT(gnutls_record_recv(f.session, &byte, 1), 0);
-    CHECK_INT(f.pair.client.closed, 0);
+    CHECK_INT(f.pair.client.closed, 1);
+    CHECK_INT(f.pair.client.error.pub.code, 0);
     foreign_done(&f);
 }
