@@ -244,7 +244,8 @@ void trial_secure(struct trial *t)
     static struct tapsi_test_identity id;
     if (!id.certificate)
         id = tapsi_test_identity(
-            &(struct tapsi_test_subject){.name = "server", .names = "dual.test,192.0.2.1,2001:db8::1"}, NULL);
+            &(struct tapsi_test_subject){.name = "server", .names = "dual.test,192.0.2.1,2001:db8::1", .steady = true},
+            NULL);
     taps_security_parameters_free(t->client_security);
     taps_security_parameters_free(t->server_security);
     taps_security_parameters_new(&t->client_security);

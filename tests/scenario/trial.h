@@ -12,7 +12,7 @@
 #define SECONDS(n) ((n)*TAPSI_SIM_S)
 #define NAME       "dual.test:80" /* both families of the server */
 #define V4         "192.0.2.1:80"
-#define PARTIES    4
+#define PARTIES    8
 
 struct trial;
 

@@ -83,7 +83,14 @@ static void import(const struct tapsi_test_identity *identity, gnutls_x509_crt_t
     need(gnutls_x509_crt_init(crt), "init");
     need(gnutls_x509_crt_import(*crt, &pem, GNUTLS_X509_FMT_PEM), "issuer");
     need(gnutls_x509_privkey_init(key), "init");
-    need(gnutls_x509_privkey_import(*key, &key_pem, GNUTLS_X509_FMT_PEM), "issuer's key");
+    need(gnutls_x509_privkey_import2(*key, &key_pem, GNUTLS_X509_FMT_PEM, NULL, 0), "issuer's key");
+}
+
+/* An Ed25519 key signs what it is given, without a digest of one's choice. */
+static void sign_by(gnutls_x509_crt_t crt, gnutls_x509_crt_t signer, gnutls_x509_privkey_t key)
+{
+    bool pure = gnutls_x509_privkey_get_pk_algorithm(key) == GNUTLS_PK_EDDSA_ED25519;
+    need(gnutls_x509_crt_sign2(crt, signer, key, pure ? GNUTLS_DIG_SHA512 : GNUTLS_DIG_SHA256, 0), "signing");
 }
 
 static void sign(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const struct tapsi_test_identity *issuer)
@@ -91,11 +98,11 @@ static void sign(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const struct 
     gnutls_x509_crt_t signer;
     gnutls_x509_privkey_t signer_key;
     if (!issuer) {
-        need(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), "signing");
+        sign_by(crt, crt, key);
         return;
     }
     import(issuer, &signer, &signer_key);
-    need(gnutls_x509_crt_sign2(crt, signer, signer_key, GNUTLS_DIG_SHA256, 0), "signing");
+    sign_by(crt, signer, signer_key);
     gnutls_x509_crt_deinit(signer);
     gnutls_x509_privkey_deinit(signer_key);
 }
@@ -107,8 +114,15 @@ struct tapsi_test_identity tapsi_test_identity(const struct tapsi_test_subject *
     gnutls_x509_privkey_t key;
     gnutls_datum_t pem;
     struct tapsi_test_identity identity;
-    gnutls_pk_algorithm_t algorithm = subject->weak ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA;
-    unsigned bits = subject->weak ? 1024 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+    gnutls_pk_algorithm_t algorithm = GNUTLS_PK_ECDSA;
+    unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+    if (subject->weak) {
+        algorithm = GNUTLS_PK_RSA;
+        bits = 1024;
+    } else if (subject->steady) {
+        algorithm = GNUTLS_PK_EDDSA_ED25519;
+        bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_ED25519);
+    }
     need(gnutls_x509_privkey_init(&key), "init");
     need(gnutls_x509_privkey_generate(key, algorithm, bits, 0), "key");
     need(gnutls_x509_crt_init(&crt), "init");
@@ -117,7 +131,7 @@ struct tapsi_test_identity tapsi_test_identity(const struct tapsi_test_subject *
     sign(crt, key, issuer);
     need(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem), "export");
     identity.certificate = text_of(&pem);
-    need(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), "export");
+    need(gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem), "export");
     identity.key = text_of(&pem);
     gnutls_x509_crt_deinit(crt);
     gnutls_x509_privkey_deinit(key);
