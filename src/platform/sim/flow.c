@@ -1,8 +1,9 @@
 /*
- * How TCP segments travel. Each direction of a connection is a pipe: what is put in comes out in order, later. DATA and
- * FIN that are lost wait, and hold back what comes behind them, until their repetition gets through (there is no
- * reordering and no selective repair), which is how loss looks to the program above: a pause. What is acknowledged is
- * never sent twice; where only the acknowledgement was lost, a PROBE asks for it again, as a repetition would.
+ * How TCP segments travel. Each direction of a connection is a pipe. DATA and FIN that are lost wait, and hold back
+ * what comes behind them, until their repetition gets through (there is no selective repair and no fast
+ * retransmission), which is how loss looks to the program above: a pause. What has arrived is never sent twice; where
+ * only the acknowledgement was lost, a PROBE asks for it again, as a repetition would. What is on its way may arrive
+ * out of order or twice: order.c makes a stream of it.
  *
  * One timer per side repeats and probes. It doubles, starts anew whenever the other side is heard, and makes the
  * connection fail after too many tries. It runs only while an answer is due or may have been lost, so that a world in
@@ -12,6 +13,7 @@
  * for an end that is gone is answered with RST.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include "platform/sim/flow.h"
 
@@ -142,10 +144,6 @@ static void arrive(struct tapsi_sim_event *event)
 
 static void fly(struct tapsi_simsegment *segment, uint64_t when)
 {
-    struct tapsi_simpipe *pipe = &segment->flow->pipe[segment->from];
-    if (when < pipe->last_arrival)
-        when = pipe->last_arrival;
-    pipe->last_arrival = when;
     segment->event.fire = arrive;
     tapsi_list_append(&segment->flow->flying, &segment->link);
     tapsi_sim_at(segment->flow->sim, &segment->event, when);
@@ -167,14 +165,39 @@ static struct tapsi_simsegment *make(struct tapsi_simflow *flow, unsigned from, 
     return segment;
 }
 
-/* The network's own answer to the side `to`, in the name of the other. */
-static void answer(struct tapsi_simflow *flow, unsigned to, int err, uint64_t when)
+static struct tapsi_simsegment *copy_part(const struct tapsi_simsegment *from, size_t start, size_t length)
 {
-    struct tapsi_simsegment *segment = make(flow, !to, err == 0 ? TAPSI_SIM_RST : TAPSI_SIM_ICMP, 0);
+    struct tapsi_simsegment *copy = make(from->flow, from->from, from->kind, length);
+    if (!copy)
+        return NULL;
+    copy->seq = from->seq + start;
+    copy->ack = from->ack;
+    copy->edge = from->edge;
+    copy->in = from->in;
+    if (length)
+        memcpy(copy->bytes, from->bytes + start, length);
+    return copy;
+}
+
+/* The network's own answer to the side `to`, in the name of the other: a reset, an error, or an MTU. */
+static void answer(struct tapsi_simflow *flow, unsigned to, int err, unsigned mtu, uint64_t when)
+{
+    bool reset = err == ECONNREFUSED;
+    struct tapsi_simsegment *segment = make(flow, !to, reset ? TAPSI_SIM_RST : TAPSI_SIM_ICMP, 0);
     if (segment) {
         segment->err = err;
+        segment->mtu = mtu;
         fly(segment, when);
     }
+}
+
+static void set_fragmentation(struct tapsi_simpipe *pipe)
+{
+    const struct tapsi_simsock *s = pipe->flow->end[pipe->side];
+    if (!s || pipe->way.to.sa.sa_family != AF_INET)
+        return;
+    int discover = tapsi_simsock_option(s, IPPROTO_IP, IP_MTU_DISCOVER);
+    pipe->way.divisible = discover == IP_PMTUDISC_DONT || discover > IP_PMTUDISC_PROBE;
 }
 
 /* Puts the segment on the wire: true when it is on its way or gone for good, false when it has to be repeated. */
@@ -183,17 +206,24 @@ static bool transmit(struct tapsi_simpipe *pipe, struct tapsi_simsegment *segmen
     static const char *const names[] = {"SYN", "SYN-ACK", "ACK", "DATA", "FIN", "PROBE", "RST", "ICMP"};
     struct tapsi_simflow *flow = pipe->flow;
     struct tapsi_simwire_verdict v;
+    set_fragmentation(pipe);
     tapsi_simwire_send(&pipe->way, names[segment->kind], segment->length, &v);
-    uint64_t when = flow->sim->now + v.delay;
+    uint64_t now = flow->sim->now, when = now + v.delay;
     bool repeated = segment->kind == TAPSI_SIM_DATA || segment->kind == TAPSI_SIM_FIN;
+    if (v.out && (segment->kind == TAPSI_SIM_SYN || segment->kind == TAPSI_SIM_SYN_ACK))
+        flow->mtu[pipe->side] = v.out->mtu;
     if (v.fate == TAPSI_SIM_ARRIVES) {
         segment->in = v.in;
+        struct tapsi_simsegment *copy = v.copy_delay ? copy_part(segment, 0, segment->length) : NULL;
+        if (copy)
+            fly(copy, now + v.copy_delay);
         fly(segment, when);
         return true;
     }
     int err = v.unowned ? EHOSTUNREACH : tapsi_simwire_errno(v.answer, pipe->way.to.sa.sa_family);
-    if (segment->kind != TAPSI_SIM_RST && err)
-        answer(flow, pipe->side, err == ECONNREFUSED ? 0 : err, when);
+    bool narrow = v.fate == TAPSI_SIM_ANSWERED && v.mtu;
+    if (segment->kind != TAPSI_SIM_RST && (err || narrow))
+        answer(flow, pipe->side, err, narrow ? v.mtu : 0, when);
     note_loss(flow, pipe->side);
     if (repeated)
         return false; /* refused too: what comes behind must not arrive before the reset does */
@@ -201,18 +231,39 @@ static bool transmit(struct tapsi_simpipe *pipe, struct tapsi_simsegment *segmen
     return true;
 }
 
-static void repeat(struct tapsi_simpipe *pipe, struct tapsi_simsock *s)
+/* Leaves no more than fits one packet in the segment; the rest is next. */
+static void cut(struct tapsi_simpipe *pipe, struct tapsi_simsegment *segment, size_t size)
 {
-    bool any = false;
-    for (struct tapsi_link *l; (l = tapsi_list_pop(&pipe->waiting)); any = true) {
-        if (!transmit(pipe, TAPSI_CONTAINER(l, struct tapsi_simsegment, link))) {
+    if (segment->length <= size)
+        return;
+    struct tapsi_simsegment *rest = copy_part(segment, size, segment->length - size);
+    if (!rest)
+        return;
+    segment->length = size;
+    tapsi_list_prepend(&pipe->waiting, &rest->link);
+}
+
+void tapsi_simflow_repeat(struct tapsi_simflow *flow, unsigned side)
+{
+    struct tapsi_simpipe *pipe = &flow->pipe[side];
+    for (struct tapsi_link *l; (l = tapsi_list_pop(&pipe->waiting));) {
+        struct tapsi_simsegment *segment = TAPSI_CONTAINER(l, struct tapsi_simsegment, link);
+        cut(pipe, segment, tapsi_simtcp_segment_size(flow->end[side]));
+        if (!transmit(pipe, segment)) {
             tapsi_list_prepend(&pipe->waiting, l);
             return;
         }
     }
-    if (!any)
+}
+
+static void repeat(struct tapsi_simpipe *pipe, struct tapsi_simsock *s)
+{
+    bool asks = tapsi_list_empty(&pipe->waiting);
+    if (asks)
         tapsi_simtcp_segment(s, s->tcp.state == TAPSI_SIMTCP_SYN_RECEIVED ? TAPSI_SIM_SYN_ACK : TAPSI_SIM_PROBE, NULL,
                              0);
+    else
+        tapsi_simflow_repeat(pipe->flow, pipe->side);
 }
 
 static void retry(struct tapsi_sim_event *event)
@@ -238,15 +289,16 @@ static void retry(struct tapsi_sim_event *event)
     repeat(pipe, s);
 }
 
-void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind, uint64_t ack,
-                        uint64_t edge, const void *bytes, size_t length)
+void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind,
+                        struct tapsi_simnumbers numbers, const void *bytes, size_t length)
 {
     struct tapsi_simpipe *pipe = &flow->pipe[from];
     struct tapsi_simsegment *segment = pipe->way.host ? make(flow, from, kind, length) : NULL;
     if (!segment)
         return;
-    segment->ack = ack;
-    segment->edge = edge;
+    segment->seq = numbers.seq;
+    segment->ack = numbers.ack;
+    segment->edge = numbers.edge;
     if (length)
         memcpy(segment->bytes, bytes, length);
     bool repeated = kind == TAPSI_SIM_DATA || kind == TAPSI_SIM_FIN;

@@ -21,8 +21,10 @@ struct tapsi_simsegment {
     struct tapsi_simflow *flow;
     unsigned from; /* the side that sent it, or for whom the network answers */
     enum tapsi_simsegment_kind kind;
+    uint64_t seq;                   /* DATA, FIN, RST: how many bytes were sent before it */
     uint64_t ack, edge;             /* all but RST and ICMP: what has come, and up to where may be sent */
-    int err;                        /* ICMP */
+    int err;                        /* ICMP; 0: */
+    unsigned mtu;                   /* the path takes no more than this */
     struct tapsi_sim_interface *in; /* where it arrives */
     size_t length;
     uint8_t bytes[];
@@ -33,7 +35,6 @@ struct tapsi_simpipe {
     unsigned side;
     struct tapsi_simwire_way way; /* host NULL: not known yet */
     struct tapsi_link waiting;    /* DATA and FIN: lost ones and those behind them, in order */
-    uint64_t last_arrival;        /* order: nothing overtakes */
     uint64_t progress;            /* when the other side was last heard of, or had nothing to answer */
     unsigned tries;               /* repetitions since then */
     struct tapsi_sim_event retry;
@@ -45,6 +46,7 @@ struct tapsi_simflow {
     struct tapsi_link link;
     struct tapsi_simsock *end[2]; /* 0 connected, 1 was connected to; NULL = gone, or not there yet */
     struct tapsi_simpipe pipe[2]; /* from that end */
+    unsigned mtu[2];              /* of the interface by which each end sent its SYN */
     struct tapsi_link flying;
     bool answered; /* a SYN has made a child */
     bool busy;     /* an arrival is being handled: not to be freed */
@@ -54,8 +56,13 @@ struct tapsi_simflow {
 struct tapsi_simflow *tapsi_simflow_new(struct tapsi_sim *sim);
 void tapsi_simflow_leave(struct tapsi_simflow *flow, unsigned side);
 /* DATA and FIN that are lost wait for repetition; the others are sent once. */
-void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind, uint64_t ack,
-                        uint64_t edge, const void *bytes, size_t length);
+struct tapsi_simnumbers {
+    uint64_t seq, ack, edge;
+};
+void tapsi_simflow_send(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind,
+                        struct tapsi_simnumbers numbers, const void *bytes, size_t length);
+/* Sends again what waits for repetition, in pieces that are not too big. */
+void tapsi_simflow_repeat(struct tapsi_simflow *flow, unsigned side);
 
 /* Starts the repetition timer of a side that waits for an answer; it runs until tapsi_simtcp_waits says no. */
 void tapsi_simflow_watch(struct tapsi_simflow *flow, unsigned side);
@@ -66,8 +73,15 @@ void tapsi_simflow_heard(struct tapsi_simflow *flow, unsigned side);
 void tapsi_simtcp_segment(struct tapsi_simsock *s, enum tapsi_simsegment_kind kind, const void *bytes, size_t length);
 void tapsi_simtcp_reset(struct tapsi_simsock *s);
 void tapsi_simtcp_push(struct tapsi_simsock *s);
+/* How many bytes one DATA may have now. */
+size_t tapsi_simtcp_segment_size(const struct tapsi_simsock *s);
 /* Does it wait for an acknowledgement, or for room that was perhaps announced in a lost one? */
 bool tapsi_simtcp_waits(const struct tapsi_simsock *s);
+
+/* order.c: has the DATA or FIN anything that was not there before? Then it is taken, now or when its turn comes. */
+bool tapsi_simtcp_is_new(const struct tapsi_simsock *s, const struct tapsi_simsegment *segment);
+void tapsi_simtcp_take(struct tapsi_simsock *s, const struct tapsi_simsegment *segment);
+void tapsi_simtcp_forget_early(struct tapsi_simsock *s);
 
 /* tcp.c: a segment has arrived at the end opposite to segment->from. */
 void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegment *segment);

@@ -27,6 +27,7 @@ struct tapsi_sim_host *tapsi_sim_host_new(struct tapsi_sim *sim, const char *nam
     tapsi_link_init(&host->interfaces);
     tapsi_link_init(&host->files);
     tapsi_link_init(&host->sockets);
+    tapsi_link_init(&host->narrows);
     host->generation = 1;
     tapsi_list_append(&sim->hosts, &host->link);
     struct tapsi_sim_interface *lo = tapsi_sim_interface_new(host, "lo", TAPSI_IF_LOOPBACK, "127.0.0.1/8 ::1/128");
@@ -60,16 +61,8 @@ void tapsi_simhost_free(struct tapsi_sim_host *host)
         free_interface(TAPSI_CONTAINER(l, struct tapsi_sim_interface, link));
     for (struct tapsi_link *l; (l = tapsi_list_first(&host->files));)
         free_file(mem, TAPSI_CONTAINER(l, struct file, link));
+    tapsi_simwire_done_host(host);
     tapsi_free(mem, host);
-}
-
-void tapsi_simhost_free_links(struct tapsi_sim *sim)
-{
-    for (struct tapsi_link *l; (l = tapsi_list_pop(&sim->links));) {
-        struct tapsi_sim_link *link = TAPSI_CONTAINER(l, struct tapsi_sim_link, link);
-        tapsi_free(&sim->mem, link->members);
-        tapsi_free(&sim->mem, link);
-    }
 }
 
 bool tapsi_simhost_parse(struct tapsi_sim *sim, const char *text, union tapsi_addr *ret, unsigned *ret_bits)
@@ -94,9 +87,14 @@ bool tapsi_simhost_parse(struct tapsi_sim *sim, const char *text, union tapsi_ad
     return false;
 }
 
-static void changed(struct tapsi_sim_host *host)
+void tapsi_simhost_changed(struct tapsi_sim_host *host)
 {
     host->generation++;
+    for (struct tapsi_link *l = host->sim->platforms.next; l != &host->sim->platforms; l = l->next) {
+        struct tapsi_simplatform *p = TAPSI_CONTAINER(l, struct tapsi_simplatform, link);
+        if (p->host == host && p->network)
+            __atomic_store_n(&p->woken, true, __ATOMIC_RELEASE);
+    }
 }
 
 /* Room for one more element, or the world has a problem. */
@@ -115,7 +113,7 @@ static void add_route(struct tapsi_sim_interface *interface, const union tapsi_a
               sizeof *interface->routes))
         return;
     interface->routes[interface->route_count++] = (struct tapsi_route){*destination, bits, metric};
-    changed(interface->host);
+    tapsi_simhost_changed(interface->host);
 }
 
 /* Clears the bits after the prefix. */
@@ -163,19 +161,48 @@ void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *ad
     }
 }
 
+/* The route of its prefix goes unless another address keeps it; with the last IPv4 address all of IPv4 goes, while the
+   other IPv6 routes stay: as in Linux. */
+static void drop_routes_of(struct tapsi_sim_interface *interface, const struct tapsi_local_address *gone)
+{
+    union tapsi_addr network = network_of(&gone->address, gone->prefix_bits);
+    int family = gone->address.sa.sa_family;
+    bool needed = false, last = true;
+    for (size_t i = 0; i < interface->address_count; i++) {
+        const struct tapsi_local_address *a = &interface->addresses[i];
+        if (a->address.sa.sa_family != family)
+            continue;
+        last = false;
+        needed |= a->prefix_bits == gone->prefix_bits && tapsi_addr_in_prefix(&a->address, &network, a->prefix_bits);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < interface->route_count; i++) {
+        const struct tapsi_route *r = &interface->routes[i];
+        bool goes = !needed && r->prefix_bits == gone->prefix_bits && tapsi_addr_same_host(&r->destination, &network);
+        goes |= last && family == AF_INET && r->destination.sa.sa_family == AF_INET;
+        if (!goes)
+            interface->routes[kept++] = *r;
+    }
+    interface->route_count = kept;
+}
+
 void tapsi_sim_address_remove(struct tapsi_sim_interface *interface, const char *address)
 {
     union tapsi_addr gone;
     unsigned bits;
     if (!interface || !tapsi_simhost_parse(interface->host->sim, address, &gone, &bits))
         return;
-    size_t kept = 0;
     for (size_t i = 0; i < interface->address_count; i++) {
-        if (!tapsi_addr_same_host(&interface->addresses[i].address, &gone))
-            interface->addresses[kept++] = interface->addresses[i];
+        struct tapsi_local_address entry = interface->addresses[i];
+        if (!tapsi_addr_same_host(&entry.address, &gone))
+            continue;
+        interface->address_count--;
+        memmove(&interface->addresses[i], &interface->addresses[i + 1],
+                (interface->address_count - i) * sizeof *interface->addresses);
+        drop_routes_of(interface, &entry);
+        break;
     }
-    interface->address_count = kept;
-    changed(interface->host);
+    tapsi_simhost_changed(interface->host);
 }
 
 struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host, const char *name,
@@ -202,7 +229,7 @@ struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host,
             tapsi_sim_address_add(interface, one, false, false);
         at += length + (at[length] == ' ');
     }
-    changed(host);
+    tapsi_simhost_changed(host);
     return interface;
 }
 
@@ -215,7 +242,7 @@ void tapsi_sim_interface_up(struct tapsi_sim_interface *interface, bool up)
 {
     if (interface) {
         interface->up = up;
-        changed(interface->host);
+        tapsi_simhost_changed(interface->host);
     }
 }
 
@@ -223,7 +250,7 @@ void tapsi_sim_interface_mtu(struct tapsi_sim_interface *interface, unsigned mtu
 {
     if (interface) {
         interface->mtu = mtu;
-        changed(interface->host);
+        tapsi_simhost_changed(interface->host);
     }
 }
 
@@ -248,7 +275,7 @@ void tapsi_sim_route_remove(struct tapsi_sim_interface *interface, const char *d
             interface->routes[kept++] = *r;
     }
     interface->route_count = kept;
-    changed(interface->host);
+    tapsi_simhost_changed(interface->host);
 }
 
 static struct file *find_file(struct tapsi_sim_host *host, const char *path)
@@ -381,7 +408,7 @@ static int copy_interface(struct tapsi_mem *mem, const struct tapsi_sim_interfac
     to->index = from->index;
     to->type = from->type;
     to->mtu = from->mtu;
-    to->up = from->up;
+    to->up = from->up && tapsi_simlink_carrier(from);
     to->address_count = from->address_count;
     to->route_count = from->route_count;
     return 0;

@@ -65,6 +65,119 @@ TEST(an_unchanged_host_gives_the_same_snapshot)
     net_done(&n);
 }
 
+/* How many routes of a family the interface has. */
+static unsigned routes(struct tapsi_platform *p, const char *interface, int family)
+{
+    struct tapsi_network *network;
+    unsigned count = 0;
+    CHECK_INT(p->ops->network(p, &network), 0);
+    const struct tapsi_interface *i = named(network, interface);
+    for (size_t k = 0; i && k < i->route_count; k++)
+        count += i->routes[k].destination.sa.sa_family == family;
+    tapsi_network_unref(network);
+    return count;
+}
+
+TEST(an_address_takes_its_routes_with_it)
+{
+    struct net n;
+    net_init(&n);
+    tapsi_sim_address_add(n.c, "192.0.2.7/24", false, false);
+    tapsi_sim_address_add(n.c, "198.51.100.2/24", false, false);
+    tapsi_sim_route_add(n.c, "203.0.113.0/24", 5);
+    CHECK_INT(routes(n.p, "eth0", AF_INET), 5); /* one prefix twice, one more, the default, one by hand */
+    tapsi_sim_address_remove(n.c, "192.0.2.7");
+    CHECK_INT(routes(n.p, "eth0", AF_INET), 5); /* the other address of the prefix keeps it */
+    tapsi_sim_address_remove(n.c, "192.0.2.2");
+    CHECK_INT(routes(n.p, "eth0", AF_INET), 3);
+    tapsi_sim_address_remove(n.c, "192.0.2.99"); /* not there: nothing happens */
+    CHECK_INT(routes(n.p, "eth0", AF_INET), 3);
+    tapsi_sim_address_remove(n.c, "198.51.100.2");
+    CHECK_INT(routes(n.p, "eth0", AF_INET), 0); /* with the last address, all */
+    CHECK_INT(routes(n.p, "eth0", AF_INET6), 3);
+    tapsi_sim_address_remove(n.c, "2001:db8::2");
+    CHECK_INT(routes(n.p, "eth0", AF_INET6), 2); /* IPv6 keeps its default route */
+    net_done(&n);
+}
+
+TEST(sockets_of_an_address_that_is_gone_reach_nobody)
+{
+    struct net n;
+    net_init(&n);
+    tapsi_sim_address_add(n.c, "192.0.2.7/24", false, false);
+    int four = udp4(n.p), six = udp6(n.p), stream = tcp4(n.p), connected = udp4(n.p), sink = udp6(n.q);
+    char text[8];
+    CHECK_INT(bind_to(n.q, sink, "::", 9), 0);
+    CHECK_INT(connect_to(n.p, connected, "192.0.2.1", 9), 0);
+    CHECK_INT(bind_to(n.p, four, "192.0.2.2", 0), 0);
+    CHECK_INT(bind_to(n.p, six, "2001:db8::2", 0), 0);
+    CHECK_INT(bind_to(n.p, stream, "192.0.2.2", 0), 0);
+    CHECK_INT(connect_to(n.p, six, "2001:db8::1", 9), 0);
+    tapsi_sim_address_remove(n.c, "192.0.2.2");
+    tapsi_sim_address_remove(n.c, "2001:db8::2");
+    CHECK_INT(connect_to(n.p, four, "192.0.2.1", 9), -ENETUNREACH);
+    CHECK_INT(connect_to(n.p, stream, "192.0.2.1", 9), -ENETUNREACH);
+    CHECK_INT(send_text(n.p, connected, "x"), -ENETUNREACH);
+    CHECK_INT(send_text(n.p, six, "x"), 1); /* as Linux does; nobody gets it */
+    run_for(&n, RTT);
+    CHECK_INT(recv_text(n.q, sink, text, sizeof text), -EAGAIN);
+    int sockets[] = {four, six, stream, connected};
+    for (size_t i = 0; i < 4; i++)
+        n.p->ops->close(n.p, sockets[i]);
+    n.q->ops->close(n.q, sink);
+    net_done(&n);
+}
+
+TEST(a_stream_pauses_while_its_address_is_gone)
+{
+    struct net n;
+    int c, s, listener;
+    char text[16];
+    net_init(&n);
+    listener = listen_on(n.q, 80);
+    connected_pair(&n, listener, 80, &c, &s);
+    tapsi_sim_address_remove(n.c, "192.0.2.2");
+    CHECK_INT(send_text(n.p, c, "patience"), 8);
+    CHECK_INT(send_text(n.q, s, "too"), 3);
+    run_for(&n, TAPSI_SIM_S);
+    CHECK_INT(recv_text(n.q, s, text, sizeof text), -EAGAIN);
+    CHECK_INT(recv_text(n.p, c, text, sizeof text), -EAGAIN);
+    tapsi_sim_address_add(n.c, "192.0.2.2/24", false, false);
+    run_for(&n, 10 * TAPSI_SIM_S);
+    CHECK_INT(recv_text(n.q, s, text, sizeof text), 8);
+    CHECK_INT(recv_text(n.p, c, text, sizeof text), 3);
+    n.p->ops->close(n.p, c);
+    n.q->ops->close(n.q, s);
+    n.q->ops->close(n.q, listener);
+    net_done(&n);
+}
+
+static void unplug(void *arg)
+{
+    struct net *n = arg;
+    tapsi_sim_interface_up(n->c, false);
+}
+
+TEST(a_change_wakes_who_has_seen_the_network_and_nobody_else)
+{
+    struct net n;
+    struct tapsi_network *network;
+    struct tapsi_ready ready[EVENTS];
+    net_init(&n);
+    CHECK_INT(n.p->ops->network(n.p, &network), 0);
+    tapsi_network_unref(network);
+    uint64_t start = tapsi_sim_now(n.sim);
+    tapsi_sim_after(n.sim, TAPSI_SIM_S, unplug, &n);
+    CHECK_INT(n.p->ops->wait(n.p, start + 5 * TAPSI_SIM_S, ready, EVENTS), 0);
+    CHECK_INT(tapsi_sim_now(n.sim), start + TAPSI_SIM_S);
+    CHECK_INT(n.p->ops->wait(n.p, start + 5 * TAPSI_SIM_S, ready, EVENTS), 0); /* once */
+    CHECK_INT(tapsi_sim_now(n.sim), start + 5 * TAPSI_SIM_S);
+    tapsi_sim_after(n.sim, TAPSI_SIM_S, unplug, &n);
+    CHECK_INT(n.q->ops->wait(n.q, start + 9 * TAPSI_SIM_S, ready, EVENTS), 0); /* the server's is another network */
+    CHECK_INT(tapsi_sim_now(n.sim), start + 9 * TAPSI_SIM_S);
+    net_done(&n);
+}
+
 struct scarce {
     int left;
 };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/str.h"
+#include "platform/sim/link.h"
 #include "platform/sim/socket.h"
 
 #define TURNS_MAX 100000 /* pumps in a row without time moving: somebody spins */
@@ -35,7 +36,7 @@ struct tapsi_sim *tapsi_sim_new(uint64_t seed)
     sim->mem = mem;
     sim->refs = 1;
     sim->now = TAPSI_SIM_START;
-    sim->date = TAPSI_SIM_DATE;
+    sim->date_ns = TAPSI_SIM_DATE * (int64_t)TAPSI_SIM_S;
     sim->seed = sim->dice = seed;
     tapsi_heap_init(&sim->events, &sim->mem);
     struct tapsi_link *lists[] = {&sim->hosts, &sim->platforms, &sim->links, &sim->rules,   &sim->counters,
@@ -81,7 +82,7 @@ void tapsi_sim_unref(struct tapsi_sim *sim)
         tapsi_simhost_free(TAPSI_CONTAINER(l, struct tapsi_sim_host, link));
     tapsi_simtcp_done_all(sim);
     tapsi_simudp_done_all(sim);
-    tapsi_simhost_free_links(sim);
+    tapsi_simlink_done(sim);
     tapsi_simwire_done(sim);
     tapsi_free(&sim->mem, sim->sockets);
     tapsi_heap_done(&sim->events);
@@ -102,7 +103,21 @@ uint64_t tapsi_sim_elapsed(const struct tapsi_sim *sim)
 void tapsi_sim_set_date(struct tapsi_sim *sim, int64_t unix_seconds)
 {
     if (sim)
-        sim->date = unix_seconds - (int64_t)(tapsi_sim_elapsed(sim) / TAPSI_SIM_S);
+        sim->date_ns = unix_seconds * (int64_t)TAPSI_SIM_S - (int64_t)tapsi_sim_elapsed(sim);
+}
+
+void tapsi_sim_shift_date(struct tapsi_sim *sim, int64_t by_ns)
+{
+    if (sim)
+        sim->date_ns += by_ns;
+}
+
+void tapsi_sim_leap(struct tapsi_sim *sim, uint64_t by_ns)
+{
+    if (!sim)
+        return;
+    sim->now += by_ns;
+    sim->idle_turns = 0;
 }
 
 const char *tapsi_sim_problem(const struct tapsi_sim *sim)
@@ -125,7 +140,7 @@ __attribute__((no_sanitize("address", "undefined"))) bool tapsi_sim_clock(uint64
     if (!sim)
         return false;
     *ret_monotonic_ns = sim->now;
-    *ret_wall_ns = sim->date * (int64_t)TAPSI_SIM_S + (int64_t)tapsi_sim_elapsed(sim);
+    *ret_wall_ns = sim->date_ns + (int64_t)tapsi_sim_elapsed(sim);
     return true;
 }
 

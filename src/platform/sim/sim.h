@@ -52,6 +52,11 @@ uint64_t tapsi_sim_now(const struct tapsi_sim *sim);
 uint64_t tapsi_sim_elapsed(const struct tapsi_sim *sim); /* since tapsi_sim_new */
 /* Sets the wall clock (Unix time) as it is now; it goes on with the virtual clock. */
 void tapsi_sim_set_date(struct tapsi_sim *sim, int64_t unix_seconds);
+/* The wall clock jumps, forwards or backwards; the virtual clock does not. */
+void tapsi_sim_shift_date(struct tapsi_sim *sim, int64_t by_ns);
+/* Both clocks leap forwards, as they do for a program that was stopped: all that was due in between happens afterwards,
+   in its order, at the new time. */
+void tapsi_sim_leap(struct tapsi_sim *sim, uint64_t by_ns);
 /* What is wrong with the description of the world, or NULL. */
 const char *tapsi_sim_problem(const struct tapsi_sim *sim);
 /* Did somebody wait without end for something that could never come? */
@@ -80,10 +85,16 @@ struct tapsi_sim_host *tapsi_sim_host_new(struct tapsi_sim *sim, const char *nam
    a default route whose metric is 100 x the interface's index. MTU 1500, up. */
 struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host, const char *name,
                                                     enum tapsi_interface_type type, const char *addresses);
+/*
+ * All that follows may also be called while the world runs (from an event of a test, or tapsi_sim_after): the host's
+ * network gets a new generation, and platforms that have asked for the old one are woken. Sockets are not told, as in
+ * Linux: what leaves from an address that is gone, or by an interface that is down, is lost or has no route.
+ */
 unsigned tapsi_sim_interface_index(const struct tapsi_sim_interface *interface);
 void tapsi_sim_interface_up(struct tapsi_sim_interface *interface, bool up);
 void tapsi_sim_interface_mtu(struct tapsi_sim_interface *interface, unsigned mtu);
 void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *address, bool temporary, bool deprecated);
+/* With its prefix route, and with the last IPv4 address all IPv4 routes of the interface. */
 void tapsi_sim_address_remove(struct tapsi_sim_interface *interface, const char *address);
 /* `destination`: "0.0.0.0/0", "2001:db8::/32". */
 void tapsi_sim_route_add(struct tapsi_sim_interface *interface, const char *destination, unsigned metric);
@@ -118,8 +129,23 @@ struct tapsi_sim_link *tapsi_sim_link_new(struct tapsi_sim_interface *a, struct 
 /* One more interface: the link is then a subnet. */
 void tapsi_sim_link_join(struct tapsi_sim_link *link, struct tapsi_sim_interface *interface);
 void tapsi_sim_link_delay(struct tapsi_sim_link *link, uint64_t delay_ns); /* one way */
+/* Up to so much more for each packet; what one interface sends keeps its order. */
+void tapsi_sim_link_jitter(struct tapsi_sim_link *link, uint64_t jitter_ns);
 void tapsi_sim_link_loss(struct tapsi_sim_link *link, double probability);
+/* Bursts in which everything is lost (Gilbert and Elliott): the probability that a packet begins one, and that one ends
+   it. Each sender has its own; the mean length is 1 / leave packets. enter 0 = none. */
+void tapsi_sim_link_bursts(struct tapsi_sim_link *link, double enter, double leave);
+/* So many packets come up to `late_ns` later, and let others overtake. */
+void tapsi_sim_link_reorder(struct tapsi_sim_link *link, double probability, uint64_t late_ns);
+void tapsi_sim_link_duplicate(struct tapsi_sim_link *link, double probability);  /* so many arrive twice */
 void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second); /* of each sender; 0 = no limit */
+/* With a rate: a packet that would make more than so many bytes wait is lost (tail drop). 0 = no limit. */
+void tapsi_sim_link_queue(struct tapsi_sim_link *link, size_t bytes);
+/* Larger packets do not pass (at least 1280; 0 = all do): the sender is told the MTU by ICMP, or with `silent` never.
+   IPv4 packets that may be fragmented are, and pass. */
+void tapsi_sim_link_mtu(struct tapsi_sim_link *link, unsigned mtu, bool silent);
+/* The cable: down, everything is lost on it, and an interface with no other link is shown as not up. */
+void tapsi_sim_link_up(struct tapsi_sim_link *link, bool up);
 void tapsi_sim_link_fault(struct tapsi_sim_link *link, enum tapsi_sim_fault fault);
 /* What happens to packets for `address` ("2001:db8::1", "192.0.2.1:80", "[2001:db8::1]:443"), whoever has it. The
    port's own rule goes before the host's. */
@@ -139,6 +165,8 @@ struct tapsi_sim_packet {
     union tapsi_addr from, to;
     size_t length; /* payload bytes */
     enum tapsi_sim_fate fate;
+    const char *why;              /* LOST: "loss", "burst", "queue full", "too big", "link down", "blackhole" ... */
+    uint64_t arrival_ns, copy_ns; /* ARRIVES: when, and when its copy does (0 = there is none) */
 };
 
 void tapsi_sim_trace(struct tapsi_sim *sim, void (*hook)(void *arg, const struct tapsi_sim_packet *packet), void *arg);

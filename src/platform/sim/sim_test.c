@@ -256,6 +256,8 @@ TEST(what_could_not_be_made_may_be_used)
     tapsi_sim_file(NULL, "a", "b");
     tapsi_sim_dns_answer(NULL, "a", "A", "192.0.2.1", 0);
     tapsi_sim_service_end_all(NULL, true);
+    tapsi_sim_shift_date(NULL, 1);
+    tapsi_sim_leap(NULL, 1);
     CHECK_INT(tapsi_sim_service_counts(NULL).accepted, 0);
     CHECK_INT(tapsi_sim_packets_to(NULL, "192.0.2.1"), 0);
     tapsi_sim_free(NULL);
@@ -299,4 +301,79 @@ TEST(the_same_seed_gives_the_same_run)
     uint64_t first = lossy_run(3);
     CHECK(lossy_run(3) == first);
     CHECK(lossy_run(4) != first);
+}
+
+/* Jumps of the clocks. */
+
+struct diary {
+    struct tapsi_sim *sim;
+    uint64_t times[4];
+    unsigned count;
+};
+
+static void write_down(void *arg)
+{
+    struct diary *d = arg;
+    d->times[d->count++] = tapsi_sim_elapsed(d->sim);
+}
+
+TEST(a_leap_makes_everything_in_between_late_and_keeps_its_order)
+{
+    struct diary d = {.sim = tapsi_sim_new(1)};
+    tapsi_sim_after(d.sim, 10 * TAPSI_SIM_S, write_down, &d);
+    tapsi_sim_after(d.sim, 2 * TAPSI_SIM_S, write_down, &d);
+    tapsi_sim_after(d.sim, 1 * TAPSI_SIM_S, write_down, &d);
+    tapsi_sim_run(d.sim, TAPSI_SIM_START + TAPSI_SIM_S);
+    tapsi_sim_leap(d.sim, 3600 * TAPSI_SIM_S);
+    CHECK_INT(tapsi_sim_elapsed(d.sim), 3601 * TAPSI_SIM_S);
+    CHECK_INT(d.count, 1);
+    tapsi_sim_run(d.sim, tapsi_sim_now(d.sim));
+    CHECK_INT(d.count, 3);
+    CHECK_INT(d.times[0], TAPSI_SIM_S);
+    CHECK_INT(d.times[1], 3601 * TAPSI_SIM_S);
+    CHECK_INT(d.times[2], 3601 * TAPSI_SIM_S);
+    tapsi_sim_free(d.sim);
+}
+
+static void leap_an_hour(void *arg)
+{
+    tapsi_sim_leap(arg, 3600 * TAPSI_SIM_S);
+}
+
+TEST(a_leap_beyond_the_end_of_a_run_ends_it)
+{
+    struct diary d = {.sim = tapsi_sim_new(1)};
+    tapsi_sim_after(d.sim, 1 * TAPSI_SIM_S, leap_an_hour, d.sim);
+    tapsi_sim_after(d.sim, 2 * TAPSI_SIM_S, write_down, &d);
+    tapsi_sim_after(d.sim, 60 * TAPSI_SIM_S, write_down, &d);
+    tapsi_sim_run(d.sim, TAPSI_SIM_START + 10 * TAPSI_SIM_S);
+    CHECK_INT(tapsi_sim_elapsed(d.sim), 3601 * TAPSI_SIM_S);
+    CHECK_INT(d.count, 1); /* due before the end of the run, though late */
+    tapsi_sim_run(d.sim, tapsi_sim_now(d.sim));
+    CHECK_INT(d.count, 2);
+    tapsi_sim_free(d.sim);
+}
+
+static int64_t wall(void)
+{
+    uint64_t monotonic;
+    int64_t now = 0;
+    CHECK(tapsi_sim_clock(&monotonic, &now));
+    return now - TAPSI_SIM_DATE * (int64_t)TAPSI_SIM_S;
+}
+
+TEST(the_date_jumps_both_ways_and_time_does_not)
+{
+    struct tapsi_sim *sim = tapsi_sim_new(1);
+    CHECK_INT(wall(), 0);
+    tapsi_sim_shift_date(sim, 90);
+    CHECK_INT(wall(), 90);
+    tapsi_sim_shift_date(sim, -3600 * (int64_t)TAPSI_SIM_S);
+    CHECK_INT(wall(), 90 - 3600 * (int64_t)TAPSI_SIM_S);
+    CHECK_INT(tapsi_sim_elapsed(sim), 0);
+    tapsi_sim_leap(sim, 5);
+    CHECK_INT(wall(), 95 - 3600 * (int64_t)TAPSI_SIM_S);
+    tapsi_sim_set_date(sim, TAPSI_SIM_DATE);
+    CHECK_INT(wall(), 0); /* set to the nanosecond */
+    tapsi_sim_free(sim);
 }

@@ -19,6 +19,7 @@ int tapsi_simsock_new(struct tapsi_sim_host *host, int family, int type, struct 
     s->type = type;
     s->linger = -1;
     tapsi_link_init(&s->ready);
+    tapsi_link_init(&s->tcp.early);
     tapsi_link_init(&s->tcp.child_link);
     tapsi_link_init(&s->tcp.children);
     tapsi_link_init(&s->tcp.accepted);
@@ -255,6 +256,9 @@ int tapsi_simsock_way(struct tapsi_simsock *s, const union tapsi_addr *to, struc
     /* A socket bound to a mapped or IPv4 address cannot reach IPv6, and the other way round. */
     if (s->address_bound && s->local.sa.sa_family != to->sa.sa_family)
         return s->local.sa.sa_family == AF_INET ? -ENETUNREACH : -EINVAL;
+    /* An address that is gone: IPv6 sends from it all the same. */
+    if (s->address_bound && to->sa.sa_family == AF_INET && !tapsi_simhost_owner(s->host, &s->local))
+        return -ENETUNREACH;
     unsigned preference = 0;
     if (to->sa.sa_family == AF_INET6)
         preference = (unsigned)tapsi_simsock_option(s, IPPROTO_IPV6, TAPSI_SIM_IPV6_ADDR_PREFERENCES) & 3;
@@ -263,7 +267,8 @@ int tapsi_simsock_way(struct tapsi_simsock *s, const union tapsi_addr *to, struc
         return r;
     if (s->address_bound)
         source = s->local;
-    *ret = (struct tapsi_simwire_way){s->host, source, *to, s->device};
+    *ret = (struct tapsi_simwire_way){
+        .host = s->host, .from = source, .to = *to, .device = s->device, .header = s->type == SOCK_STREAM ? 20 : 8};
     if (to->sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(to))
         ret->device = out->index;
     return 0;

@@ -35,6 +35,7 @@ struct tapsi_simtcp {
     struct tapsi_simflow *flow;
     unsigned side; /* of the flow */
     struct tapsi_simbytes in, out;
+    struct tapsi_link early;               /* what came before its turn */
     uint64_t sent, acked, send_edge;       /* sequence numbers of our bytes, from 0; the FIN has one too */
     uint64_t received, read, offered_edge; /* of theirs */
     uint64_t fin_at;                       /* with fin_sent: the sequence number after our FIN */

@@ -17,18 +17,22 @@ static uint64_t offer(struct tapsi_simsock *s)
 
 void tapsi_simtcp_segment(struct tapsi_simsock *s, enum tapsi_simsegment_kind kind, const void *bytes, size_t length)
 {
-    tapsi_simflow_send(s->tcp.flow, s->tcp.side, kind, s->tcp.received + s->tcp.fin_received, offer(s), bytes, length);
+    struct tapsi_simnumbers numbers = {s->tcp.sent, s->tcp.received + s->tcp.fin_received, offer(s)};
+    tapsi_simflow_send(s->tcp.flow, s->tcp.side, kind, numbers, bytes, length);
 }
 
 void tapsi_simtcp_reset(struct tapsi_simsock *s)
 {
-    tapsi_simflow_send(s->tcp.flow, s->tcp.side, TAPSI_SIM_RST, 0, 0, NULL, 0);
+    struct tapsi_simnumbers numbers = {.seq = s->tcp.sent};
+    tapsi_simflow_send(s->tcp.flow, s->tcp.side, TAPSI_SIM_RST, numbers, NULL, 0);
 }
 
-static size_t segment_size(const struct tapsi_simsock *s)
+size_t tapsi_simtcp_segment_size(const struct tapsi_simsock *s)
 {
     const struct tapsi_simwire_way *way = &s->tcp.flow->pipe[s->tcp.side].way;
     unsigned header = way->to.sa.sa_family == AF_INET6 ? 60 : 40, mtu = tapsi_simwire_mtu(way);
+    unsigned theirs = s->tcp.flow->mtu[!s->tcp.side];
+    mtu = theirs && theirs < mtu ? theirs : mtu;
     unsigned size = mtu > header + MSS_MIN ? mtu - header : MSS_MIN;
     unsigned asked = (unsigned)tapsi_simsock_option(s, IPPROTO_TCP, TCP_MAXSEG);
     return asked && asked < size ? asked : size;
@@ -46,7 +50,7 @@ bool tapsi_simtcp_waits(const struct tapsi_simsock *s)
 void tapsi_simtcp_push(struct tapsi_simsock *s)
 {
     struct tapsi_simtcp *t = &s->tcp;
-    size_t size = t->out.length ? segment_size(s) : 0;
+    size_t size = t->out.length ? tapsi_simtcp_segment_size(s) : 0;
     while (t->out.length && t->sent < t->send_edge) {
         uint64_t window = t->send_edge - t->sent;
         size_t n = t->out.length < size ? t->out.length : size;
@@ -58,8 +62,8 @@ void tapsi_simtcp_push(struct tapsi_simsock *s)
     if (!t->out.length && t->fin_wanted && !t->fin_sent) {
         t->fin_sent = true;
         t->fin_was_first = !t->fin_received;
-        t->fin_at = ++t->sent;
         tapsi_simtcp_segment(s, TAPSI_SIM_FIN, NULL, 0);
+        t->fin_at = ++t->sent;
     }
     if (t->flow && tapsi_simtcp_waits(s))
         tapsi_simflow_watch(t->flow, t->side);
@@ -112,7 +116,7 @@ static void update_window(struct tapsi_simsock *s)
     struct tapsi_simtcp *t = &s->tcp;
     if (t->state != TAPSI_SIMTCP_OPEN || t->fin_received)
         return;
-    size_t room = tapsi_simsock_receive_room(s), step = 2 * segment_size(s);
+    size_t room = tapsi_simsock_receive_room(s), step = 2 * tapsi_simtcp_segment_size(s);
     uint64_t gain = t->read + room > t->offered_edge ? t->read + room - t->offered_edge : 0;
     if (gain >= (room / 2 < step ? room / 2 : step))
         tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
@@ -208,7 +212,7 @@ int tapsi_simtcp_info(const struct tapsi_simsock *s, void *value, socklen_t *len
     struct tcp_info info = {.tcpi_state = (uint8_t)tapsi_simtcp_linux_state(s)};
     if (t->flow) {
         const struct tapsi_simwire_way *way = &t->flow->pipe[t->side].way;
-        size_t size = segment_size(s);
+        size_t size = tapsi_simtcp_segment_size(s);
         info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = (uint32_t)size;
         info.tcpi_pmtu = tapsi_simwire_mtu(way);
         info.tcpi_unacked = (uint32_t)((t->sent - t->acked + size - 1) / size);

@@ -211,8 +211,10 @@ static int ask_again(struct tapsi_simsock *s)
     if (s->tcp.state != TAPSI_SIMTCP_CLOSED)
         return 0;
     int error = tapsi_simsock_take_error(s);
+    tapsi_simtcp_forget_early(s);
     struct tapsi_simtcp fresh = {.in = s->tcp.in, .out = s->tcp.out};
     s->tcp = fresh;
+    tapsi_link_init(&s->tcp.early);
     tapsi_link_init(&s->tcp.child_link);
     tapsi_link_init(&s->tcp.children);
     tapsi_link_init(&s->tcp.accepted);
@@ -346,14 +348,15 @@ static void syn_arrives(struct tapsi_simflow *flow, const struct tapsi_simsegmen
     unsigned index = segment->in->index;
     if (flow->answered)
         return; /* a SYN that was sent again while our answer is on its way */
-    *back = (struct tapsi_simwire_way){.host = segment->in->host, .from = there->to, .to = there->from};
+    *back = (struct tapsi_simwire_way){
+        .host = segment->in->host, .from = there->to, .to = there->from, .header = there->header};
     rescope(&back->from, index);
     rescope(&back->to, index);
     if (there->to.sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(&there->to))
         back->device = index;
     struct tapsi_simsock *listener = find_listener(segment->in->host, there, index);
     if (!listener) {
-        tapsi_simflow_send(flow, 1, TAPSI_SIM_RST, 0, 0, NULL, 0);
+        tapsi_simflow_send(flow, 1, TAPSI_SIM_RST, (struct tapsi_simnumbers){0}, NULL, 0);
         return;
     }
     if (listener->tcp.child_count > (unsigned)listener->tcp.backlog)
@@ -399,19 +402,10 @@ static void take_numbers(struct tapsi_simsock *s, const struct tapsi_simsegment 
         t->send_edge = segment->edge;
 }
 
-/* false: the connection is gone, and perhaps the socket. */
-static bool take_data(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
+/* New data for an end where nobody will read it. */
+static bool unwanted(const struct tapsi_simsock *s)
 {
-    if (s->orphan || (s->tcp.no_read && s->tcp.fin_sent)) {
-        tapsi_simtcp_reset(s);
-        fail(s, ECONNRESET);
-        return false;
-    }
-    if (tapsi_simbytes_add(&s->tcp.in, &s->sim->mem, segment->bytes, segment->length) < 0)
-        tapsi_sim_say_memory(s->sim);
-    s->tcp.received += segment->length;
-    tapsi_simsock_wake(s);
-    return true;
+    return s->orphan || (s->tcp.no_read && s->tcp.fin_sent);
 }
 
 static void segment_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
@@ -419,11 +413,14 @@ static void segment_arrives(struct tapsi_simsock *s, const struct tapsi_simsegme
     struct tapsi_simtcp *t = &s->tcp;
     if (t->state != TAPSI_SIMTCP_TIME_WAIT) {
         take_numbers(s, segment);
-        if (segment->kind == TAPSI_SIM_DATA && !take_data(s, segment))
-            return;
-        if (segment->kind == TAPSI_SIM_FIN) {
-            t->fin_received = t->no_read = t->done_reading = true;
-            tapsi_simsock_wake(s);
+        bool carries = segment->kind == TAPSI_SIM_DATA || segment->kind == TAPSI_SIM_FIN;
+        if (carries && tapsi_simtcp_is_new(s, segment)) {
+            if (segment->kind == TAPSI_SIM_DATA && unwanted(s)) {
+                tapsi_simtcp_reset(s);
+                fail(s, ECONNRESET);
+                return;
+            }
+            tapsi_simtcp_take(s, segment);
         }
     }
     if (segment->kind != TAPSI_SIM_ACK)
@@ -438,18 +435,32 @@ static void segment_arrives(struct tapsi_simsock *s, const struct tapsi_simsegme
     settle(s);
 }
 
-static void icmp_arrives(struct tapsi_simsock *s, int err)
+static void icmp_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
 {
     int level = s->remote.sa.sa_family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
     int option = level == IPPROTO_IPV6 ? IPV6_RECVERR : IP_RECVERR;
-    if (s->tcp.state == TAPSI_SIMTCP_SYN_SENT) {
-        fail(s, err);
+    if (segment->mtu) {
+        tapsi_simwire_narrow(s->host, &s->remote, segment->mtu);
+        tapsi_simflow_repeat(s->tcp.flow, s->tcp.side);
+    } else if (s->tcp.state == TAPSI_SIMTCP_SYN_SENT) {
+        fail(s, segment->err);
     } else if (tapsi_simsock_option(s, level, option)) {
-        s->error = err;
+        s->error = segment->err;
         tapsi_simsock_wake(s);
     } else {
-        s->soft_error = err;
+        s->soft_error = segment->err;
     }
+}
+
+/* One that overtook what was sent before it is asked for again: the end is gone, and answers with a reset that fits. */
+static void reset_arrives(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
+{
+    if (s->tcp.state == TAPSI_SIMTCP_SYN_SENT)
+        fail(s, ECONNREFUSED);
+    else if (segment->seq > s->tcp.received + s->tcp.fin_received)
+        tapsi_simtcp_segment(s, TAPSI_SIM_ACK, NULL, 0);
+    else
+        fail(s, s->tcp.fin_received ? EPIPE : ECONNRESET);
 }
 
 void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegment *segment)
@@ -461,7 +472,8 @@ void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegme
     }
     if (!s) {
         if (segment->kind != TAPSI_SIM_RST && segment->kind != TAPSI_SIM_ICMP)
-            tapsi_simflow_send(flow, !segment->from, TAPSI_SIM_RST, 0, 0, NULL, 0);
+            tapsi_simflow_send(flow, !segment->from, TAPSI_SIM_RST, (struct tapsi_simnumbers){.seq = segment->ack},
+                               NULL, 0);
         return;
     }
     if (segment->kind != TAPSI_SIM_ICMP) /* the network speaks, not the peer */
@@ -471,10 +483,10 @@ void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegme
         syn_ack_arrives(s, segment);
         break;
     case TAPSI_SIM_ICMP:
-        icmp_arrives(s, segment->err);
+        icmp_arrives(s, segment);
         break;
     case TAPSI_SIM_RST:
-        fail(s, s->tcp.state == TAPSI_SIMTCP_SYN_SENT ? ECONNREFUSED : s->tcp.fin_received ? EPIPE : ECONNRESET);
+        reset_arrives(s, segment);
         break;
     default:
         segment_arrives(s, segment);
@@ -536,6 +548,7 @@ void tapsi_simtcp_done(struct tapsi_simsock *s)
     drop_children(&s->tcp.accepted);
     leave_listener(s);
     leave_flow(s);
+    tapsi_simtcp_forget_early(s);
     tapsi_simbytes_done(&s->tcp.in, &s->sim->mem);
     tapsi_simbytes_done(&s->tcp.out, &s->sim->mem);
 }

@@ -41,6 +41,7 @@ struct parcel {
     unsigned index;                 /* by which interface */
     enum tapsi_sim_fault complaint; /* ICMP about a datagram from `from` to `to`; FINE: the datagram */
     bool neighbour;                 /* the complaint is that nobody answered on the link */
+    unsigned mtu;                   /* the complaint is that it was larger than this */
     union tapsi_addr from, to, offender;
     int tos;
     size_t length;
@@ -127,8 +128,16 @@ static bool wants_errors(const struct tapsi_simsock *s, int family)
                               : tapsi_simsock_option(s, IPPROTO_IP, IP_RECVERR);
 }
 
+static int discovery(const struct tapsi_simsock *s, int family)
+{
+    return family == AF_INET6 ? tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER)
+                              : tapsi_simsock_option(s, IPPROTO_IP, IP_MTU_DISCOVER);
+}
+
 static uint8_t icmp_code(const struct parcel *p, bool six)
 {
+    if (p->mtu)
+        return six ? 0 : 4;
     if (p->neighbour)
         return six ? 3 : 1;
     switch (p->complaint) {
@@ -141,19 +150,30 @@ static uint8_t icmp_code(const struct parcel *p, bool six)
     }
 }
 
+/* What the socket is told, and whether a socket that did not ask for errors is told too. */
+static int complaint_error(const struct tapsi_simsock *s, const struct parcel *p, bool *ret_fatal)
+{
+    int family = p->to.sa.sa_family;
+    *ret_fatal =
+        p->mtu ? discovery(s, family) != IP_PMTUDISC_DONT : !p->neighbour && p->complaint != TAPSI_SIM_UNREACHABLE;
+    return p->mtu ? EMSGSIZE : p->neighbour ? EHOSTUNREACH : tapsi_simwire_errno(p->complaint, family);
+}
+
 static void complaint_arrives(struct parcel *p)
 {
     struct tapsi_simsock *s = find(p->host, &p->from, &p->to, p->index);
     if (!s)
         return;
-    bool six = p->to.sa.sa_family == AF_INET6;
-    int err = p->neighbour ? EHOSTUNREACH : tapsi_simwire_errno(p->complaint, p->to.sa.sa_family);
-    bool fatal = !p->neighbour && p->complaint != TAPSI_SIM_UNREACHABLE;
+    bool six = p->to.sa.sa_family == AF_INET6, fatal;
+    int err = complaint_error(s, p, &fatal);
+    if (p->mtu)
+        tapsi_simwire_narrow(s->host, &p->to, p->mtu);
     if (wants_errors(s, p->to.sa.sa_family)) {
         struct sock_extended_err what = {.ee_errno = (uint32_t)err,
                                          .ee_origin = six ? SO_EE_ORIGIN_ICMP6 : SO_EE_ORIGIN_ICMP,
-                                         .ee_type = six ? 1 : 3,
-                                         .ee_code = icmp_code(p, six)};
+                                         .ee_type = six ? (p->mtu ? 2 : 1) : 3,
+                                         .ee_code = icmp_code(p, six),
+                                         .ee_info = p->mtu};
         queue_error(s, &what, &p->to, &p->offender, p->bytes, p->length);
     } else if (!fatal || !s->remote.sa.sa_family) {
         return;
@@ -172,7 +192,7 @@ static void rescope(union tapsi_addr *a, unsigned index)
 /* Nobody listens at p->to: tells the sender. */
 static void complain(const struct parcel *p)
 {
-    struct tapsi_simwire_way back = {.host = p->host, .from = p->to, .to = p->from};
+    struct tapsi_simwire_way back = {.host = p->host, .from = p->to, .to = p->from, .header = 8};
     if (p->from.sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(&p->from))
         back.device = p->index;
     struct tapsi_simwire_verdict v;
@@ -222,11 +242,21 @@ static void arrive(struct tapsi_sim_event *event)
 {
     struct parcel *p = TAPSI_CONTAINER(event, struct parcel, event);
     struct tapsi_sim *sim = p->host->sim;
-    if (p->complaint || p->neighbour)
+    if (p->complaint || p->neighbour || p->mtu)
         complaint_arrives(p);
     else
         datagram_arrives(p);
     free_parcel(sim, p);
+}
+
+static void fly_twice(const struct parcel *p, const struct tapsi_simwire_verdict *v)
+{
+    struct parcel *copy = make_parcel(v->in->host->sim, &p->from, &p->to, p->length);
+    if (!copy)
+        return;
+    copy->tos = p->tos;
+    memcpy(copy->bytes, p->bytes, p->length);
+    fly(copy, v->in->host, v->in->index, v->copy_delay);
 }
 
 static void put_on_wire(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, struct parcel *p)
@@ -236,10 +266,13 @@ static void put_on_wire(struct tapsi_simsock *s, const struct tapsi_simwire_way 
     if (v.fate == TAPSI_SIM_ARRIVES) {
         rescope(&p->from, v.in->index);
         rescope(&p->to, v.in->index);
+        if (v.copy_delay)
+            fly_twice(p, &v);
         fly(p, v.in->host, v.in->index, v.delay);
     } else if (v.fate == TAPSI_SIM_ANSWERED || v.unowned) {
         p->complaint = v.answer;
         p->neighbour = v.unowned;
+        p->mtu = v.mtu;
         p->offender = v.unowned ? way->from : way->to;
         fly(p, s->host, v.out->index, v.delay);
     } else {
@@ -249,10 +282,21 @@ static void put_on_wire(struct tapsi_simsock *s, const struct tapsi_simwire_way 
 
 static bool no_fragments(const struct tapsi_simsock *s, int family)
 {
-    int discover = family == AF_INET6 ? tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER)
-                                      : tapsi_simsock_option(s, IPPROTO_IP, IP_MTU_DISCOVER);
+    int discover = discovery(s, family);
     return discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE ||
            (family == AF_INET6 && tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_DONTFRAG));
+}
+
+/* How the socket's choice of path MTU discovery shows on the wire. */
+static void set_fragmentation(const struct tapsi_simsock *s, struct tapsi_simwire_way *way, size_t length)
+{
+    int family = way->to.sa.sa_family, discover = discovery(s, family);
+    way->whole = discover >= IP_PMTUDISC_PROBE;
+    if (family == AF_INET6)
+        return;
+    bool cut = length + way->header + 20 > tapsi_simwire_mtu(way);
+    way->divisible =
+        discover != IP_PMTUDISC_DO && discover != IP_PMTUDISC_PROBE && (discover != IP_PMTUDISC_WANT || cut);
 }
 
 static int check_size(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, size_t length)
@@ -334,6 +378,8 @@ static int find_way(struct tapsi_simsock *s, const union tapsi_addr *to, const s
         ret->from = control->source;
     } else if (s->remote.sa.sa_family && !tapsi_addr_is_any(&s->local)) {
         ret->from = s->local;
+        if (to->sa.sa_family == AF_INET && !tapsi_simhost_owner(s->host, &ret->from))
+            return -ENETUNREACH;
     }
     tapsi_addr_set_port(&ret->from, tapsi_addr_port(&s->local));
     return 0;
@@ -353,7 +399,10 @@ ssize_t tapsi_simudp_send(struct tapsi_simsock *s, const struct msghdr *message)
     r = r < 0 ? r : autobind_any(s);
     r = r < 0 ? r : find_way(s, &to, &control, &way);
     size_t length = tapsi_simbytes_total(message->msg_iov, message->msg_iovlen);
-    r = r < 0 ? r : check_size(s, &way, length);
+    if (r < 0)
+        return r;
+    set_fragmentation(s, &way, length);
+    r = check_size(s, &way, length);
     if (r < 0)
         return r;
     struct parcel *p = make_parcel(s->sim, &way.from, &way.to, length);

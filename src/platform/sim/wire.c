@@ -1,4 +1,4 @@
-/* The wire: which way a packet takes, and what becomes of it; rules per destination; counters and the trace. */
+/* The wire: which way a packet takes, and what becomes of it; rules and MTUs per destination; counters and the hook. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,8 @@
 
 #define LOOPBACK_DELAY  (10 * TAPSI_SIM_US) /* above 0, so that a loop of packets makes time go on */
 #define NEIGHBOUR_DELAY (3 * TAPSI_SIM_S)   /* until a neighbour is given up */
-#define DOUBLE_BITS     53
+#define NARROW_TIME     (600 * TAPSI_SIM_S) /* as long as Linux believes in a path's MTU */
+#define MTU_UNKNOWN     1280
 
 struct rule {
     struct tapsi_link link;
@@ -17,82 +18,19 @@ struct rule {
     uint64_t delay;
 };
 
+/* The MTU of a path, as an ICMP message told it to one host. */
+struct narrow {
+    struct tapsi_link link;
+    union tapsi_addr to;
+    unsigned mtu;
+    uint64_t until;
+};
+
 struct counter {
     struct tapsi_link link;
     union tapsi_addr to;
     uint64_t packets;
 };
-
-struct tapsi_sim_link *tapsi_sim_link_new(struct tapsi_sim_interface *a, struct tapsi_sim_interface *b,
-                                          uint64_t delay_ns)
-{
-    if (!a || !b)
-        return NULL;
-    struct tapsi_sim *sim = a->host->sim;
-    struct tapsi_sim_link *link = tapsi_zalloc(&sim->mem, sizeof *link);
-    if (!link) {
-        tapsi_sim_say_memory(sim);
-        return NULL;
-    }
-    link->sim = sim;
-    link->delay = delay_ns;
-    tapsi_list_append(&sim->links, &link->link);
-    tapsi_sim_link_join(link, a);
-    tapsi_sim_link_join(link, b);
-    return link;
-}
-
-static void check_unique(struct tapsi_sim_link *link, const struct tapsi_sim_interface *newcomer)
-{
-    for (size_t i = 0; i < newcomer->address_count; i++) {
-        for (size_t k = 0; k < link->member_count; k++) {
-            char text[TAPSI_ADDR_TEXT];
-            if (tapsi_siminterface_has(link->members[k], &newcomer->addresses[i].address))
-                tapsi_sim_say(link->sim, "two hosts on one link have %s",
-                              tapsi_addr_host_text(&newcomer->addresses[i].address, text));
-        }
-    }
-}
-
-void tapsi_sim_link_join(struct tapsi_sim_link *link, struct tapsi_sim_interface *interface)
-{
-    if (!link || !interface)
-        return;
-    struct tapsi_mem *mem = &link->sim->mem;
-    check_unique(link, interface);
-    if (tapsi_grow(mem, &link->members, &link->member_capacity, link->member_count, sizeof *link->members) < 0 ||
-        tapsi_grow(mem, &interface->ports, &interface->port_capacity, interface->port_count, sizeof *interface->ports) <
-            0) {
-        tapsi_sim_say_memory(link->sim);
-        return;
-    }
-    link->members[link->member_count++] = interface;
-    interface->ports[interface->port_count++] = (struct tapsi_sim_port){.on = link};
-}
-
-void tapsi_sim_link_delay(struct tapsi_sim_link *link, uint64_t delay_ns)
-{
-    if (link)
-        link->delay = delay_ns;
-}
-
-void tapsi_sim_link_loss(struct tapsi_sim_link *link, double probability)
-{
-    if (link)
-        link->loss = probability;
-}
-
-void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second)
-{
-    if (link)
-        link->rate = bits_per_second;
-}
-
-void tapsi_sim_link_fault(struct tapsi_sim_link *link, enum tapsi_sim_fault fault)
-{
-    if (link)
-        link->fault = fault;
-}
 
 /* "2001:db8::1", "192.0.2.1:80", "[2001:db8::1]:443". */
 static bool parse_with_port(struct tapsi_sim *sim, const char *text, union tapsi_addr *ret)
@@ -323,13 +261,53 @@ int tapsi_simwire_route(struct tapsi_sim_host *host, const union tapsi_addr *to,
     return 0;
 }
 
+/* MTUs of paths. */
+
+static struct narrow *find_narrow(const struct tapsi_sim_host *host, const union tapsi_addr *to)
+{
+    for (struct tapsi_link *l = host->narrows.next; l != &host->narrows; l = l->next) {
+        struct narrow *n = TAPSI_CONTAINER(l, struct narrow, link);
+        if (tapsi_addr_same_host(&n->to, to))
+            return n;
+    }
+    return NULL;
+}
+
+void tapsi_simwire_narrow(struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned mtu)
+{
+    struct narrow *n = find_narrow(host, to);
+    if (!n) {
+        n = tapsi_zalloc(&host->sim->mem, sizeof *n);
+        if (!n) {
+            tapsi_sim_say_memory(host->sim);
+            return;
+        }
+        n->to = *to;
+        tapsi_list_append(&host->narrows, &n->link);
+    }
+    n->mtu = mtu;
+    n->until = host->sim->now + NARROW_TIME;
+}
+
+void tapsi_simwire_done_host(struct tapsi_sim_host *host)
+{
+    for (struct tapsi_link *l; (l = tapsi_list_pop(&host->narrows));)
+        tapsi_free(&host->sim->mem, TAPSI_CONTAINER(l, struct narrow, link));
+}
+
+static unsigned path_mtu(const struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned mtu)
+{
+    const struct narrow *n = find_narrow(host, to);
+    return n && n->mtu < mtu && n->until > host->sim->now ? n->mtu : mtu;
+}
+
 unsigned tapsi_simwire_mtu(const struct tapsi_simwire_way *way)
 {
     struct tapsi_sim_interface *out;
     union tapsi_addr source;
     if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &out, &source) < 0)
-        return 1280;
-    return out->mtu;
+        return MTU_UNKNOWN;
+    return way->whole ? out->mtu : path_mtu(way->host, &way->to, out->mtu);
 }
 
 /* Sending. */
@@ -363,21 +341,38 @@ static struct tapsi_sim_interface *find_receiver(struct tapsi_sim_interface *out
     return NULL;
 }
 
-static uint64_t queueing(struct tapsi_sim *sim, struct tapsi_sim_port *port, size_t bytes)
+static size_t packet_bytes(const struct tapsi_simwire_way *way, size_t length)
 {
-    if (!port->on->rate)
-        return 0;
-    uint64_t start = port->busy_until > sim->now ? port->busy_until : sim->now;
-    port->busy_until = start + bytes * 8 * TAPSI_SIM_S / port->on->rate;
-    return port->busy_until - sim->now;
+    return length + way->header + (way->to.sa.sa_family == AF_INET6 ? 40 : 20);
 }
 
-static bool unlucky(struct tapsi_sim *sim, const struct tapsi_sim_link *link)
+/* The packet itself, or the largest of its fragments, does not fit the link. */
+static bool too_big(const struct tapsi_simwire_way *way, const struct tapsi_sim_interface *out,
+                    const struct tapsi_sim_link *link, size_t bytes)
 {
-    if (link->loss <= 0)
+    if (!link->mtu || way->divisible)
         return false;
-    double chance = (double)(tapsi_sim_dice(&sim->dice) >> (64 - DOUBLE_BITS)) / (double)(UINT64_C(1) << DOUBLE_BITS);
-    return chance < link->loss;
+    unsigned largest = way->whole ? out->mtu : path_mtu(way->host, &way->to, out->mtu);
+    return (bytes < largest ? bytes : largest) > link->mtu;
+}
+
+/* The packet passes a link: its fate but for the network's answers. */
+static void pass(struct tapsi_sim *sim, const struct tapsi_simwire_way *way, size_t bytes, struct tapsi_sim_port *port,
+                 struct tapsi_simwire_verdict *v)
+{
+    struct tapsi_simlink_passage passage;
+    v->why = NULL;
+    if (too_big(way, v->out, port->on, bytes)) {
+        v->delay = port->on->delay;
+        v->mtu = port->on->mtu;
+        if (port->on->mtu_silent)
+            v->why = "too big";
+        return;
+    }
+    tapsi_simlink_pass(sim, port, bytes, &passage);
+    v->delay = passage.delay;
+    v->copy_delay = passage.copy_delay;
+    v->why = passage.lost;
 }
 
 static void judge(struct tapsi_sim *sim, const struct tapsi_simwire_way *way, size_t bytes,
@@ -387,53 +382,88 @@ static void judge(struct tapsi_sim *sim, const struct tapsi_simwire_way *way, si
     struct tapsi_sim_interface *in = find_receiver(v->out, &way->to, &port);
     if (!port)
         return;
-    v->delay = port->on->delay + queueing(sim, port, bytes);
-    v->delay += (host_rule ? host_rule->delay : 0) + (port_rule ? port_rule->delay : 0);
-    v->delay = v->delay ? v->delay : TAPSI_SIM_US;
     enum tapsi_sim_fault fault = port_rule && port_rule->fault ? port_rule->fault
                                  : host_rule                   ? host_rule->fault
                                                                : TAPSI_SIM_FINE;
     fault = port->on->fault ? port->on->fault : fault;
-    if (fault == TAPSI_SIM_BLACKHOLE || unlucky(sim, port->on))
+    if (fault == TAPSI_SIM_BLACKHOLE) {
+        v->why = "blackhole";
         return;
-    if (fault) {
+    }
+    pass(sim, way, bytes, port, v);
+    if (v->why)
+        return;
+    uint64_t more = (host_rule ? host_rule->delay : 0) + (port_rule ? port_rule->delay : 0);
+    v->delay = v->delay + more ? v->delay + more : TAPSI_SIM_US;
+    if (fault || v->mtu) {
         v->fate = TAPSI_SIM_ANSWERED;
-        v->answer = fault;
+        v->answer = v->mtu ? TAPSI_SIM_FINE : fault;
         v->delay *= 2;
     } else if (in && in->up) {
         v->fate = TAPSI_SIM_ARRIVES;
         v->in = in;
+        v->copy_delay += v->copy_delay ? more : 0;
     } else if (!in && on_link(v->out, &way->to)) {
         v->unowned = true;
         v->delay = NEIGHBOUR_DELAY;
+        v->why = "no such neighbour";
+    } else {
+        v->why = in ? "receiver down" : "nobody there";
     }
+}
+
+static void tell_hook(struct tapsi_sim *sim, const struct tapsi_simwire_way *way, const char *kind, size_t length,
+                      const struct tapsi_simwire_verdict *v)
+{
+    bool arrives = v->fate == TAPSI_SIM_ARRIVES;
+    struct tapsi_sim_packet packet = {.time_ns = sim->now,
+                                      .host = way->host,
+                                      .interface = v->out->name,
+                                      .kind = kind,
+                                      .from = way->from,
+                                      .to = way->to,
+                                      .length = length,
+                                      .fate = v->fate,
+                                      .why = v->why,
+                                      .arrival_ns = arrives ? sim->now + v->delay : 0,
+                                      .copy_ns = arrives && v->copy_delay ? sim->now + v->copy_delay : 0};
+    sim->trace(sim->trace_arg, &packet);
+}
+
+/* Within the host nothing is lost, and nobody watches. */
+static void loop_back(struct tapsi_simwire_verdict *ret)
+{
+    ret->why = "interface down";
+    if (!ret->out->up)
+        return;
+    ret->fate = TAPSI_SIM_ARRIVES;
+    ret->delay = LOOPBACK_DELAY;
+    ret->in = ret->out;
+    ret->why = NULL;
 }
 
 void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, size_t length,
                         struct tapsi_simwire_verdict *ret)
 {
     struct tapsi_sim *sim = way->host->sim;
-    *ret = (struct tapsi_simwire_verdict){.fate = TAPSI_SIM_LOST};
+    *ret = (struct tapsi_simwire_verdict){.fate = TAPSI_SIM_LOST, .why = "no route"};
     union tapsi_addr source;
     if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &ret->out, &source) < 0)
         return;
     if (ret->out->type == TAPSI_IF_LOOPBACK) {
-        if (ret->out->up) {
-            ret->fate = TAPSI_SIM_ARRIVES;
-            ret->delay = LOOPBACK_DELAY;
-            ret->in = ret->out;
-        }
+        loop_back(ret);
         return;
     }
-    unsigned header = way->to.sa.sa_family == AF_INET6 ? 60 : 40;
+    ret->why = "no link";
     uint16_t port = tapsi_addr_port(&way->to);
-    judge(sim, way, length + header, find_rule(sim, &way->to, 0), port ? find_rule(sim, &way->to, port) : NULL, ret);
+    if (tapsi_simhost_owner(way->host, &way->from))
+        judge(sim, way, packet_bytes(way, length), find_rule(sim, &way->to, 0),
+              port ? find_rule(sim, &way->to, port) : NULL, ret);
+    else
+        ret->why = "address gone";
     count(sim, &way->to);
-    if (sim->trace) {
-        struct tapsi_sim_packet packet = {sim->now,  way->host, ret->out->name, kind,
-                                          way->from, way->to,   length,         ret->fate};
-        sim->trace(sim->trace_arg, &packet);
-    }
+    if (sim->trace)
+        tell_hook(sim, way, kind, length, ret);
 }
 
 int tapsi_simwire_errno(enum tapsi_sim_fault answer, int family)

@@ -23,7 +23,7 @@ struct tapsi_sim {
     unsigned refs; /* the caller's and one per platform */
     struct tapsi_sim *older;
     uint64_t now;
-    int64_t date; /* Unix time at TAPSI_SIM_START */
+    int64_t date_ns; /* Unix time at TAPSI_SIM_START */
     uint64_t seed, dice;
     struct tapsi_heap events;
     struct tapsi_link hosts, platforms, links, rules, counters, flows, parcels, deeds, services;
@@ -43,7 +43,7 @@ struct tapsi_sim_host {
     struct tapsi_sim *sim;
     struct tapsi_link link;
     char name[32];
-    struct tapsi_link interfaces, files, sockets;
+    struct tapsi_link interfaces, files, sockets, narrows;
     unsigned interface_count;
     uint64_t generation;
     unsigned descriptors_max, open, leaked;
@@ -69,7 +69,9 @@ struct tapsi_sim_interface {
 /* One interface's place on one link. */
 struct tapsi_sim_port {
     struct tapsi_sim_link *on;
-    uint64_t busy_until; /* with a rate: when the last packet has left */
+    uint64_t busy_until;   /* with a rate: when the last packet has left */
+    uint64_t last_arrival; /* with jitter: nothing overtakes it */
+    bool burst;            /* of loss, of what this port sends */
 };
 
 struct tapsi_simplatform {
@@ -101,7 +103,8 @@ enum tapsi_sim_progress tapsi_sim_step(struct tapsi_sim *sim, struct tapsi_simpl
 
 /* host.c */
 void tapsi_simhost_free(struct tapsi_sim_host *host);
-void tapsi_simhost_free_links(struct tapsi_sim *sim);
+/* Its network is not what it was: a new generation, and whoever has seen the old one is woken. */
+void tapsi_simhost_changed(struct tapsi_sim_host *host);
 struct tapsi_sim_interface *tapsi_simhost_interface(struct tapsi_sim_host *host, unsigned index);
 struct tapsi_sim_interface *tapsi_simhost_interface_named(struct tapsi_sim_host *host, const char *name);
 /* Whose address is it? Scopes count for link-local addresses unless `address` has none. */
@@ -123,23 +126,33 @@ struct tapsi_simwire_way {
     struct tapsi_sim_host *host; /* the sender */
     union tapsi_addr from, to;
     unsigned device;
+    unsigned header; /* bytes of the transport's: 8 or 20 */
+    bool whole;      /* the sender cuts it for its interface only, whatever is known of the path */
+    bool divisible;  /* IPv4 without "don't fragment": no link is too narrow */
 };
 
 struct tapsi_simwire_verdict {
     enum tapsi_sim_fate fate;
-    enum tapsi_sim_fault answer; /* for ANSWERED: REFUSE, PROHIBIT, UNREACHABLE */
+    enum tapsi_sim_fault answer; /* for ANSWERED: REFUSE, PROHIBIT, UNREACHABLE; FINE: it was too big */
+    unsigned mtu;                /* of the link it was too big for */
     uint64_t delay;              /* until it is there, or until its answer is back */
+    uint64_t copy_delay;         /* for ARRIVES: the same of its copy, 0 = there is none */
     struct tapsi_sim_interface *out;
     struct tapsi_sim_interface *in; /* for ARRIVES */
     bool unowned;                   /* LOST since nobody on the link has the address, which should be there */
+    const char *why;                /* for LOST */
 };
 
 void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, size_t length,
                         struct tapsi_simwire_verdict *ret);
+/* Of the interface and of what is known of the path. */
 unsigned tapsi_simwire_mtu(const struct tapsi_simwire_way *way);
+/* An answer has come: no more than `mtu` gets through to `to`. It is believed for ten minutes. */
+void tapsi_simwire_narrow(struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned mtu);
 /* The errno a socket gets for a fault's answer. */
 int tapsi_simwire_errno(enum tapsi_sim_fault answer, int family);
 void tapsi_simwire_done(struct tapsi_sim *sim);
+void tapsi_simwire_done_host(struct tapsi_sim_host *host);
 
 /* Services live until the world ends. */
 struct tapsi_sim_resident {
