@@ -294,6 +294,7 @@ enum taps_property {
     TAPS_CLOSE_TIMEOUT,        /* _closeTimeout: seconds a Close waits while the peer acknowledges nothing */
     TAPS_ATTEMPT_DELAY,        /* _attemptDelay: seconds between attempts of one race */
     TAPS_TLS_ALLOW_TRUNCATION, /* _tls.allowTruncation: a bare FIN without close_notify ends data as if complete */
+    TAPS_REUSE_PORT, /* _taps.reusePort: Listeners that set it share a port; the system spreads peers over them */
     /* Message Properties, section 9.1.3: on transport properties and Connections they are defaults for Messages */
     TAPS_MSG_LIFETIME,
     TAPS_MSG_PRIORITY,

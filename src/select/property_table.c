@@ -190,6 +190,9 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     BOOLEAN(TAPS_TLS_ALLOW_TRUNCATION, "_tls.allowTruncation", CONNECTION, false, "false", "libtaps",
             "the end of TCP without TLS close_notify ends the data as if it were complete; on tls/tcp",
             .protocol = "tls"),
+    BOOLEAN(TAPS_REUSE_PORT, "_taps.reusePort", SELECTION, false, "false", "libtaps",
+            "a Listener shares its port with others that set it too, of any context and process of one user, and the "
+            "system spreads the peers over them; on every stack; no effect on Initiate"),
 
     NUMBER(TAPS_MSG_LIFETIME, "msgLifetime", MESSAGE, TAPS_DISABLED, "infinite", SECONDS_LOW, SECONDS_HIGH,
            "RFC 9622, 9.1.3.1",

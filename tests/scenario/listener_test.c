@@ -340,6 +340,72 @@ TEST(all_stacks_share_an_ephemeral_port)
     world_finish(&w);
 }
 
+/* So many clients, of which each says something. The property of Listeners means nothing to them. */
+static void meet(struct world *w, const char *remote, unsigned count)
+{
+    taps_connection *c[64];
+    char text[8];
+    taps_transport_properties_set(w->properties, "_taps.reusePort", "true");
+    world_initiate(w, remote, 0);
+    CHECK(taps_connection_get_property(w->connection, "_taps.reusePort", text, sizeof(text)) > 0);
+    CHECK_TEXT(text, "true");
+    CHECK_INT(taps_connection_set_property(w->connection, "_taps.reusePort", "false"), TAPS_E_READ_ONLY);
+    taps_connection_send(w->connection, "x", 1, NULL, 0, NULL);
+    for (unsigned i = 1; i < count; i++) {
+        CHECK_INT(taps_preconnection_initiate(w->preconnection, 0, NULL, NULL, &c[i]), 0);
+        taps_connection_send(c[i], "x", 1, NULL, 0, NULL);
+    }
+    run(w, 1000);
+    CHECK_INT(w->heard.ready, 1);
+    for (unsigned i = 1; i < count; i++)
+        taps_connection_free(c[i]);
+}
+
+static void share_a_port(struct world *w)
+{
+    struct server s[3];
+    for (int i = 0; i < 3; i++)
+        server_start(w, &s[i]);
+    taps_transport_properties_set(w->properties, "_taps.reusePort", "true");
+    CHECK_INT(server_listen(w, &s[0], ":80"), 0);
+    CHECK_INT(server_listen(w, &s[1], ":80"), 0);
+    run(w, 1);
+    taps_transport_properties_set(w->properties, "_taps.reusePort", "false");
+    CHECK_INT(server_listen(w, &s[2], ":80"), 0);
+    run(w, 1);
+    CHECK_INT(s[0].listening, 1);
+    CHECK_INT(s[1].listening, 1);
+    CHECK_INT(s[2].errors, 1); /* who does not share gets none of it */
+    CHECK_INT(s[2].code, TAPS_E_ADDRESS_IN_USE);
+    meet(w, "192.0.2.1:80", 40);
+    CHECK_INT(s[0].received + s[1].received, 40);
+    CHECK_INT(s[2].received, 0);
+    CHECK(s[0].received >= 8);
+    CHECK(s[1].received >= 8);
+    for (int i = 0; i < 3; i++)
+        server_done(&s[i]);
+}
+
+/* Two contexts listen on one port, and both get peers; without the property the second is told that it is taken. */
+/* proves API-066 */
+TEST(listeners_may_share_a_port)
+{
+    struct world w;
+    world_new(&w);
+    share_a_port(&w);
+    world_finish(&w);
+}
+
+TEST(datagram_listeners_may_share_a_port)
+{
+    struct world w;
+    world_new(&w);
+    taps_transport_properties_free(w.properties);
+    taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &w.properties);
+    share_a_port(&w);
+    world_finish(&w);
+}
+
 /* proves API-019: an interface that is prohibited is not listened on, whatever the address. */
 TEST(listener_stays_off_prohibited_interfaces)
 {

@@ -301,6 +301,32 @@ unsigned tapsi_simsock_fit(const struct tapsi_simsock *s, const union tapsi_addr
     return score;
 }
 
+static uint64_t mix(const union tapsi_addr *from, unsigned salt)
+{
+    unsigned count;
+    const uint8_t *bytes = tapsi_addr_bytes(from, &count);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ salt ^ (uint64_t)tapsi_addr_port(from) << 16;
+    for (unsigned i = 0; i < count; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    hash ^= hash >> 32;
+    return hash * UINT64_C(0x9e3779b97f4a7c15) >> 33;
+}
+
+/* The k-th of equals takes the place of those before it for every k-th sender, so each has the same share. */
+void tapsi_simsock_consider(struct tapsi_simsock_choice *choice, struct tapsi_simsock *s, unsigned fit,
+                            const union tapsi_addr *from)
+{
+    if (fit > choice->fit) {
+        *choice = (struct tapsi_simsock_choice){s, fit, 1};
+        return;
+    }
+    if (!fit || fit < choice->fit || !tapsi_simsock_option(s, SOL_SOCKET, SO_REUSEPORT))
+        return;
+    choice->equals++;
+    if (mix(from, choice->equals) % choice->equals == 0)
+        choice->best = s;
+}
+
 /* Wake-ups. */
 
 static void give_notice(struct tapsi_sim_event *event)

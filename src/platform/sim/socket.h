@@ -99,6 +99,14 @@ int tapsi_simsock_inside(const struct tapsi_simsock *s, const union tapsi_addr *
 void tapsi_simsock_outside(const struct tapsi_simsock *s, const union tapsi_addr *inside, union tapsi_addr *ret);
 int tapsi_simsock_name(const struct tapsi_simsock *s, union tapsi_addr *ret);
 int tapsi_simsock_peer(const struct tapsi_simsock *s, union tapsi_addr *ret);
+/* The socket that gets a packet from `from`: the best fitting one; of those that share a port by SO_REUSEPORT one by
+   its remote address, the same each time. Zero at first, then told of each candidate (0 = does not fit). */
+struct tapsi_simsock_choice {
+    struct tapsi_simsock *best;
+    unsigned fit, equals;
+};
+void tapsi_simsock_consider(struct tapsi_simsock_choice *choice, struct tapsi_simsock *s, unsigned fit,
+                            const union tapsi_addr *from);
 /* How well the socket fits a packet for `to` from `from` that came in by `index`: 0 = not, else more is better. */
 unsigned tapsi_simsock_fit(const struct tapsi_simsock *s, const union tapsi_addr *to, const union tapsi_addr *from,
                            unsigned index);

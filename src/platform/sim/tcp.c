@@ -294,19 +294,13 @@ int tapsi_simtcp_accept(struct tapsi_simsock *s, bool peek, struct tapsi_simsock
 static struct tapsi_simsock *find_listener(struct tapsi_sim_host *host, const struct tapsi_simwire_way *way,
                                            unsigned index)
 {
-    struct tapsi_simsock *best = NULL;
-    unsigned best_fit = 0;
+    struct tapsi_simsock_choice choice = {0};
     for (struct tapsi_link *l = host->sockets.next; l != &host->sockets; l = l->next) {
         struct tapsi_simsock *s = TAPSI_CONTAINER(l, struct tapsi_simsock, link);
-        if (s->type != SOCK_STREAM || s->tcp.state != TAPSI_SIMTCP_LISTEN)
-            continue;
-        unsigned fit = tapsi_simsock_fit(s, &way->to, &way->from, index);
-        if (fit > best_fit) {
-            best = s;
-            best_fit = fit;
-        }
+        if (s->type == SOCK_STREAM && s->tcp.state == TAPSI_SIMTCP_LISTEN)
+            tapsi_simsock_consider(&choice, s, tapsi_simsock_fit(s, &way->to, &way->from, index), &way->from);
     }
-    return best;
+    return choice.best;
 }
 
 static struct tapsi_simsock *make_child(struct tapsi_simsock *listener, struct tapsi_simflow *flow)

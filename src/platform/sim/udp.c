@@ -90,17 +90,13 @@ static void fly(struct parcel *p, struct tapsi_sim_host *host, unsigned index, u
 static struct tapsi_simsock *find(struct tapsi_sim_host *host, const union tapsi_addr *local,
                                   const union tapsi_addr *remote, unsigned index)
 {
-    struct tapsi_simsock *best = NULL;
-    unsigned best_fit = 0;
+    struct tapsi_simsock_choice choice = {0};
     for (struct tapsi_link *l = host->sockets.next; l != &host->sockets; l = l->next) {
         struct tapsi_simsock *s = TAPSI_CONTAINER(l, struct tapsi_simsock, link);
-        unsigned fit = s->type == SOCK_DGRAM ? tapsi_simsock_fit(s, local, remote, index) : 0;
-        if (fit > best_fit) {
-            best = s;
-            best_fit = fit;
-        }
+        if (s->type == SOCK_DGRAM)
+            tapsi_simsock_consider(&choice, s, tapsi_simsock_fit(s, local, remote, index), remote);
     }
-    return best;
+    return choice.best;
 }
 
 /* Errors. */

@@ -144,6 +144,11 @@ static int configure(struct tcp_listener *l, int fd, const struct tapsi_target *
     struct tapsi_platform *p = l->layer.env->loop->platform;
     int on = 1, off = 0;
     p->ops->setsockopt(p, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (l->layer.env->properties->values[TAPS_REUSE_PORT].boolean) {
+        int err = p->ops->setsockopt(p, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+        if (err < 0)
+            return err;
+    }
     if (target->local->sa.sa_family == AF_INET6)
         p->ops->setsockopt(p, fd, IPPROTO_IPV6, IPV6_V6ONLY, target->v6_only ? &on : &off, sizeof(on));
     if (target->interface) {

@@ -257,6 +257,9 @@ static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const st
     tapsi_udppeers_init(&port->peers, &port->loop->mem, &key);
     if (err < 0 || (err = tapsi_udpsocket_open(s, env->loop, local->sa.sa_family, soft)) < 0)
         return err;
+    if (env->properties->values[TAPS_REUSE_PORT].boolean &&
+        (err = tapsi_udpsocket_set(s, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+        return err;
     if (s->family == AF_INET6) {
         err = tapsi_udpsocket_set(s, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
         if (err < 0)
