@@ -1,3 +1,4 @@
+#include <string.h>
 #include "base/mem.h"
 #include "select/message_properties.h"
 
@@ -16,8 +17,8 @@ int taps_message_context_new(taps_message_context **ret_context)
 /* One without memory of its own is part of something that the library owns: a received Message. */
 void taps_message_context_free(taps_message_context *context)
 {
-    if (context && context->mem)
-        tapsi_free(context->mem, context);
+    if (context && context->head.mem)
+        tapsi_free(context->head.mem, context);
 }
 
 int taps_message_context_copy(const taps_message_context *context, taps_message_context **ret_context)
@@ -28,8 +29,10 @@ int taps_message_context_copy(const taps_message_context *context, taps_message_
     int err = taps_message_context_new(&copy);
     if (err)
         return err;
-    *copy = *context;
-    copy->mem = tapsi_mem_default();
+    copy->head.set = context->head.set;
+    copy->head.received = context->head.received;
+    if (context->head.set)
+        memcpy(copy->values, context->values, sizeof(copy->values));
     *ret_context = copy;
     return 0;
 }

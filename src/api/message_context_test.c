@@ -67,8 +67,9 @@ TEST(a_copy_is_independent_and_freed_on_its_own)
     taps_message_context *copy = NULL;
     struct taps_value value;
     tapsi_message_context_init(&received, NULL);
-    received.received = TAPSI_RECEIVED;
     CHECK_INT(tapsi_message_context_set_text(&received, TAPS_FINAL, "true"), 0);
+    received.head.received = TAPSI_RECEIVED;
+    CHECK_INT(tapsi_message_context_set_text(&received, TAPS_FINAL, "false"), TAPS_E_READ_ONLY);
     CHECK_INT(taps_message_context_copy(&received, &copy), 0);
     NEED(copy);
     taps_message_context_free(&received);

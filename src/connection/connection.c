@@ -36,12 +36,25 @@ static void on_closed(struct tapsi_sink *sink, struct tapsi_layer *layer, const 
     tapsi_connection_end(TAPSI_CONTAINER(sink, struct taps_connection, sink), error, 0);
 }
 
+struct tapsi_rare *tapsi_connection_rare(struct taps_connection *c)
+{
+    if (!c->rare)
+        c->rare = tapsi_zalloc(&c->context->loop.mem, sizeof(*c->rare));
+    return c->rare;
+}
+
+static const struct tapsi_error *kept_error(const struct taps_connection *c)
+{
+    return c->rare ? c->rare->error : NULL;
+}
+
 static void keep_error(struct taps_connection *c, const struct tapsi_error *error)
 {
-    if (!c->error)
-        c->error = tapsi_alloc(&c->context->loop.mem, sizeof(*c->error));
-    if (c->error)
-        tapsi_error_copy(c->error, error);
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    if (rare && !rare->error)
+        rare->error = tapsi_alloc(&c->context->loop.mem, sizeof(*rare->error));
+    if (rare && rare->error)
+        tapsi_error_copy(rare->error, error);
 }
 
 static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value)
@@ -52,7 +65,7 @@ static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum ta
         return;
     if (event == TAPSI_EVENT_SOFT_ERROR && c->events && c->events->soft_error) {
         keep_error(c, value);
-        c->pending_soft = c->error != NULL;
+        c->pending_soft = kept_error(c) != NULL;
     } else if (event == TAPSI_EVENT_PATH) {
         c->pending_path = true;
     }
@@ -61,26 +74,39 @@ static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum ta
 
 static const struct tapsi_sink_ops sink_ops = {.data = on_data, .closed = on_closed, .event = on_event};
 
+void tapsi_connection_learn(struct taps_connection *c)
+{
+    /* The bits of all Message Properties: when none is set, a Message without a context needs no looking up. */
+    const uint64_t of_messages = (~UINT64_C(0) << TAPS_MSG_LIFETIME) & ~(UINT64_C(1) << TAPS_SAFELY_REPLAYABLE);
+    const struct tapsi_properties *p = c->properties;
+    c->sends_nothing = p->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_RECEIVE;
+    c->receives_nothing = p->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND;
+    c->message_defaults = (p->set & of_messages) == 0;
+    c->replayable = p->values[TAPS_SAFELY_REPLAYABLE].boolean;
+    if (!c->row)
+        return;
+    c->is_stream = c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;
+    c->may_duplicate = c->row->offer.may_duplicate;
+}
+
 static void establish(struct taps_connection *c, const struct tapsi_stack_row *row, struct tapsi_layer *top)
 {
     c->row = row;
+    tapsi_connection_learn(c);
     c->top = top;
     top->up = &c->sink;
     set_state(c, TAPS_ESTABLISHED);
-    if (row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM)
+    if (c->receives || row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM)
         tapsi_connection_open_window(c); /* a datagram nobody took credit for would be lost */
-    else if (c->receives)
-        tapsi_connection_open_window(c);
     tapsi_connection_pump(c);
     tapsi_connection_pass_close(c);
     if (c->closing)
         tapsi_connection_watch_close(c);
 }
 
-static void on_won(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, struct tapsi_layer *top,
-                   const struct tapsi_ready_info *info)
+static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info)
 {
-    struct taps_connection *c = TAPSI_CONTAINER(sink, struct taps_connection, race_sink);
+    struct taps_connection *c = owner;
     (void)info;
     c->pending_ready = true;
     establish(c, winner->node.row, top);
@@ -88,10 +114,12 @@ static void on_won(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, stru
     tapsi_connection_post(c);
 }
 
-static void on_failed(struct tapsi_race_sink *sink, const struct tapsi_error *error)
+static void on_failed(void *owner, const struct tapsi_error *error)
 {
-    tapsi_connection_end(TAPSI_CONTAINER(sink, struct taps_connection, race_sink), error, 0);
+    tapsi_connection_end(owner, error, 0);
 }
+
+static const struct tapsi_race_sink race_sink = {on_won, on_failed};
 
 /* --------------------------------------------------------------------------------------------------- making */
 
@@ -102,15 +130,12 @@ int tapsi_connection_new(struct taps_context *context, struct tapsi_config *conf
     if (!c)
         return TAPS_E_MEMORY;
     *c = (struct taps_connection){.sink = {&sink_ops}, .context = context, .events = events, .user = user};
-    c->race_sink = (struct tapsi_race_sink){on_won, on_failed};
     c->config = tapsi_config_ref(config);
     c->properties = tapsi_properties_ref(config->properties);
     c->window = TAPSI_WINDOW;
-    c->receives_end = &c->receives;
-    tapsi_link_init(&c->sends);
-    tapsi_link_init(&c->under_way);
-    tapsi_link_init(&c->settled);
+    c->out = &tapsi_outbox_none;
     tapsi_link_init(&c->link);
+    tapsi_connection_learn(c);
     tapsi_task_init(&c->task, dispatch);
     tapsi_list_append(&context->open, &c->link);
     context->loop.holds++;
@@ -140,7 +165,7 @@ int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config 
     int err = tapsi_connection_new(context, config, events, user, &c);
     if (err)
         return tapsi_error_set(ret_error, err, "no memory for a Connection");
-    err = tapsi_race_new(&context->loop, config, plan, &options, &c->race_sink, &c->race, ret_error);
+    err = tapsi_race_new(&context->loop, config, plan, &options, &race_sink, c, &c->race, ret_error);
     if (err) {
         tapsi_connection_free(c);
         return err;
@@ -193,7 +218,7 @@ void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *e
         return;
     tapsi_connection_watch_done(c);
     tapsi_connection_fail_sends(c, error ? error->pub.code : TAPS_E_CLOSED, reason);
-    c->end_code = error ? error->pub.code : 0;
+    c->end_code = (int16_t)(error ? error->pub.code : 0);
     if (error)
         keep_error(c, error);
     c->pending_soft = c->pending_path = false;
@@ -203,7 +228,7 @@ void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *e
 
 void tapsi_connection_pass_close(struct taps_connection *c)
 {
-    if (!c->closing || c->close_passed || !c->top || !tapsi_list_empty(&c->sends))
+    if (!c->closing || c->close_passed || !c->top || !tapsi_list_empty(&c->out->sends))
         return;
     c->close_passed = true;
     if (c->state == TAPS_ESTABLISHED)
@@ -232,7 +257,7 @@ int tapsi_connection_close(struct taps_connection *c)
     tapsi_connection_drop_received(c);
     if (c->pending_end)
         tapsi_connection_post(c);
-    if (c->state == TAPS_ESTABLISHING && tapsi_list_empty(&c->sends)) {
+    if (c->state == TAPS_ESTABLISHING && tapsi_list_empty(&c->out->sends)) {
         tapsi_error_set(&error, TAPS_E_CANCELLED, "the Connection was closed before it was ready");
         tapsi_connection_end(c, &error, 0);
         return 0;
@@ -258,19 +283,27 @@ int tapsi_connection_abort(struct taps_connection *c)
     return 0;
 }
 
+static void free_rare(struct tapsi_mem *mem, struct tapsi_rare *rare)
+{
+    if (!rare)
+        return;
+    tapsi_report_free(rare->report);
+    tapsi_free(mem, rare->local);
+    tapsi_free(mem, rare->remote);
+    tapsi_free(mem, rare->error);
+    tapsi_free(mem, rare);
+}
+
 static void reap(struct tapsi_task *task)
 {
     struct taps_connection *c = TAPSI_CONTAINER(task, struct taps_connection, task);
     struct tapsi_mem *mem = &c->context->loop.mem;
     tapsi_connection_send_done(c);
     tapsi_connection_receive_done(c);
-    tapsi_report_free(c->report);
     tapsi_race_free(c->race);
     tapsi_properties_unref(c->properties);
     tapsi_config_unref(c->config);
-    tapsi_free(mem, c->local);
-    tapsi_free(mem, c->remote);
-    tapsi_free(mem, c->error);
+    free_rare(mem, c->rare);
     tapsi_pool_put(&c->context->connections, c);
 }
 
@@ -282,8 +315,8 @@ void tapsi_connection_free(struct taps_connection *c)
     c->freed = true;
     c->pending_end = true;
     tapsi_connection_watch_done(c);
-    tapsi_connection_drop_sends(c);
     tapsi_connection_drop_stack(c, 0);
+    tapsi_connection_drop_sends(c);
     tapsi_list_remove(&c->link);
     tapsi_loop_reap(&c->context->loop, &c->task, reap);
 }
@@ -293,8 +326,9 @@ void tapsi_connection_free(struct taps_connection *c)
 /* What an error event shows when there was no memory to keep the words. */
 static struct taps_error end_error(const struct taps_connection *c)
 {
-    if (c->error && c->error->pub.code == c->end_code)
-        return c->error->pub;
+    const struct tapsi_error *kept = kept_error(c);
+    if (kept && kept->pub.code == c->end_code)
+        return kept->pub;
     return (struct taps_error){
         .code = c->end_code, .reason = taps_err_reason(c->end_code), .detail = taps_err_text(c->end_code)};
 }
@@ -311,7 +345,7 @@ static void tell_side_events(struct taps_connection *c)
     if (c->pending_soft) {
         c->pending_soft = false;
         if (c->events && c->events->soft_error)
-            c->events->soft_error(c, &c->error->pub, c->user);
+            c->events->soft_error(c, &kept_error(c)->pub, c->user);
     }
     if (c->pending_path && !c->freed) {
         c->pending_path = false;
@@ -361,10 +395,10 @@ static bool end_is_due(const struct taps_connection *c)
 /* Those that have ended by now: what is sent in their events, and refused at once, comes in the next round. */
 static void tell_sends(struct taps_connection *c)
 {
-    const struct tapsi_link *last = c->settled.prev;
-    bool more = !tapsi_list_empty(&c->settled);
+    const struct tapsi_link *last = c->out->settled.prev;
+    bool more = !tapsi_list_empty(&c->out->settled);
     while (more && !c->freed) {
-        more = c->settled.next != last;
+        more = c->out->settled.next != last;
         tapsi_connection_tell_send(c);
     }
 }

@@ -13,14 +13,16 @@
 #include "monitor/report.h"
 #include "select/message_properties.h"
 
-#define TAPSI_WINDOW ((size_t)128 * 1024) /* bytes held for an application that has not asked yet */
+#define TAPSI_WINDOW ((uint32_t)128 * 1024) /* bytes held for an application that has not asked yet */
 
-/* One Receive. */
+/* One Receive. Lengths above 4 GiB are 4 GiB: a Connection never holds so much. */
 struct tapsi_receive {
     struct tapsi_receive *next;
-    size_t min, max;
     void *tag;
+    uint32_t min, max;
 };
+
+#define TAPSI_WHOLE UINT32_MAX /* of `min`: a whole Message */
 
 /* Bytes that came and were not delivered yet. */
 struct tapsi_held {
@@ -30,44 +32,54 @@ struct tapsi_held {
     unsigned flags; /* enum tapsi_slice_flags */
 };
 
-struct taps_connection {
-    struct tapsi_sink sink;           /* of the stack */
-    struct tapsi_race_sink race_sink; /* of the race */
-    struct taps_context *context;
-    struct tapsi_link link; /* the context's list */
-    struct tapsi_task task; /* posted: dispatch; when freed: reap */
-    const struct taps_connection_events *events;
-    void *user;
-    struct tapsi_layer *top;
-    const struct tapsi_stack_row *row;
-    struct tapsi_config *config;
-    struct tapsi_properties *properties;
-    struct tapsi_race *race;
-    struct taps_report *report;
-    struct taps_endpoint *local, *remote; /* made when asked for */
-    /* sending */
+/* A ring of what is held. A Connection has one while it holds anything. */
+struct tapsi_inbox {
+    uint32_t count, head, capacity; /* a power of two */
+    struct tapsi_held held[];
+};
+
+#define TAPSI_INBOX_SMALL           4
+#define TAPSI_INBOX_LARGE           64 /* what one turn of a reader may bring */
+#define tapsi_inbox_block(capacity) (sizeof(struct tapsi_inbox) + (capacity) * sizeof(struct tapsi_held))
+
+/* What is on its way out. A Connection has one while any op of its is alive; else it shows tapsi_outbox_none, which is
+   empty and never written. */
+struct tapsi_outbox {
     struct tapsi_link sends;     /* ops not handed down yet */
     struct tapsi_link under_way; /* ops the stack has, by their `owned` link */
     struct tapsi_link settled;   /* ops that ended, to be told */
     size_t unsent;               /* bytes of `sends` */
     size_t below;                /* bytes handed down and not done */
-    struct tapsi_timer *expiry;
-    struct tapsi_timer *patience; /* of a Close that waits */
-    /* receiving */
-    struct tapsi_receive *receives, **receives_end;
-    struct tapsi_receive first_receive; /* the usual one needs no memory of its own */
-    struct tapsi_held *held;
-    uint32_t held_count, held_head, held_capacity;
-    size_t held_bytes, window;
-    struct taps_message_context *received_context;
-    /* ends */
-    struct tapsi_error *error; /* of the end, or of the last soft error */
-    int end_code;              /* 0: closed */
-    uint8_t state;             /* enum taps_conn_state */
-    bool first_receive_used : 1;
+    size_t ops;                  /* of all three */
+};
+
+extern struct tapsi_outbox tapsi_outbox_none;
+
+/* What most Connections never need: made by tapsi_connection_rare. */
+struct tapsi_rare {
+    struct taps_report *report;
+    struct taps_endpoint *local, *remote; /* made when asked for */
+    struct tapsi_timer *expiry;           /* of Messages with a lifetime */
+    struct tapsi_timer *patience;         /* of a Close that waits */
+    struct tapsi_error *error;            /* of the end, or of the last soft error */
+    bool report_local;                    /* the report was made when the local address was known */
+};
+
+/* An idle one is to cost little (docs/design/012-speed.md): what is used while something happens comes from the
+   context's pools, and what is seldom used from `rare`. The order of the fields is that of their use in a turn. */
+struct taps_connection {
+    struct tapsi_sink sink; /* of the stack */
+    struct taps_context *context;
+    struct tapsi_layer *top;
+    struct tapsi_task task; /* posted: dispatch; when freed: reap */
+    uint8_t state;          /* enum taps_conn_state */
+    uint8_t batch;
+    int16_t end_code; /* 0: closed */
     bool pending_ready : 1, pending_end : 1, pending_soft : 1, pending_path : 1;
     bool ended : 1; /* the last event was delivered */
     bool freed : 1;
+    bool waits : 1;              /* at the Listener, which has not delivered it: it says nothing yet */
+    bool first_receive_used : 1; /* by the first of them */
     bool final_sent : 1, final_received : 1;
     bool end_delivered : 1; /* the final Message was delivered */
     bool in_message : 1;    /* part of a Message was delivered, its end was not */
@@ -75,9 +87,28 @@ struct taps_connection {
     bool closing : 1;       /* Close was called, or the peer ended too */
     bool close_passed : 1;  /* and the stack was told */
     bool pumping : 1;       /* sends are being handed down */
-    bool waits : 1;         /* at the Listener, which has not delivered it: it says nothing yet */
-    bool report_local : 1;  /* the report was made when the local address was known */
-    uint8_t batch;
+    /* what every Send and Receive asks of `properties` and `row`: tapsi_connection_learn */
+    bool sends_nothing : 1, receives_nothing : 1; /* direction */
+    bool message_defaults : 1;                    /* no Message Property is set, but perhaps safelyReplayable */
+    bool replayable : 1;                          /* safelyReplayable */
+    bool is_stream : 1, may_duplicate : 1;        /* the stack's: no boundaries, Messages may come twice */
+    const struct taps_connection_events *events;
+    void *user;
+    /* receiving */
+    struct tapsi_inbox *in; /* NULL: nothing is held */
+    uint32_t held_bytes, window;
+    struct tapsi_receive *receives, *last_receive;
+    struct tapsi_receive first_receive; /* the usual one needs no memory of its own */
+    struct tapsi_context_head received; /* of the Message being delivered */
+    /* sending */
+    struct tapsi_outbox *out;
+    /* the rest */
+    struct tapsi_rare *rare; /* or NULL */
+    struct tapsi_properties *properties;
+    const struct tapsi_stack_row *row;
+    struct tapsi_config *config;
+    struct tapsi_race *race;
+    struct tapsi_link link; /* the context's list */
 };
 
 /* connection.c */
@@ -95,12 +126,17 @@ void tapsi_connection_delivered(struct taps_connection *connection);
 void tapsi_connection_free(struct taps_connection *connection);
 int tapsi_connection_close(struct taps_connection *connection);
 int tapsi_connection_abort(struct taps_connection *connection);
+/* What most Connections never need, made now if need be: NULL = no memory. */
+struct tapsi_rare *tapsi_connection_rare(struct taps_connection *connection);
 /* Asks for a dispatch in this turn. */
 void tapsi_connection_post(struct taps_connection *connection);
 /* Ends it: the stack goes, what is outstanding fails, and closed (error NULL) or the error event follows. */
 void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason);
 /* If Close was called and nothing is left to hand down: tells the stack. */
 void tapsi_connection_pass_close(struct taps_connection *connection);
+
+/* After a change of `properties`, or when `row` is known: what every Send and Receive asks of them. */
+void tapsi_connection_learn(struct taps_connection *connection);
 
 /* patience.c: after Close, when there is a stack: the end comes even if the peer takes nothing more. */
 void tapsi_connection_watch_close(struct taps_connection *connection);
@@ -124,6 +160,7 @@ void tapsi_connection_pump(struct taps_connection *connection);
 /* Destroys the stack (it drops its ops unsaid), and settles every op not done with `result`. */
 void tapsi_connection_fail_sends(struct taps_connection *connection, int result, int reason);
 void tapsi_connection_drop_stack(struct taps_connection *connection, int reason);
+/* When the stack is gone: forgets all ops. */
 void tapsi_connection_drop_sends(struct taps_connection *connection);
 /* Tells one ended send; false when there is none. */
 bool tapsi_connection_tell_send(struct taps_connection *connection);

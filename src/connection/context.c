@@ -28,9 +28,27 @@ static int read_options(struct taps_context *context, const struct taps_context_
     return 0;
 }
 
+static void init_pools(struct taps_context *context)
+{
+    struct tapsi_mem *mem = &context->loop.mem;
+    tapsi_pool_init(&context->connections, mem, sizeof(struct taps_connection), 64);
+    tapsi_pool_init(&context->outboxes, mem, sizeof(struct tapsi_outbox), 64);
+    tapsi_pool_init(&context->inboxes, mem, tapsi_inbox_block(TAPSI_INBOX_SMALL), 64);
+    tapsi_pool_init(&context->large_inboxes, mem, tapsi_inbox_block(TAPSI_INBOX_LARGE), 8);
+    tapsi_pool_init(&context->receives, mem, sizeof(struct tapsi_receive), 256);
+}
+
+static void done_pools(struct taps_context *context)
+{
+    tapsi_pool_done(&context->connections);
+    tapsi_pool_done(&context->outboxes);
+    tapsi_pool_done(&context->inboxes);
+    tapsi_pool_done(&context->large_inboxes);
+    tapsi_pool_done(&context->receives);
+}
+
 static void init_lists(struct taps_context *context)
 {
-    tapsi_pool_init(&context->connections, &context->loop.mem, sizeof(struct taps_connection), 64);
     tapsi_link_init(&context->preconnections);
     tapsi_link_init(&context->open);
     tapsi_link_init(&context->listeners);
@@ -51,7 +69,7 @@ static int open_resolver(struct taps_context *context, const struct taps_context
 static void undo(struct taps_context *context)
 {
     struct tapsi_mem mem = context->loop.mem;
-    tapsi_pool_done(&context->connections);
+    done_pools(context);
     tapsi_loop_done(&context->loop);
     tapsi_free(&mem, context);
 }
@@ -78,13 +96,14 @@ int tapsi_context_new(const struct taps_context_options *options, struct tapsi_p
         tapsi_free(&mem, context);
         return err;
     }
+    init_pools(context);
     init_lists(context);
     err = read_options(context, options);
     if (!err)
         err = open_resolver(context, options);
     if (err) {
         if (platform) { /* the caller keeps what it gave */
-            tapsi_pool_done(&context->connections);
+            done_pools(context);
             tapsi_loop_release(&context->loop);
             tapsi_free(&mem, context);
         } else {

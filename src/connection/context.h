@@ -8,7 +8,7 @@
 struct taps_context {
     struct tapsi_loop loop;
     struct tapsi_resolver *resolver;
-    struct tapsi_pool connections;
+    struct tapsi_pool connections, outboxes, inboxes, large_inboxes, receives;
     struct tapsi_link preconnections, open, listeners, resolves, timers;
     uint64_t attempt_delay, resolution_delay; /* ns */
     uint32_t half_open_limit;

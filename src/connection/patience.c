@@ -23,7 +23,7 @@ static uint64_t asked(const struct taps_connection *c, enum tapsi_get what)
 
 static uint64_t outstanding(const struct taps_connection *c)
 {
-    return c->unsent + asked(c, TAPSI_GET_UNSENT) + asked(c, TAPSI_GET_UNACKED);
+    return c->out->unsent + asked(c, TAPSI_GET_UNSENT) + asked(c, TAPSI_GET_UNACKED);
 }
 
 static void start(struct patience *p)
@@ -55,7 +55,8 @@ static void on_timer(struct tapsi_timer *timer)
 static struct patience *make(struct taps_connection *c)
 {
     struct tapsi_loop *loop = &c->context->loop;
-    struct patience *p = tapsi_zalloc(&loop->mem, sizeof(*p));
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    struct patience *p = rare ? tapsi_zalloc(&loop->mem, sizeof(*p)) : NULL;
     if (!p)
         return NULL;
     if (tapsi_timer_init(loop, &p->timer, on_timer)) {
@@ -64,23 +65,24 @@ static struct patience *make(struct taps_connection *c)
     }
     p->connection = c;
     p->outstanding = outstanding(c);
-    c->patience = &p->timer;
+    rare->patience = &p->timer;
     return p;
 }
 
 void tapsi_connection_watch_close(struct taps_connection *c)
 {
     bool bottom_knows = c->close_passed && !c->row->protos[1];
-    struct patience *p = bottom_knows || !c->top || c->patience ? NULL : make(c);
+    struct patience *p = bottom_knows || !c->top || (c->rare && c->rare->patience) ? NULL : make(c);
     if (p) /* without memory the peer decides how long it takes */
         start(p);
 }
 
 void tapsi_connection_watch_done(struct taps_connection *c)
 {
-    if (!c->patience)
+    struct tapsi_timer *timer = c->rare ? c->rare->patience : NULL;
+    if (!timer)
         return;
-    tapsi_timer_done(&c->context->loop, c->patience);
-    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(c->patience, struct patience, timer));
-    c->patience = NULL;
+    tapsi_timer_done(&c->context->loop, timer);
+    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(timer, struct patience, timer));
+    c->rare->patience = NULL;
 }

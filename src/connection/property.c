@@ -35,7 +35,10 @@ int tapsi_connection_set_value(struct taps_connection *c, enum taps_property pro
         if (err == TAPS_E_NOT_APPLICABLE && !is_protocol_specific(property))
             err = 0; /* a generic property holds for the Connection, also where this stack has no use for it */
     }
-    return err ? err : tapsi_properties_set(c->properties, property, value);
+    if (!err)
+        err = tapsi_properties_set(c->properties, property, value);
+    tapsi_connection_learn(c);
+    return err;
 }
 
 void tapsi_connection_apply_properties(struct taps_connection *c, const struct tapsi_properties *before)
@@ -192,13 +195,16 @@ const struct taps_report *tapsi_connection_report(struct taps_connection *c)
     if (!c->race)
         return NULL;
     const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
-    if (c->report && tapsi_report_version(c->report) == c->race->version && (c->report_local || !local))
-        return c->report;
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    if (!rare)
+        return NULL;
+    if (rare->report && tapsi_report_version(rare->report) == c->race->version && (rare->report_local || !local))
+        return rare->report;
     if (tapsi_report_from_race(c->race, local ? &local->address : NULL, &report))
-        return c->report;
-    tapsi_report_free(c->report);
-    c->report = report;
-    c->report_local = local != NULL;
+        return rare->report;
+    tapsi_report_free(rare->report);
+    rare->report = report;
+    rare->report_local = local != NULL;
     return report;
 }
 
@@ -206,8 +212,11 @@ const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c, bool remote)
 {
-    struct taps_endpoint **kept = remote ? &c->remote : &c->local;
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
     union tapsi_got got;
+    if (!rare)
+        return NULL;
+    struct taps_endpoint **kept = remote ? &rare->remote : &rare->local;
     if (*kept || !c->top || tapsi_layer_get(c->top, remote ? TAPSI_GET_REMOTE : TAPSI_GET_LOCAL, &got) != 0)
         return *kept;
     struct taps_endpoint *e = tapsi_alloc(&c->context->loop.mem, sizeof(*e));

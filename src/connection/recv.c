@@ -6,56 +6,79 @@
 #include <string.h>
 #include "connection/connection.h"
 
-#define WINDOW_MAX ((size_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
-#define SMALL_REST 4096                  /* unread rests up to this are copied out of the large read buffer */
+#define WINDOW_MAX ((uint32_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
+#define SMALL_REST 4096                    /* unread rests up to this are copied out of the large read buffer */
 
 /* ------------------------------------------------------------------------------------------------- holding */
 
-static struct tapsi_held *held_at(const struct taps_connection *c, uint32_t i)
+static struct tapsi_held *held_at(const struct tapsi_inbox *in, uint32_t i)
 {
-    return &c->held[(c->held_head + i) & (c->held_capacity - 1)]; /* a power of two */
+    return &((struct tapsi_inbox *)(uintptr_t)in)->held[(in->head + i) & (in->capacity - 1)];
 }
 
-static bool is_stream(const struct taps_connection *c)
+static struct tapsi_inbox *new_inbox(struct taps_context *context, uint32_t capacity)
 {
-    return c->row && c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;
+    struct tapsi_inbox *in = capacity == TAPSI_INBOX_SMALL ? tapsi_pool_get(&context->inboxes)
+                             : capacity == TAPSI_INBOX_LARGE
+                                 ? tapsi_pool_get(&context->large_inboxes)
+                                 : tapsi_alloc(&context->loop.mem, tapsi_inbox_block((size_t)capacity));
+    if (in)
+        *in = (struct tapsi_inbox){.capacity = capacity};
+    return in;
 }
 
-static int grow_held(struct taps_connection *c)
+static void free_inbox(struct taps_context *context, struct tapsi_inbox *in)
 {
-    uint32_t want = c->held_capacity ? c->held_capacity * 2 : 4;
-    struct tapsi_held *grown = tapsi_calloc(&c->context->loop.mem, want, sizeof(*grown));
+    if (in->capacity == TAPSI_INBOX_SMALL)
+        tapsi_pool_put(&context->inboxes, in);
+    else if (in->capacity == TAPSI_INBOX_LARGE)
+        tapsi_pool_put(&context->large_inboxes, in);
+    else
+        tapsi_free(&context->loop.mem, in);
+}
+
+static int grow_inbox(struct taps_connection *c)
+{
+    struct tapsi_inbox *old = c->in;
+    uint32_t capacity = !old                                 ? TAPSI_INBOX_SMALL
+                        : old->capacity == TAPSI_INBOX_SMALL ? TAPSI_INBOX_LARGE
+                                                             : old->capacity * 2;
+    struct tapsi_inbox *grown = new_inbox(c->context, capacity);
     if (!grown)
         return TAPS_E_MEMORY;
-    for (uint32_t i = 0; i < c->held_count; i++)
-        grown[i] = *held_at(c, i);
-    tapsi_free(&c->context->loop.mem, c->held);
-    c->held = grown;
-    c->held_head = 0;
-    c->held_capacity = want;
+    if (old) {
+        for (grown->count = 0; grown->count < old->count; grown->count++)
+            grown->held[grown->count] = *held_at(old, grown->count);
+        free_inbox(c->context, old);
+    }
+    c->in = grown;
     return 0;
 }
 
-static void drop_first(struct taps_connection *c)
+/* The first piece's reference of its buffer is the caller's. */
+static void remove_first(struct taps_connection *c)
 {
-    struct tapsi_held *first = held_at(c, 0);
-    c->held_bytes -= first->length ? first->length : 1;
-    tapsi_buffer_unref(first->buffer);
-    first->buffer = NULL;
-    c->held_head = (c->held_head + 1) & (c->held_capacity - 1);
-    c->held_count--;
+    struct tapsi_inbox *in = c->in;
+    size_t length = held_at(in, 0)->length;
+    c->held_bytes -= (uint32_t)(length ? length : 1);
+    in->head = (in->head + 1) & (in->capacity - 1);
+    if (--in->count == 0) {
+        free_inbox(c->context, in);
+        c->in = NULL;
+    }
 }
 
 /* Consecutive bytes of one buffer are one piece. */
 static bool extend_last(struct taps_connection *c, const struct tapsi_slice *slice)
 {
-    if (!c->held_count || !slice->length)
+    if (!c->in || !slice->length)
         return false;
-    struct tapsi_held *last = held_at(c, c->held_count - 1);
+    struct tapsi_held *last = held_at(c->in, c->in->count - 1);
     if (last->buffer != slice->buffer || last->flags || !last->length || last->data + last->length != slice->data)
         return false;
     last->length += slice->length;
     last->flags = slice->flags;
+    c->held_bytes += (uint32_t)slice->length;
     return true;
 }
 
@@ -65,11 +88,11 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
 {
     if (slice->length || !(slice->flags & TAPSI_SLICE_FINAL))
         return false;
-    if (c->held_count)
-        held_at(c, c->held_count - 1)->flags |= slice->flags;
-    else if (!is_stream(c))
+    if (c->in)
+        held_at(c->in, c->in->count - 1)->flags |= slice->flags;
+    else if (!c->is_stream)
         c->end_delivered = true;
-    return c->held_count || c->end_delivered;
+    return c->in || c->end_delivered;
 }
 
 void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
@@ -78,31 +101,29 @@ void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *
         return;
     if (slice->flags & TAPSI_SLICE_FINAL)
         c->final_received = true;
-    if (extend_last(c, slice)) {
-        c->held_bytes += slice->length;
-    } else if (!mark_last(c, slice)) {
-        if (c->held_count == c->held_capacity && grow_held(c)) {
-            struct tapsi_error error;
-            tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
-            tapsi_connection_end(c, &error, TAPS_E_MEMORY);
-            return;
-        }
-        *held_at(c, c->held_count++) =
-            (struct tapsi_held){.data = slice->data,
-                                .length = slice->length,
-                                .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                                .flags = slice->flags};
-        c->held_bytes += slice->length ? slice->length : 1;
-    }
     tapsi_connection_post(c);
+    if (extend_last(c, slice) || mark_last(c, slice))
+        return;
+    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
+        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
+        return;
+    }
+    *held_at(c->in, c->in->count++) =
+        (struct tapsi_held){.data = slice->data,
+                            .length = slice->length,
+                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
+                            .flags = slice->flags};
+    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
 /* What stays unread must not pin a 64 KiB buffer for a few bytes. */
 static void copy_small_rest(struct taps_connection *c)
 {
-    if (c->held_count != 1 || c->receives)
+    if (c->in->count != 1 || c->receives)
         return;
-    struct tapsi_held *rest = held_at(c, 0);
+    struct tapsi_held *rest = held_at(c->in, 0);
     if (!rest->buffer || rest->length == 0 || rest->length > SMALL_REST || rest->buffer->size < TAPSI_READ_SIZE)
         return;
     struct tapsi_buffer *small = tapsi_buffer_new(&c->context->loop.mem, rest->length);
@@ -118,12 +139,12 @@ static void copy_small_rest(struct taps_connection *c)
 /* -------------------------------------------------------------------------------------------------- credit */
 
 /* What the first Receive waits for. */
-static size_t awaited(const struct taps_connection *c)
+static uint32_t awaited(const struct taps_connection *c)
 {
     const struct tapsi_receive *r = c->receives;
     if (!r)
         return 0;
-    size_t min = r->min == SIZE_MAX ? 1 : r->min;
+    uint32_t min = r->min == TAPSI_WHOLE ? 1 : r->min;
     if (min > r->max)
         min = r->max;
     return min < c->window ? min : c->window;
@@ -134,9 +155,11 @@ void tapsi_connection_open_window(struct taps_connection *c)
 {
     if (!c->top || c->closing)
         return;
-    size_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
+    uint32_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
     size_t want = c->top->want;
-    if ((room >= c->window / 2 && want < c->window / 2) || (want < room && c->held_bytes + want < awaited(c)))
+    if (want >= room)
+        return;
+    if ((room >= c->window / 2 && want < c->window / 2) || c->held_bytes + want < awaited(c))
         tapsi_layer_want(c->top, room);
 }
 
@@ -145,23 +168,24 @@ void tapsi_connection_open_window(struct taps_connection *c)
 /* How much of one Message is here: bytes up to its end, or all. */
 static size_t available(const struct taps_connection *c, bool *ret_end)
 {
-    const struct tapsi_held *first = held_at(c, 0);
+    const struct tapsi_held *first = held_at(c->in, 0);
     size_t bytes = first->length;
     *ret_end = first->flags & TAPSI_SLICE_END;
-    for (uint32_t i = 1; i < c->held_count && !*ret_end; i++) {
-        bytes += held_at(c, i)->length;
-        *ret_end = held_at(c, i)->flags & TAPSI_SLICE_END;
+    for (uint32_t i = 1; i < c->in->count && !*ret_end; i++) {
+        const struct tapsi_held *next = held_at(c->in, i);
+        bytes += next->length;
+        *ret_end = next->flags & TAPSI_SLICE_END;
     }
     return bytes;
 }
 
 static bool satisfied(const struct taps_connection *c, const struct tapsi_receive *r, size_t bytes, bool end)
 {
-    size_t min = r->min;
+    uint32_t min = r->min;
     if (end)
         return true;
-    if (min == SIZE_MAX)
-        min = is_stream(c) ? 1 : c->window; /* a stream is one endless Message: what has come is what there is */
+    if (min == TAPSI_WHOLE)
+        min = c->is_stream ? 1 : c->window; /* a stream is one endless Message: what has come is what there is */
     if (min > r->max)
         min = r->max;
     if (min > c->window)
@@ -176,7 +200,7 @@ bool tapsi_connection_can_deliver(const struct taps_connection *c)
         return false;
     if (c->end_delivered)
         return true;
-    if (!c->held_count)
+    if (!c->in)
         return false;
     size_t bytes = available(c, &end);
     return satisfied(c, c->receives, bytes, end);
@@ -189,17 +213,17 @@ static void free_receive(struct taps_connection *c, struct tapsi_receive *r)
     if (r == &c->first_receive)
         c->first_receive_used = false;
     else
-        tapsi_free(&c->context->loop.mem, r);
+        tapsi_pool_put(&c->context->receives, r);
 }
 
-static struct tapsi_receive pop_receive(struct taps_connection *c)
+/* Its tag. */
+static void *pop_receive(struct taps_connection *c)
 {
-    struct tapsi_receive *r = c->receives, copy = *r;
+    struct tapsi_receive *r = c->receives;
+    void *tag = r->tag;
     c->receives = r->next;
-    if (!c->receives)
-        c->receives_end = &c->receives;
     free_receive(c, r);
-    return copy;
+    return tag;
 }
 
 /* One contiguous piece of at most `max` bytes from the front; `owner` keeps it alive until it was told. */
@@ -212,18 +236,18 @@ struct piece {
 
 static void take_from_first(struct taps_connection *c, size_t max, struct piece *p)
 {
-    struct tapsi_held *first = held_at(c, 0);
-    *p = (struct piece){.data = first->data, .length = first->length, .flags = first->flags};
-    p->owner = first->buffer ? tapsi_buffer_ref(first->buffer) : NULL;
-    if (first->length > max) {
-        p->length = max;
-        p->flags = first->flags & TAPSI_SLICE_EARLY;
-        first->data += max;
-        first->length -= max;
-        c->held_bytes -= max;
+    struct tapsi_held *first = held_at(c->in, 0);
+    *p = (struct piece){first->data, first->length, first->buffer, first->flags};
+    if (first->length <= max) {
+        remove_first(c);
         return;
     }
-    drop_first(c);
+    p->length = max;
+    p->flags = first->flags & TAPSI_SLICE_EARLY;
+    tapsi_buffer_ref(p->owner);
+    first->data += max;
+    first->length -= max;
+    c->held_bytes -= (uint32_t)max;
 }
 
 /* Several pieces must be one: they are copied together. */
@@ -240,20 +264,8 @@ static int gather(struct taps_connection *c, size_t bytes, struct piece *p)
         p->length += part.length;
         p->flags |= part.flags;
         tapsi_buffer_unref(part.owner);
-    } while (c->held_count && p->length < bytes && !(p->flags & TAPSI_SLICE_END));
+    } while (c->in && p->length < bytes && !(p->flags & TAPSI_SLICE_END));
     return 0;
-}
-
-static const struct taps_message_context *context_of(struct taps_connection *c, unsigned flags)
-{
-    if (!c->received_context) {
-        c->received_context = tapsi_alloc(&c->context->loop.mem, sizeof(*c->received_context));
-        if (!c->received_context)
-            return NULL;
-        tapsi_message_context_init(c->received_context, NULL);
-    }
-    c->received_context->received = TAPSI_RECEIVED | (flags & TAPSI_SLICE_EARLY ? TAPSI_RECEIVED_EARLY : 0u);
-    return c->received_context;
 }
 
 static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
@@ -261,11 +273,12 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
     struct taps_received message = {.data = p->data,
                                     .length = p->length,
                                     .tag = tag,
-                                    .context = context_of(c, p->flags),
+                                    .context = tapsi_received_context(&c->received),
                                     .end_of_message = p->flags & TAPSI_SLICE_END,
                                     .final = p->flags & TAPSI_SLICE_FINAL,
                                     .early = p->flags & TAPSI_SLICE_EARLY};
     bool whole = message.end_of_message && !c->in_message;
+    c->received.received = TAPSI_RECEIVED | (message.early ? TAPSI_RECEIVED_EARLY : 0u);
     c->in_message = !message.end_of_message;
     c->end_delivered = message.final;
     if (!c->events)
@@ -278,7 +291,7 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
 
 static size_t want_of(const struct taps_connection *c, const struct tapsi_receive *r, size_t bytes)
 {
-    size_t min = r->min == SIZE_MAX ? (is_stream(c) ? 1 : bytes) : r->min;
+    size_t min = r->min == TAPSI_WHOLE ? (c->is_stream ? 1 : bytes) : r->min;
     if (min > r->max)
         min = r->max;
     return min < bytes ? min : bytes;
@@ -296,7 +309,7 @@ static bool tell_closed_direction(struct taps_connection *c)
 static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
 {
     size_t max = c->receives->max;
-    const struct tapsi_held *first = held_at(c, 0);
+    const struct tapsi_held *first = held_at(c->in, 0);
     bool enough = first->length == bytes || first->length >= want_of(c, c->receives, bytes);
     if (enough || gather(c, bytes < max ? bytes : max, ret))
         take_from_first(c, max, ret); /* without memory less than asked for is allowed; nothing is lost */
@@ -310,20 +323,18 @@ bool tapsi_connection_tell_receive(struct taps_connection *c)
         return false;
     if (c->end_delivered)
         return tell_closed_direction(c);
-    if (!c->held_count)
+    if (!c->in)
         return false;
     size_t bytes = available(c, &end);
     if (!satisfied(c, c->receives, bytes, end))
         return false;
     take(c, bytes, &p);
-    struct tapsi_receive r = pop_receive(c);
-    deliver(c, &p, r.tag);
+    deliver(c, &p, pop_receive(c));
     tapsi_buffer_unref(p.owner);
     if (c->freed)
         return true;
-    if (c->top)
-        tapsi_connection_open_window(c);
-    if (c->held_count)
+    tapsi_connection_open_window(c);
+    if (c->in)
         copy_small_rest(c);
     return true;
 }
@@ -332,9 +343,9 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
 {
     if (!c->receives)
         return false;
-    struct tapsi_receive r = pop_receive(c);
+    void *tag = pop_receive(c);
     if (c->events && c->events->receive_error)
-        c->events->receive_error(c, r.tag, error, c->user);
+        c->events->receive_error(c, tag, error, c->user);
     return true;
 }
 
@@ -343,35 +354,49 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
 static struct tapsi_receive *new_receive(struct taps_connection *c)
 {
     if (c->first_receive_used)
-        return tapsi_alloc(&c->context->loop.mem, sizeof(struct tapsi_receive));
+        return tapsi_pool_get(&c->context->receives);
     c->first_receive_used = true;
     return &c->first_receive;
 }
 
+static uint32_t at_most(size_t length, uint32_t most)
+{
+    return length < most ? (uint32_t)length : most;
+}
+
 int tapsi_connection_receive(struct taps_connection *c, size_t min, size_t max, void *tag)
 {
-    if (c->properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND)
+    if (c->receives_nothing)
         return TAPS_E_NOT_APPLICABLE;
     if (c->end_delivered || c->closing || c->state >= TAPS_CLOSING || (c->pending_end && !c->held_bytes))
         return TAPS_E_CLOSED;
     struct tapsi_receive *r = new_receive(c);
     if (!r)
         return TAPS_E_MEMORY;
-    *r = (struct tapsi_receive){.min = min, .max = max, .tag = tag};
-    *c->receives_end = r;
-    c->receives_end = &r->next;
-    if (min != SIZE_MAX && min > c->window)
-        c->window = min < WINDOW_MAX ? min : WINDOW_MAX;
+    r->next = NULL;
+    r->tag = tag;
+    r->min = min == SIZE_MAX ? TAPSI_WHOLE : at_most(min, TAPSI_WHOLE - 1);
+    r->max = at_most(max, UINT32_MAX);
+    if (c->receives)
+        c->last_receive->next = r;
+    else
+        c->receives = r;
+    c->last_receive = r;
+    if (min != SIZE_MAX && r->min > c->window)
+        c->window = at_most(min, WINDOW_MAX);
     tapsi_connection_open_window(c);
-    if (tapsi_connection_can_deliver(c))
+    if ((c->in || c->end_delivered) && tapsi_connection_can_deliver(c))
         tapsi_connection_post(c);
     return 0;
 }
 
 void tapsi_connection_drop_received(struct taps_connection *c)
 {
-    while (c->held_count)
-        drop_first(c);
+    while (c->in) {
+        struct tapsi_buffer *buffer = held_at(c->in, 0)->buffer;
+        remove_first(c);
+        tapsi_buffer_unref(buffer);
+    }
 }
 
 void tapsi_connection_receive_done(struct taps_connection *c)
@@ -379,6 +404,4 @@ void tapsi_connection_receive_done(struct taps_connection *c)
     tapsi_connection_drop_received(c);
     while (c->receives)
         pop_receive(c);
-    tapsi_free(&c->context->loop.mem, c->held);
-    tapsi_free(&c->context->loop.mem, c->received_context);
 }

@@ -13,6 +13,44 @@ struct expiry {
     struct taps_connection *connection;
 };
 
+/* --------------------------------------------------------------------------------------------------- outbox */
+
+struct tapsi_outbox tapsi_outbox_none = {
+    .sends = {&tapsi_outbox_none.sends, &tapsi_outbox_none.sends},
+    .under_way = {&tapsi_outbox_none.under_way, &tapsi_outbox_none.under_way},
+    .settled = {&tapsi_outbox_none.settled, &tapsi_outbox_none.settled},
+};
+
+static bool open_outbox(struct taps_connection *c)
+{
+    if (c->out != &tapsi_outbox_none)
+        return true;
+    struct tapsi_outbox *out = tapsi_pool_get(&c->context->outboxes);
+    if (!out)
+        return false;
+    tapsi_link_init(&out->sends);
+    tapsi_link_init(&out->under_way);
+    tapsi_link_init(&out->settled);
+    out->unsent = out->below = out->ops = 0;
+    c->out = out;
+    return true;
+}
+
+static void close_outbox(struct taps_connection *c)
+{
+    if (c->out == &tapsi_outbox_none)
+        return;
+    tapsi_pool_put(&c->context->outboxes, c->out);
+    c->out = &tapsi_outbox_none;
+}
+
+/* An op of the Connection is gone. */
+static void count_down(struct taps_connection *c)
+{
+    if (--c->out->ops == 0)
+        close_outbox(c);
+}
+
 /* ------------------------------------------------------------------------------------------------- settling */
 
 static bool told(const struct taps_connection *c, int result)
@@ -28,11 +66,13 @@ static bool told(const struct taps_connection *c, int result)
 /* Takes a reference when there is somebody to tell. */
 static void settle(struct taps_connection *c, struct tapsi_op *op, int result)
 {
-    bool silent = c->state == TAPS_ESTABLISHING && (op->flags & TAPSI_OP_FIRST);
+    bool silent = result < 0 && c->state == TAPS_ESTABLISHING && (op->flags & TAPSI_OP_FIRST);
     op->result = result;
-    if (!told(c, result) || (silent && result < 0))
+    if (silent || !told(c, result)) {
+        count_down(c);
         return;
-    tapsi_list_append(&c->settled, &tapsi_op_ref(op)->link);
+    }
+    tapsi_list_append(&c->out->settled, &tapsi_op_ref(op)->link);
     tapsi_connection_post(c);
 }
 
@@ -40,30 +80,31 @@ static void on_done(struct tapsi_op *op, int result)
 {
     struct taps_connection *c = op->owner;
     tapsi_list_remove(&op->owned);
-    c->below -= op->length - op->head_used;
+    c->out->below -= op->length - op->head_used;
     settle(c, op, result);
-    if (!tapsi_list_empty(&c->sends) && c->top)
+    if (!tapsi_list_empty(&c->out->sends) && c->top)
         tapsi_connection_pump(c);
 }
 
-static struct taps_error send_error_of(const struct tapsi_op *op, char *text, size_t size)
+static void tell_send_error(struct taps_connection *c, void *tag, int result)
 {
-    tapsi_format(text, size, "the Message was not sent: %s", taps_err_text(op->result));
-    return (struct taps_error){.code = op->result, .reason = taps_err_reason(op->result), .detail = text};
+    char text[128];
+    tapsi_format(text, sizeof(text), "the Message was not sent: %s", taps_err_text(result));
+    struct taps_error error = {.code = result, .reason = taps_err_reason(result), .detail = text};
+    c->events->send_error(c, tag, &error, c->user);
 }
 
 bool tapsi_connection_tell_send(struct taps_connection *c)
 {
-    struct tapsi_link *link = tapsi_list_pop(&c->settled);
+    struct tapsi_link *link = tapsi_list_pop(&c->out->settled);
     if (!link)
         return false;
     struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
     const struct taps_connection_events *events = c->events;
     void *tag = op->tag;
     int result = op->result;
-    char text[128];
-    struct taps_error error = send_error_of(op, text, sizeof(text));
     tapsi_op_unref(op);
+    count_down(c);
     if (!events)
         return true;
     if (result == 0 && events->sent)
@@ -71,7 +112,7 @@ bool tapsi_connection_tell_send(struct taps_connection *c)
     else if (result == TAPSI_OP_EXPIRED && events->expired)
         events->expired(c, tag, c->user);
     else if (result < 0 && events->send_error)
-        events->send_error(c, tag, &error, c->user);
+        tell_send_error(c, tag, result);
     return true;
 }
 
@@ -81,12 +122,11 @@ bool tapsi_connection_tell_send(struct taps_connection *c)
 static int check_against_stack(const struct taps_connection *c, const struct tapsi_op *op)
 {
     const struct tapsi_layer *top = c->top;
-    bool boundaries = c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] == TAPSI_CAP_ALWAYS;
     if (top->max_message && op->length > top->max_message)
         return TAPS_E_MESSAGE_TOO_LARGE;
-    if (boundaries && !(op->flags & TAPSI_OP_END))
+    if (!c->is_stream && !(op->flags & TAPSI_OP_END))
         return TAPS_E_MESSAGE_PROPERTIES; /* a datagram is sent whole */
-    if (c->row->offer.may_duplicate && !(op->flags & TAPSI_OP_EARLY))
+    if (c->may_duplicate && !(op->flags & TAPSI_OP_EARLY))
         return TAPS_E_MESSAGE_PROPERTIES; /* RFC 9622, 9.1.3.4 */
     return 0;
 }
@@ -94,8 +134,8 @@ static int check_against_stack(const struct taps_connection *c, const struct tap
 static void hand_down(struct taps_connection *c, struct tapsi_op *op)
 {
     int err = check_against_stack(c, op);
-    c->below += op->length;
-    tapsi_list_append(&c->under_way, &op->owned);
+    c->out->below += op->length;
+    tapsi_list_append(&c->out->under_way, &op->owned);
     if (!err)
         err = tapsi_layer_send(c->top, op);
     if (err)
@@ -109,12 +149,12 @@ void tapsi_connection_pump(struct taps_connection *c)
     if ((c->batch && !c->closing) || c->state == TAPS_ESTABLISHING || c->pumping)
         return;
     c->pumping = true;
-    while (c->top && (link = tapsi_list_first(&c->sends))) {
+    while (c->top && (link = tapsi_list_first(&c->out->sends))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
-        if (c->below && c->below + op->length > c->top->ahead)
+        if (c->out->below && c->out->below + op->length > c->top->ahead)
             break;
         tapsi_list_remove(link);
-        c->unsent -= op->length;
+        c->out->unsent -= op->length;
         hand_down(c, op);
     }
     c->pumping = false;
@@ -124,8 +164,8 @@ void tapsi_connection_pump(struct taps_connection *c)
 /* Lower numbers first; a Message in parts is not overtaken, since its first parts may be on their way. */
 static void enqueue(struct taps_connection *c, struct tapsi_op *op)
 {
-    struct tapsi_link *at = &c->sends;
-    while (at->prev != &c->sends && !c->partial_send) {
+    struct tapsi_link *sends = &c->out->sends, *at = sends;
+    while (at->prev != sends && !c->partial_send) {
         const struct tapsi_op *before = TAPSI_CONTAINER(at->prev, struct tapsi_op, link);
         bool part = !(before->flags & TAPSI_OP_END) || before->flags & TAPSI_OP_CONTINUES;
         if (before->priority <= op->priority || part || op->flags & TAPSI_OP_FINAL)
@@ -133,27 +173,36 @@ static void enqueue(struct taps_connection *c, struct tapsi_op *op)
         at = at->prev;
     }
     tapsi_list_insert_before(at, &op->link);
-    c->unsent += op->length;
+    c->out->unsent += op->length;
 }
 
 /* ------------------------------------------------------------------------------------------------ lifetime */
 
+/* NULL without memory: the Message is then sent late rather than not at all. */
+static struct tapsi_timer *expiry_timer(struct taps_connection *c)
+{
+    struct tapsi_loop *loop = &c->context->loop;
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    if (!rare || rare->expiry)
+        return rare ? rare->expiry : NULL;
+    struct expiry *e = tapsi_zalloc(&loop->mem, sizeof(*e));
+    if (!e)
+        return NULL;
+    if (tapsi_timer_init(loop, &e->timer, on_expiry)) {
+        tapsi_free(&loop->mem, e);
+        return NULL;
+    }
+    e->connection = c;
+    rare->expiry = &e->timer;
+    return rare->expiry;
+}
+
 static void arm_expiry(struct taps_connection *c, uint64_t deadline)
 {
     struct tapsi_loop *loop = &c->context->loop;
-    if (!c->expiry) {
-        struct expiry *e = tapsi_zalloc(&loop->mem, sizeof(*e));
-        if (!e)
-            return; /* the Message is then sent late rather than not at all */
-        if (tapsi_timer_init(loop, &e->timer, on_expiry)) {
-            tapsi_free(&loop->mem, e);
-            return;
-        }
-        e->connection = c;
-        c->expiry = &e->timer;
-    }
-    if (!tapsi_timer_running(c->expiry) || deadline < c->expiry->node.key)
-        tapsi_timer_start_at(loop, c->expiry, deadline);
+    struct tapsi_timer *timer = expiry_timer(c);
+    if (timer && (!tapsi_timer_running(timer) || deadline < timer->node.key))
+        tapsi_timer_start_at(loop, timer, deadline);
 }
 
 /* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. */
@@ -182,7 +231,7 @@ static void expire(struct taps_connection *c, struct tapsi_link *expired, bool h
     while ((link = tapsi_list_first(expired))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
         if (!handed_down)
-            c->below += op->length;
+            c->out->below += op->length;
         tapsi_op_finish(op, TAPSI_OP_EXPIRED);
     }
 }
@@ -193,7 +242,7 @@ static void on_expiry(struct tapsi_timer *timer)
     struct tapsi_link waiting, below;
     tapsi_link_init(&waiting);
     tapsi_link_init(&below);
-    collect_expired(c, &c->sends, &c->unsent, &waiting);
+    collect_expired(c, &c->out->sends, &c->out->unsent, &waiting);
     if (c->top)
         collect_expired(c, &c->top->queue, &c->top->queued, &below);
     expire(c, &below, true);
@@ -223,16 +272,12 @@ static int check_properties(const struct taps_connection *c, const struct taps_m
     return changed && !partly ? TAPS_E_MESSAGE_PROPERTIES : 0;
 }
 
-/* The bits of all Message Properties: when none is set, a Message without a context of its own needs no looking up. */
-#define MESSAGE_PROPERTIES (~UINT64_C(0) << TAPS_MSG_LIFETIME)
-
 static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct taps_message_context *context)
 {
     const struct tapsi_offer *offer = c->row ? &c->row->offer : NULL;
-    bool plain = !context && (c->properties->set & MESSAGE_PROPERTIES & ~(UINT64_C(1) << TAPS_SAFELY_REPLAYABLE)) == 0;
-    if (c->properties->values[TAPS_SAFELY_REPLAYABLE].boolean)
+    if (c->replayable)
         op->flags |= TAPSI_OP_EARLY;
-    if (plain)
+    if (!context && c->message_defaults)
         return;
     double lifetime = tapsi_message_value(context, c->properties, offer, TAPS_MSG_LIFETIME).number;
     if (lifetime >= 0 && lifetime < 1e9) {
@@ -248,12 +293,20 @@ static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct
     op->flags |= boolean(c, context, TAPS_NO_SEGMENTATION) ? TAPSI_OP_NO_SEGMENT : 0;
 }
 
+static void close_unused(struct taps_connection *c)
+{
+    if (c->out->ops == 0)
+        close_outbox(c);
+}
+
 static struct tapsi_op *make_op(struct taps_connection *c, const void *data, size_t length,
                                 const struct taps_message_context *context, unsigned flags, void *tag)
 {
-    struct tapsi_op *op = tapsi_op_new(&c->context->loop);
-    if (!op)
+    struct tapsi_op *op = open_outbox(c) ? tapsi_op_new(&c->context->loop) : NULL;
+    if (!op) {
+        close_unused(c);
         return NULL;
+    }
     op->owner = c;
     op->done = on_done;
     op->tag = tag;
@@ -264,15 +317,18 @@ static struct tapsi_op *make_op(struct taps_connection *c, const void *data, siz
         tapsi_op_lend(op, data, length, NULL);
     } else if (tapsi_op_copy(op, data, length)) {
         tapsi_op_unref(op);
+        close_unused(c);
         return NULL;
     }
+    c->out->ops++;
     return op;
 }
 
 static void go(struct taps_connection *c, struct tapsi_op *op)
 {
-    bool direct = tapsi_list_empty(&c->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED &&
-                  (!c->below || c->below + op->length <= c->top->ahead);
+    const struct tapsi_outbox *out = c->out;
+    bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED &&
+                  (!out->below || out->below + op->length <= c->top->ahead);
     if (direct) {
         hand_down(c, op);
         return;
@@ -286,7 +342,7 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
 {
     if (c->closing || c->pending_end || c->state >= TAPS_CLOSING)
         return TAPS_E_CLOSED;
-    if (c->properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_RECEIVE)
+    if (c->sends_nothing)
         return TAPS_E_NOT_APPLICABLE;
     struct tapsi_op *op = make_op(c, data, length, context, flags, tag);
     if (!op)
@@ -294,7 +350,7 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
     op->flags |= (uint16_t)(mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
     int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, context);
     if (err) {
-        c->below += op->length;
+        c->out->below += op->length;
         tapsi_op_finish(op, err);
         return 0;
     }
@@ -333,7 +389,7 @@ int tapsi_connection_batch(struct taps_connection *c, int step)
 /* The creator settles its own ops: the stack will drop them without a word. */
 static void orphan(struct taps_connection *c, struct tapsi_link *orphans)
 {
-    tapsi_list_splice(orphans, &c->under_way);
+    tapsi_list_splice(orphans, &c->out->under_way);
     for (struct tapsi_link *l = orphans->next; l != orphans; l = l->next) {
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, owned);
         op->done = NULL;
@@ -347,17 +403,18 @@ void tapsi_connection_fail_sends(struct taps_connection *c, int result, int reas
     tapsi_link_init(&orphans);
     orphan(c, &orphans);
     tapsi_connection_drop_stack(c, reason);
-    c->below = 0;
+    if (c->out->ops)
+        c->out->below = 0;
     while ((link = tapsi_list_pop(&orphans))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, owned);
         tapsi_list_remove(&op->link);
         settle(c, op, result);
         tapsi_op_unref(op);
     }
-    while ((link = tapsi_list_first(&c->sends))) {
+    while ((link = tapsi_list_first(&c->out->sends))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
-        c->unsent -= op->length;
-        c->below += op->length;
+        c->out->unsent -= op->length;
+        c->out->below += op->length;
         tapsi_op_finish(op, result);
     }
 }
@@ -365,19 +422,20 @@ void tapsi_connection_fail_sends(struct taps_connection *c, int result, int reas
 void tapsi_connection_drop_sends(struct taps_connection *c)
 {
     struct tapsi_link *link;
-    while ((link = tapsi_list_first(&c->sends)))
+    while ((link = tapsi_list_first(&c->out->sends)))
         tapsi_op_drop(TAPSI_CONTAINER(link, struct tapsi_op, link));
-    while ((link = tapsi_list_first(&c->settled)))
+    while ((link = tapsi_list_first(&c->out->settled)))
         tapsi_op_drop(TAPSI_CONTAINER(link, struct tapsi_op, link));
-    c->unsent = 0;
+    close_outbox(c);
 }
 
 void tapsi_connection_send_done(struct taps_connection *c)
 {
     tapsi_connection_drop_sends(c);
-    if (!c->expiry)
+    struct tapsi_timer *timer = c->rare ? c->rare->expiry : NULL;
+    if (!timer)
         return;
-    tapsi_timer_done(&c->context->loop, c->expiry);
-    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(c->expiry, struct expiry, timer));
-    c->expiry = NULL;
+    tapsi_timer_done(&c->context->loop, timer);
+    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(timer, struct expiry, timer));
+    c->rare->expiry = NULL;
 }

@@ -67,11 +67,11 @@ void tapsi_race_cancel(struct tapsi_race *race, const char *reason)
 
 static void fail_race(struct tapsi_race *race, const struct tapsi_error *error)
 {
-    struct tapsi_race_sink *sink = race->sink;
+    const struct tapsi_race_sink *sink = race->sink;
     end(race, error->pub.code == TAPS_E_TIMEOUT ? "the deadline came" : "the establishment failed");
     race->sink = NULL;
     if (sink)
-        sink->failed(sink, error);
+        sink->failed(race->owner, error);
 }
 
 /* --------------------------------------------------------------------------------------------------- errors */
@@ -336,7 +336,7 @@ static bool secure_enough(const struct tapsi_leaf *leaf, const struct tapsi_read
 void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_info *info)
 {
     struct tapsi_race *race = leaf->node.race;
-    struct tapsi_race_sink *sink = race->sink;
+    const struct tapsi_race_sink *sink = race->sink;
     struct tapsi_layer *top = leaf->top;
     if (!secure_enough(leaf, info)) {
         struct tapsi_error error;
@@ -354,7 +354,7 @@ void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_inf
     end(race, "another candidate was ready first");
     race->sink = NULL;
     if (sink)
-        sink->won(sink, leaf, top, info);
+        sink->won(race->owner, leaf, top, info);
     else
         tapsi_layer_destroy(top, 0);
 }
@@ -439,8 +439,8 @@ static int init_parts(struct tapsi_race *race, const struct tapsi_race_options *
 }
 
 int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct tapsi_plan *plan,
-                   const struct tapsi_race_options *options, struct tapsi_race_sink *sink, struct tapsi_race **ret,
-                   struct tapsi_error *ret_error)
+                   const struct tapsi_race_options *options, const struct tapsi_race_sink *sink, void *owner,
+                   struct tapsi_race **ret, struct tapsi_error *ret_error)
 {
     struct tapsi_race *race = tapsi_zalloc(&loop->mem, sizeof(*race));
     if (!race)
@@ -450,6 +450,7 @@ int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct 
     race->plan = plan;
     plan->refs++;
     race->sink = sink;
+    race->owner = owner;
     race->attempt_delay = options->attempt_delay;
     race->start = tapsi_loop_now(loop);
     race->tree = (struct tapsi_node){.race = race, .root = true};

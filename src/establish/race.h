@@ -46,9 +46,8 @@ struct tapsi_leaf {
 
 struct tapsi_race_sink {
     /* The winner's stack, READY: the callee owns it and takes over its `up`. */
-    void (*won)(struct tapsi_race_sink *sink, struct tapsi_leaf *winner, struct tapsi_layer *top,
-                const struct tapsi_ready_info *info);
-    void (*failed)(struct tapsi_race_sink *sink, const struct tapsi_error *error);
+    void (*won)(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info);
+    void (*failed)(void *owner, const struct tapsi_error *error);
 };
 
 struct tapsi_race {
@@ -60,7 +59,8 @@ struct tapsi_race {
     struct tapsi_node tree; /* the root */
     struct tapsi_task task;
     struct tapsi_timer deadline;
-    struct tapsi_race_sink *sink;
+    const struct tapsi_race_sink *sink; /* NULL: nobody listens any more */
+    void *owner;                        /* of `sink` */
     uint64_t start, ready, attempt_delay;
     struct tapsi_leaf *winner;
     size_t leaves;
@@ -75,8 +75,8 @@ struct tapsi_race_options {
 
 /* Takes references of config and plan. Begins in the next turn; `sink` hears exactly one of won and failed, later. */
 int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct tapsi_plan *plan,
-                   const struct tapsi_race_options *options, struct tapsi_race_sink *sink, struct tapsi_race **ret,
-                   struct tapsi_error *ret_error);
+                   const struct tapsi_race_options *options, const struct tapsi_race_sink *sink, void *owner,
+                   struct tapsi_race **ret, struct tapsi_error *ret_error);
 /* Ends it at once and silently: the sink hears nothing more. The tree stays for the report. */
 void tapsi_race_cancel(struct tapsi_race *race, const char *reason);
 void tapsi_race_free(struct tapsi_race *race); /* NULL is allowed */

@@ -10,7 +10,7 @@ static bool is_message_property(enum taps_property property)
 
 void tapsi_message_context_init(struct taps_message_context *context, struct tapsi_mem *mem)
 {
-    *context = (struct taps_message_context){.mem = mem};
+    *context = (struct taps_message_context){.head = {.mem = mem}};
 }
 
 int tapsi_message_context_set(struct taps_message_context *context, enum taps_property property,
@@ -20,11 +20,13 @@ int tapsi_message_context_set(struct taps_message_context *context, enum taps_pr
         return TAPS_E_UNKNOWN_PROPERTY;
     if (!is_message_property(property))
         return TAPS_E_NOT_APPLICABLE;
+    if (context->head.received && !context->head.mem)
+        return TAPS_E_READ_ONLY;
     int err = tapsi_value_check(property, &value);
     if (err)
         return err;
     context->values[property - TAPS_MSG_LIFETIME] = value;
-    context->set |= (uint64_t)1 << property;
+    context->head.set |= (uint64_t)1 << property;
     return 0;
 }
 
@@ -39,7 +41,7 @@ int tapsi_message_context_set_text(struct taps_message_context *context, enum ta
 
 bool tapsi_message_context_is_set(const struct taps_message_context *context, enum taps_property property)
 {
-    return is_message_property(property) && (context->set >> property & 1);
+    return is_message_property(property) && (context->head.set >> property & 1);
 }
 
 struct taps_value tapsi_message_value(const struct taps_message_context *context,

@@ -13,15 +13,27 @@ enum tapsi_received {
     TAPSI_RECEIVED_EARLY = 2, /* came as 0-RTT data */
 };
 
-struct taps_message_context {
+/* A received Message's context may be this alone: then nothing is set. */
+struct tapsi_context_head {
     struct tapsi_mem *mem; /* whose block it is; NULL when embedded in something else */
     uint64_t set;          /* bit per enum taps_property; a value that is not set is unspecified */
-    struct taps_value values[TAPSI_MESSAGE_PROPERTIES]; /* from TAPS_MSG_LIFETIME on */
-    unsigned received;                                  /* enum tapsi_received */
+    unsigned received;     /* enum tapsi_received */
 };
 
+struct taps_message_context {
+    struct tapsi_context_head head;
+    struct taps_value values[TAPSI_MESSAGE_PROPERTIES]; /* from TAPS_MSG_LIFETIME on */
+};
+
+/* The application sees it as any other context: read-only, and copied by taps_message_context_copy. */
+static inline const struct taps_message_context *tapsi_received_context(const struct tapsi_context_head *head)
+{
+    return (const struct taps_message_context *)(const void *)head;
+}
+
 void tapsi_message_context_init(struct taps_message_context *context, struct tapsi_mem *mem);
-/* 0; TAPS_E_UNKNOWN_PROPERTY; TAPS_E_NOT_APPLICABLE if it is no Message Property; TAPS_E_TYPE; TAPS_E_RANGE. */
+/* 0; TAPS_E_UNKNOWN_PROPERTY; TAPS_E_NOT_APPLICABLE if it is no Message Property; TAPS_E_READ_ONLY of a received one;
+   TAPS_E_TYPE; TAPS_E_RANGE. */
 int tapsi_message_context_set(struct taps_message_context *context, enum taps_property property,
                               struct taps_value value);
 int tapsi_message_context_set_text(struct taps_message_context *context, enum taps_property property, const char *text);

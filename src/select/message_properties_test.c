@@ -40,7 +40,7 @@ TEST(what_is_wrong_is_refused_and_changes_nothing)
     CHECK_INT(tapsi_message_context_set(&context, TAPS_FINAL, value), TAPS_E_TYPE);
     CHECK_INT(tapsi_message_context_set_text(&context, TAPS_FINAL, "perhaps"), TAPS_E_RANGE);
     CHECK_INT(tapsi_message_context_set_text(&context, TAPS_MSG_LIFETIME, "0"), TAPS_E_RANGE);
-    CHECK(context.set == 0);
+    CHECK(context.head.set == 0);
     CHECK(!tapsi_message_context_is_set(&context, TAPS_PROPERTY_NONE));
     CHECK(!tapsi_message_context_is_set(&context, (enum taps_property) - 1));
 }
