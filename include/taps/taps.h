@@ -717,6 +717,53 @@ TAPS_API int taps_report_resolution(const taps_report *report, size_t index, str
 TAPS_API double taps_report_ready_ms(const taps_report *report);
 TAPS_API const char *taps_candidate_state_name(enum taps_candidate_state state); /* "won", "not-started" ... */
 
+/* ---------------------------------------- monitoring: what is in use, and how it goes (RFC 9621, section 3.5) */
+
+/* What the protocols of a Connection count and measure. Bytes are payload of the transport protocol, which with TLS is
+   its records; each byte once, however often it was repeated. */
+enum taps_statistic {
+    TAPS_BYTES_SENT,              /* udp, tcp (Linux 4.19): given to the network */
+    TAPS_BYTES_RECEIVED,          /* udp, tcp */
+    TAPS_MESSAGES_SENT,           /* udp: datagrams */
+    TAPS_MESSAGES_RECEIVED,       /* udp: datagrams read; those that found no room are not counted */
+    TAPS_BYTES_UNACKNOWLEDGED,    /* tcp: given to the kernel, and not acknowledged by the peer */
+    TAPS_RETRANSMISSIONS,         /* tcp: segments that were sent again, so far */
+    TAPS_ROUND_TRIP_US,           /* tcp: smoothed, in microseconds */
+    TAPS_ROUND_TRIP_VARIATION_US, /* tcp */
+    TAPS_MIN_ROUND_TRIP_US,       /* tcp (Linux 4.6): the least seen lately */
+    TAPS_CONGESTION_WINDOW,       /* tcp: bytes */
+    TAPS_DELIVERY_RATE,           /* tcp (Linux 4.9): bytes per second, as last measured */
+    TAPS_PATH_MTU,                /* tcp, udp: bytes of a packet, all headers included */
+    TAPS_SEGMENT_SIZE,            /* tcp: bytes of payload in one packet */
+    TAPS_STATISTIC_COUNT
+};
+
+#define TAPS_UNKNOWN UINT64_MAX /* the protocols in use do not have it */
+
+/* Sets ret_values[0 .. count), by enum taps_statistic, as they are now: those a later version may add too, so `count`
+   is the caller's TAPS_STATISTIC_COUNT. Returns how many are known: 0 before Ready and after the end. It asks the
+   system, once; nothing is gathered while nobody asks. */
+TAPS_API int taps_connection_statistics(const taps_connection *connection, uint64_t *ret_values, size_t count);
+/* "bytesSent", "roundTripUs": static; NULL if there is none. */
+TAPS_API const char *taps_statistic_name(enum taps_statistic statistic);
+
+/* How much a stack is used in a context. */
+struct taps_stack_use {
+    const char *stack;           /* top first, "tls/tcp": static */
+    size_t established, closing; /* Connections of the application in these states */
+    size_t waiting;              /* that a Listener has accepted and not delivered */
+    size_t listening;            /* sockets of Listeners */
+};
+
+/* Every stack of the library: `index` from 0, TAPS_E_RANGE beyond the last. */
+TAPS_API int taps_context_stack_use(const taps_context *context, size_t index, struct taps_stack_use *ret_use);
+/* Connections that are open (Established or Closing) over this protocol, "tcp" or "tls" or "udp"; NULL: over any, and
+   those that are Establishing. */
+TAPS_API size_t taps_context_connection_count(const taps_context *context, const char *protocol);
+/* The Connections of the application that were not freed, in the order in which they came: the one after `previous`,
+   NULL for the first; NULL when there are no more. Returns borrowed from the application. */
+TAPS_API taps_connection *taps_context_next_connection(const taps_context *context, const taps_connection *previous);
+
 #ifdef __cplusplus
 }
 #endif

@@ -206,3 +206,14 @@ int tapsi_layer_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     }
     return TAPS_E_NOT_APPLICABLE;
 }
+
+/* From the top, so that the lower layer, which is nearer to the network, has the last word. */
+void tapsi_layer_statistics(struct tapsi_layer *layer, uint64_t *values)
+{
+    for (int i = 0; i < TAPS_STATISTIC_COUNT; i++)
+        values[i] = TAPS_UNKNOWN;
+    for (; layer; layer = layer->below) {
+        if (layer->ops->statistics)
+            layer->ops->statistics(layer, values);
+    }
+}

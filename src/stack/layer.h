@@ -107,6 +107,8 @@ struct tapsi_layer_ops {
     /* TAPSI_HANDLED, TAPSI_PASS (also when the slot is NULL), or a negative taps_err. */
     int (*set)(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
     int (*get)(struct tapsi_layer *layer, int what, union tapsi_got *ret);
+    /* Sets those of values[TAPS_STATISTIC_COUNT] that this layer knows. NULL = none. */
+    void (*statistics)(struct tapsi_layer *layer, uint64_t *values);
 };
 
 struct tapsi_layer {
@@ -202,5 +204,8 @@ void tapsi_layer_destroy(struct tapsi_layer *layer, int reason);
 /* Walk from here downwards until one handles it. TAPS_E_NOT_APPLICABLE if none does. */
 int tapsi_layer_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
 int tapsi_layer_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
+/* Fills values[TAPS_STATISTIC_COUNT] with what all layers from here downwards know, and TAPS_UNKNOWN. NULL is allowed.
+ */
+void tapsi_layer_statistics(struct tapsi_layer *layer, uint64_t *values);
 
 #endif

@@ -208,6 +208,47 @@ TEST(message_there_and_closed)
     taps_connection_close(p.server);
     turn(&p, &p.closed, 2);
     CHECK_INT(p.closed, 2);
+    close_pair(&p);
+}
+
+static uint64_t statistic(taps_connection *c, enum taps_statistic which)
+{
+    uint64_t values[TAPS_STATISTIC_COUNT];
+    CHECK(taps_connection_statistics(c, values, TAPS_STATISTIC_COUNT) > 0);
+    return values[which];
+}
+
+/* proves ARCH-14: what the kernel's TCP counts. The SYN and the FIN, which have numbers too, are no bytes. */
+TEST(the_kernels_statistics_are_told)
+{
+    struct pair p;
+    open_pair(&p);
+    NEED(p.server != NULL);
+    CHECK_INT(statistic(p.client, TAPS_BYTES_SENT), 0);
+    CHECK_INT(statistic(p.server, TAPS_BYTES_RECEIVED), 0);
+    taps_connection_receive(p.server, 5, 100, NULL);
+    taps_connection_send(p.client, "hello", 5, NULL, 0, NULL);
+    turn(&p, &p.received, 1);
+    CHECK_INT(statistic(p.client, TAPS_BYTES_SENT), 5);
+    CHECK_INT(statistic(p.client, TAPS_BYTES_RECEIVED), 0);
+    CHECK_INT(statistic(p.server, TAPS_BYTES_RECEIVED), 5);
+    CHECK_INT(statistic(p.client, TAPS_RETRANSMISSIONS), 0);
+    CHECK_INT(statistic(p.client, TAPS_BYTES_UNACKNOWLEDGED), 0);
+    CHECK(statistic(p.client, TAPS_MESSAGES_SENT) == TAPS_UNKNOWN);
+    CHECK(statistic(p.client, TAPS_ROUND_TRIP_US) < 1000000);
+    CHECK(statistic(p.client, TAPS_PATH_MTU) > 1000 && statistic(p.client, TAPS_PATH_MTU) != TAPS_UNKNOWN);
+    CHECK(statistic(p.client, TAPS_CONGESTION_WINDOW) > 1000);
+    taps_message_context *last;
+    taps_message_context_new(&last);
+    taps_message_context_set(last, "final", "true");
+    taps_connection_receive(p.server, 1, 100, NULL);
+    taps_connection_send(p.client, " end", 4, last, 0, NULL);
+    taps_message_context_free(last);
+    turn(&p, &p.received, 2);
+    taps_connection_receive(p.server, 1, 100, NULL);
+    turn(&p, &p.received, 3);
+    CHECK_INT(statistic(p.client, TAPS_BYTES_SENT), 9);
+    CHECK_INT(statistic(p.server, TAPS_BYTES_RECEIVED), 9);
     CHECK_INT(p.errors, 0);
     close_pair(&p);
 }

@@ -216,7 +216,7 @@ int tapsi_simtcp_info(const struct tapsi_simsock *s, void *value, socklen_t *len
         info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = (uint32_t)size;
         info.tcpi_pmtu = tapsi_simwire_mtu(way);
         info.tcpi_unacked = (uint32_t)((t->sent - t->acked + size - 1) / size);
-        info.tcpi_backoff = (uint8_t)t->flow->pipe[t->side].tries;
+        info.tcpi_backoff = info.tcpi_retransmits = (uint8_t)t->flow->pipe[t->side].tries;
     }
     info.tcpi_rtt = (uint32_t)(t->rtt / TAPSI_SIM_US);
     info.tcpi_rttvar = info.tcpi_rtt / 2;

@@ -141,8 +141,10 @@ void tapsi_tcp_write(struct tcp *tcp)
         tcp->blocked = (size_t)taken < bytes;
         advance(tcp, (size_t)taken);
         if (tcp->blocked)
-            return;
+            break;
     }
+    if (tcp->watched && tcp->sent_any && !tcp->layer.dead)
+        tapsi_tcp_look(tcp);
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */

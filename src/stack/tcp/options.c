@@ -112,6 +112,7 @@ void tapsi_tcp_options(struct tcp *tcp)
     start_timeouts(tcp, p);
     start_temporary_address(tcp, p);
     if (tapsi_preference(p, TAPS_SOFT_ERROR_NOTIFY) > TAPS_NO_PREFERENCE) {
+        tcp->watched = true;
         set_int(tcp, IPPROTO_IP, IP_RECVERR, 1);
         if (tcp->remote.sa.sa_family == AF_INET6)
             set_int(tcp, IPPROTO_IPV6, IPV6_RECVERR, 1);

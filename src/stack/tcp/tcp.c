@@ -198,6 +198,7 @@ static void destroy(struct tapsi_layer *layer, int reason)
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
     struct tapsi_platform *p = layer->env->loop->platform;
     tapsi_tcp_wait_done(tcp);
+    tapsi_tcp_look_done(tcp);
     int fd = tcp->watch.fd;
     if (fd < 0)
         return;
@@ -225,6 +226,7 @@ static const struct tapsi_layer_ops layer_ops = {
     .free = free_tcp,
     .set = tapsi_tcp_set,
     .get = tapsi_tcp_get,
+    .statistics = tapsi_tcp_statistics,
 };
 
 const struct tapsi_proto tapsi_proto_tcp = {

@@ -15,6 +15,7 @@ struct tcp {
     uint32_t user_timeout;                   /* seconds; 0 = the system's */
     uint64_t close_deadline;
     struct tapsi_timer *timer; /* made when something has to be looked at again */
+    struct tapsi_timer *look;  /* info.c's: made when something is sent and `watched` */
     int start_error;           /* errno of a start that failed at once; told at flush */
     bool connecting : 1;
     bool readable : 1; /* the kernel may have input: edge-triggered, so remembered */
@@ -29,6 +30,7 @@ struct tcp {
     bool user_timeout_enabled : 1;
     bool keep_alive : 1; /* wanted by the property of that name */
     bool no_keep_alive : 1;
+    bool watched : 1; /* the application wants to hear of soft errors */
 };
 
 static inline const struct tapsi_platform_ops *tcp_ops(const struct tapsi_layer *layer)
@@ -50,6 +52,12 @@ void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing);
 int tapsi_tcp_error(struct tcp *tcp);
 /* Is this what the network said of a connection that lives on? Then it has been told. */
 bool tapsi_tcp_is_soft(struct tcp *tcp, int err);
+
+/* info.c */
+void tapsi_tcp_statistics(struct tapsi_layer *layer, uint64_t *values);
+/* Something was sent, and is `watched`. */
+void tapsi_tcp_look(struct tcp *tcp);
+void tapsi_tcp_look_done(struct tcp *tcp);
 
 /* close.c */
 int tapsi_tcp_close(struct tapsi_layer *layer);

@@ -54,6 +54,8 @@ static void keep(struct tapsi_udppeer *p, const struct tapsi_datagram *d)
 
 static void deliver(struct tapsi_udppeer *p, const uint8_t *data, size_t length, struct tapsi_buffer *buffer, int ecn)
 {
+    p->counts.received++;
+    p->counts.bytes_received += length;
     struct tapsi_slice slice = {
         .data = data, .length = length, .buffer = buffer, .flags = TAPSI_SLICE_END, .ecn = ecn, .path = &p->path};
     tapsi_layer_deliver(&p->layer, &slice);
@@ -119,7 +121,7 @@ static void flush_peer(struct tapsi_layer *layer)
         tapsi_layer_ready(layer, &(struct tapsi_ready_info){0});
     if (layer->dead || layer->state == TAPSI_LAYER_CLOSED)
         return;
-    tapsi_udpsocket_send(&port->socket, layer, &p->way);
+    tapsi_udpsocket_send(&port->socket, layer, &p->way, &p->counts);
     if (layer->dead)
         return;
     if (!tapsi_list_empty(&layer->queue)) {
@@ -181,6 +183,12 @@ static int get_peer(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     return tapsi_udp_get(layer, what, p->profile, ret);
 }
 
+static void count_peer(struct tapsi_layer *layer, uint64_t *values)
+{
+    struct tapsi_udppeer *p = peer_of(layer);
+    tapsi_udp_statistics(layer, &p->counts, p->path.remote.sa.sa_family, values);
+}
+
 static const struct tapsi_layer_ops peer_ops = {
     .start = start_peer,
     .send = tapsi_layer_enqueue,
@@ -191,6 +199,7 @@ static const struct tapsi_layer_ops peer_ops = {
     .free = free_peer,
     .set = set_peer,
     .get = get_peer,
+    .statistics = count_peer,
 };
 
 struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi_env *env,

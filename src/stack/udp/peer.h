@@ -39,6 +39,7 @@ struct tapsi_udppeer {
     struct tapsi_link kept; /* datagrams that came too early */
     size_t kept_count, kept_bytes;
     int profile;
+    struct tapsi_udpcounts counts;
 };
 
 void tapsi_udppeers_init(struct tapsi_udppeers *peers, struct tapsi_mem *mem, const struct tapsi_siphash_key *key);

@@ -274,6 +274,16 @@ int tapsi_udp_get(const struct tapsi_layer *layer, int what, int profile, union 
     }
 }
 
+void tapsi_udp_statistics(const struct tapsi_layer *layer, const struct tapsi_udpcounts *counts, int family,
+                          uint64_t *values)
+{
+    values[TAPS_MESSAGES_SENT] = counts->sent;
+    values[TAPS_BYTES_SENT] = counts->bytes_sent;
+    values[TAPS_MESSAGES_RECEIVED] = counts->received;
+    values[TAPS_BYTES_RECEIVED] = counts->bytes_received;
+    values[TAPS_PATH_MTU] = layer->mtu + HEADER_UDP + (family == AF_INET6 ? HEADER_IPV6 : HEADER_IPV4);
+}
+
 /* --------------------------------------------------------------------------------------------------- receiving */
 
 #define CONTROL_IN 192 /* both families' TOS and PKTINFO */
@@ -540,11 +550,15 @@ static int send_many(struct tapsi_udpsocket *s, struct tapsi_layer *layer, struc
 }
 
 /* Marked first: what is out cannot be cancelled while the ones before it are being finished. */
-static void finish_sent(struct tapsi_layer *layer, int sent)
+static void finish_sent(struct tapsi_layer *layer, int sent, struct tapsi_udpcounts *counts)
 {
     struct tapsi_link *l = layer->queue.next;
-    for (int i = 0; i < sent; i++, l = l->next)
-        TAPSI_CONTAINER(l, struct tapsi_op, link)->flags |= TAPSI_OP_TOUCHED;
+    counts->sent += (unsigned)sent;
+    for (int i = 0; i < sent; i++, l = l->next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
+        counts->bytes_sent += op->length;
+        op->flags |= TAPSI_OP_TOUCHED;
+    }
     for (int i = 0; i < sent && !layer->dead; i++)
         finish(layer, first_op(layer), 0);
 }
@@ -575,7 +589,8 @@ static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, st
     return true;
 }
 
-void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, const struct tapsi_udpway *way)
+void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, const struct tapsi_udpway *way,
+                          struct tapsi_udpcounts *counts)
 {
     const struct tapsi_op *retried = NULL;
     struct tapsi_op *op;
@@ -593,7 +608,7 @@ void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, 
         int sent = alone ? send_one(s, op, way) : send_many(s, layer, op, way);
         s->answered |= sent > 0;
         if (sent > 0)
-            finish_sent(layer, sent);
+            finish_sent(layer, sent, counts);
         else if (!send_failed(s, layer, op, sent, way, &retried))
             return;
     }

@@ -55,9 +55,15 @@ struct tapsi_udpway {
     int tos;
 };
 
+/* What went over a layer: UDP itself counts only for the whole machine. */
+struct tapsi_udpcounts {
+    uint64_t sent, bytes_sent, received, bytes_received;
+};
+
 /* Sends what the layer has queued until nothing is left or the kernel takes no more. Finishes ops and sends soft errors
    up: test `dead` after it. `way` NULL: connected. */
-void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, const struct tapsi_udpway *way);
+void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, const struct tapsi_udpway *way,
+                          struct tapsi_udpcounts *counts);
 
 struct tapsi_datagram {
     struct tapsi_buffer *buffer; /* one reference is the caller's */
@@ -88,5 +94,8 @@ void tapsi_udp_soft_error(struct tapsi_layer *layer, int err, const union tapsi_
 bool tapsi_udp_take_mtu(struct tapsi_layer *layer, unsigned mtu, int family);
 /* What both kinds of layers answer to `get`. */
 int tapsi_udp_get(const struct tapsi_layer *layer, int what, int profile, union tapsi_got *ret);
+/* What both kinds of layers know of themselves; `family` is the remote's. */
+void tapsi_udp_statistics(const struct tapsi_layer *layer, const struct tapsi_udpcounts *counts, int family,
+                          uint64_t *values);
 
 #endif

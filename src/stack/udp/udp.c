@@ -24,6 +24,7 @@ struct udp {
     bool binds, has_local, closing;
     char interface[16];
     int profile;
+    struct tapsi_udpcounts counts;
     int failure; /* of start: a negative errno */
 };
 
@@ -78,6 +79,8 @@ static void check_mtu(struct udp *u)
 static void deliver(struct udp *u, const struct tapsi_datagram *d)
 {
     local_of(u);
+    u->counts.received++;
+    u->counts.bytes_received += d->length;
     struct tapsi_slice slice = {.data = d->data,
                                 .length = d->length,
                                 .buffer = d->buffer,
@@ -213,7 +216,7 @@ static void flush(struct tapsi_layer *layer)
         say_started(u);
     if (layer->dead || layer->state == TAPSI_LAYER_CLOSED)
         return;
-    tapsi_udpsocket_send(&u->socket, layer, NULL);
+    tapsi_udpsocket_send(&u->socket, layer, NULL, &u->counts);
     if (!layer->dead)
         check_mtu(u);
     if (!layer->dead && u->closing && tapsi_list_empty(&layer->queue)) {
@@ -283,6 +286,14 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     return tapsi_udp_get(layer, what, u->profile, ret);
 }
 
+static void statistics(struct tapsi_layer *layer, uint64_t *values)
+{
+    struct udp *u = udp_of(layer);
+    if (u->socket.fd >= 0)
+        refresh_mtu(u);
+    tapsi_udp_statistics(layer, &u->counts, u->path.remote.sa.sa_family, values);
+}
+
 static const struct tapsi_layer_ops ops = {
     .start = start,
     .send = tapsi_layer_enqueue,
@@ -293,6 +304,7 @@ static const struct tapsi_layer_ops ops = {
     .free = free_layer,
     .set = set,
     .get = get,
+    .statistics = statistics,
 };
 
 static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
