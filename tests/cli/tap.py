@@ -103,7 +103,7 @@ def listen(address="127.0.0.1", backlog=16):
 @contextlib.contextmanager
 def serving(handle, address="127.0.0.1", count=1):
     """Runs handle(connection) for `count` connections one after the other; yields the port."""
-    with listen(address) as listener:
+    with listen(address, backlog=count + 16) as listener:
         def work():
             for _ in range(count):
                 with contextlib.suppress(OSError):

@@ -4,11 +4,13 @@ import os
 import socket
 import ssl
 import sys
+import tempfile
+import threading
 
 from tap import LIMIT, Certificates, Tap, lines_until, listen, run, serving, started
 
 tap = Tap()
-programs = {os.path.basename(path).replace("example-", ""): os.path.abspath(path) for path in sys.argv[1:]}
+programs = {os.path.basename(path).replace("example-", "").replace("_", "-"): os.path.abspath(path) for path in sys.argv[1:]}
 CLIENTS = [name for name in ("client", "embed-uv", "embed-glib") if name in programs]
 certificates = None
 cert = key = None
@@ -79,6 +81,120 @@ def test_server():
     tap.check("server with certificate and key exchanged fails", result.code == 1 and result.err, result)
 
 
+def echo_datagrams(count):
+    """A UDP peer that lets the first datagram go unanswered."""
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer.bind(("127.0.0.1", 0))
+    peer.settimeout(LIMIT)
+
+    def serve():
+        for number in range(count):
+            data, source = peer.recvfrom(2048)
+            if number:
+                peer.sendto(b"you said " + data, source)
+        peer.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return peer.getsockname()[1]
+
+
+def test_query():
+    result = run([programs["query"], f"127.0.0.1:{echo_datagrams(2)}", "hello"])
+    tap.check("query asks again, and prints the answer", result.code == 0 and result.out == b"you said hello\n", result)
+    result = run([programs["query"], f"127.0.0.1:{echo_datagrams(9)}", ""])
+    tap.check("query sends an empty datagram too", result.code == 0 and result.out == b"you said \n", result)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        result = run([programs["query"], f"127.0.0.1:{silent.getsockname()[1]}", "hello"])
+    tap.check("query gives up", result.code == 1 and b"no answer" in result.err, result)
+
+
+def test_send_file():
+    got = bytearray()
+
+    def swallow(connection):
+        while data := connection.recv(65536):
+            got.extend(data)
+
+    data = os.urandom(1000001)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with serving(swallow) as port:
+            result = run([programs["send-file"], f"127.0.0.1:{port}", file.name])
+        tap.check("send_file sends all of it", result.code == 0 and bytes(got) == data, result)
+    got.clear()
+    with serving(swallow) as port:
+        result = run([programs["send-file"], f"127.0.0.1:{port}", "/dev/null"])
+    tap.check("send_file sends an empty file", result.code == 0 and not got, result)
+    result = run([programs["send-file"], "127.0.0.1:9", "/nowhere"])
+    tap.check("send_file names the file it cannot read", result.code == 1 and b"/nowhere" in result.err, result)
+
+
+def test_why():
+    with listen() as holder:
+        port = holder.getsockname()[1]
+    result = run([programs["why"], f"127.0.0.1:{port}"])
+    tap.check("why shows who refused", result.code == 1 and b"failed" in result.out and b"refused" in result.out, result)
+    result = run([programs["why"], f"127.0.0.1:{port}", "preserveMsgBoundaries=require"])
+    tap.check("why shows what each stack lacks", result.code == 1 and b"pruned" in result.out, result)
+    result = run([programs["why"], f"127.0.0.1:{port}", "reliability=perhaps"])
+    tap.check("why refuses a value that is none", result.code == 1 and result.err, result)
+
+    def speaks_no_tls(connection):
+        while data := connection.recv(65536):
+            if data[0] == 0x16:
+                return
+
+    with serving(speaks_no_tls, count=2) as port:
+        result = run([programs["why"], f"127.0.0.1:{port}", "multistreaming=avoid"])
+    tap.check("why shows what won", result.code == 0 and b"won" in result.out and b"ready after" in result.out, result)
+
+
+def test_workers():
+    def greet(connection):
+        connection.sendall(b"0123456789")
+
+    with serving(greet, count=40) as port:
+        result = run([programs["workers"], f"127.0.0.1:{port}", "40"])
+    tap.check("workers share the connections", result.code == 0 and result.out == b"400 bytes, 0 failed\n", result)
+    with listen() as holder:
+        port = holder.getsockname()[1]
+    result = run([programs["workers"], f"127.0.0.1:{port}", "5"])
+    tap.check("workers count what failed", result.code == 1 and result.out == b"0 bytes, 5 failed\n", result)
+
+
+def test_mutual():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca)
+    context.load_cert_chain(cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["echo/1"])
+    shown = []
+
+    def echo(connection):
+        with context.wrap_socket(connection, server_side=True) as one:
+            shown.append(one.getpeercert())
+            one.sendall(one.recv(100))
+            one.unwrap()
+
+    mine, mine_key = certificates.make("client", "DNS:client")
+    with serving(echo) as port:
+        result = run([programs["mutual"], f"127.0.0.1:{port}", certificates.ca, mine, mine_key, cert])
+    tap.check("mutual shows its certificate", result.code == 0 and result.out == b"TLS 1.3 echo/1: hello\n" and shown, result)
+
+    def fail(connection):
+        try:
+            echo(connection)
+        except OSError:
+            pass
+
+    with serving(fail) as port:
+        result = run([programs["mutual"], f"127.0.0.1:{port}", certificates.ca, mine, mine_key, mine])
+    tap.check("mutual refuses a server that is not the one pinned", result.code == 1 and b"pinned" in result.err, result)
+    result = run([programs["mutual"], "127.0.0.1:9", certificates.ca, mine_key, mine, cert])
+    tap.check("mutual refuses a certificate that is none", result.code == 1 and result.err, result)
+
+
 if __name__ == "__main__":
     if not Certificates.possible():
         print("1..0 # SKIP no openssl program here")
@@ -86,7 +202,8 @@ if __name__ == "__main__":
     certificates = Certificates()
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
-        code = tap.run([test_usage, test_clients, test_server])
+        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_why, test_workers,
+                        test_mutual])
     finally:
         certificates.remove()
     sys.exit(code)
