@@ -158,8 +158,8 @@ static void shake_hands(struct taps_listener *l, const struct tapsi_stack_row *r
 
 /* ---------------------------------------------------------------------------------------------- admission */
 
-/* RFC 9622, 7.2: Remote Endpoints constrain who is accepted. */
-static bool admitted(const struct taps_listener *l, struct tapsi_layer *child)
+/* RFC 9622, 7.2: Remote Endpoints constrain who is accepted, each for its protocol (6.1.3). */
+static bool admitted(const struct taps_listener *l, const struct tapsi_stack_row *row, struct tapsi_layer *child)
 {
     union tapsi_got peer;
     if (l->config->remote_count == 0)
@@ -169,6 +169,8 @@ static bool admitted(const struct taps_listener *l, struct tapsi_layer *child)
     for (size_t i = 0; i < l->remotes.count; i++) {
         const struct tapsi_lookup *name = &l->remotes.items[i];
         if (name->endpoint->port && name->endpoint->port != tapsi_addr_port(&peer.address))
+            continue;
+        if (name->endpoint->protocol[0] && !tapsi_stack_has_proto(row, name->endpoint->protocol))
             continue;
         for (int f = 0; f < TAPSI_LOOKUP_FAMILIES; f++) {
             for (size_t a = 0; a < name->queries[f].count; a++) {
@@ -190,7 +192,7 @@ void tapsi_listener_child(struct tapsi_sink *sink, struct tapsi_layer *layer, st
         if (l->sockets[i].layer == layer)
             row = l->sockets[i].row;
     }
-    if (!row || !admitted(l, child)) {
+    if (!row || !admitted(l, row, child)) {
         l->dropped++;
         tapsi_layer_destroy(child, TAPS_E_POLICY);
         tapsi_listener_grant(l);

@@ -111,6 +111,17 @@ static struct taps_value selected(struct taps_connection *c, enum taps_property 
     return boolean(tapsi_select_has(&c->row->offer, c->config->properties, property));
 }
 
+/* What the application set reads as that; what it did not, as what the stack does (RFC 9622, 8). */
+static struct taps_value multipath(const struct taps_connection *c)
+{
+    struct taps_value value = c->properties->values[TAPS_MULTIPATH];
+    enum tapsi_role role = c->race ? TAPSI_ROLE_CLIENT : TAPSI_ROLE_SERVER;
+    if (!tapsi_properties_is_set(c->properties, TAPS_MULTIPATH) && c->row)
+        value.enumeration =
+            c->row->offer.multipath ? tapsi_select_multipath(c->properties, role) : TAPS_MULTIPATH_DISABLED;
+    return value;
+}
+
 static bool get_read_only(struct taps_connection *c, enum taps_property property, struct taps_value *ret)
 {
     switch (property) {
@@ -148,6 +159,8 @@ int tapsi_connection_get_value(struct taps_connection *c, enum taps_property pro
         return 0;
     if (info->type == TAPS_TYPE_PREFERENCE && c->row)
         *ret = selected(c, property);
+    else if (property == TAPS_MULTIPATH)
+        *ret = multipath(c);
     else
         *ret = c->properties->values[property];
     return 0;

@@ -29,6 +29,7 @@ int tapsi_attempt_start(struct tapsi_leaf *leaf, struct tapsi_error *ret_error)
         .local = leaf->local.sa.sa_family == AF_UNSPEC ? NULL : &leaf->local,
         .interface = leaf->bind_device ? leaf->node.interface->name : NULL,
         .interface_index = leaf->node.interface->index,
+        .choose_source = leaf->choose_source,
         .server_name = leaf->endpoint->host_name[0] ? leaf->endpoint->host_name : NULL,
     };
     leaf->sink.ops = &sink_ops;
@@ -42,6 +43,15 @@ int tapsi_attempt_start(struct tapsi_leaf *leaf, struct tapsi_error *ret_error)
         return tapsi_error_set(ret_error, err, "%s: %s", leaf->node.row->offer.stack, taps_err_text(err));
     }
     return 0;
+}
+
+bool tapsi_attempt_reached(const struct tapsi_leaf *leaf)
+{
+    for (const struct tapsi_layer *layer = leaf->top ? leaf->top->below : NULL; layer; layer = layer->below) {
+        if (layer->state == TAPSI_LAYER_READY)
+            return true;
+    }
+    return false;
 }
 
 static void remember_local(struct tapsi_leaf *leaf)

@@ -100,13 +100,19 @@ static bool finished(const struct tapsi_lookup_query *q)
     return !q->wanted || q->done;
 }
 
+/* What this machine knows by itself it knows for both families: the second answer comes in the same turn. */
+static bool is_local(const struct tapsi_lookup_query *q)
+{
+    return q->source[0] && strcmp(q->source, "dns") != 0;
+}
+
 /* RFC 8305, section 3. */
 static void release(struct tapsi_lookup *name)
 {
     struct tapsi_lookup_query *aaaa = &name->queries[TAPSI_LOOKUP_AAAA], *a = &name->queries[TAPSI_LOOKUP_A];
     if (name->released)
         return;
-    if (finished(aaaa) && (aaaa->count || finished(a))) {
+    if (finished(aaaa) && ((aaaa->count && !is_local(aaaa)) || finished(a))) {
         name->released = true;
         tapsi_timer_cancel(name->names->loop, &name->delay);
     } else if (a->done && a->count && !tapsi_timer_running(&name->delay)) {

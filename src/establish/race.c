@@ -7,6 +7,10 @@
  *
  * The surprising thing: a leaf may fail while its parent is still starting it, so start_next loops instead of
  * recursing.
+ *
+ * With opportunistic security a path can be ACTIVE with nothing under way: its secure stacks have failed, and its plain
+ * ones wait for those of the other paths. When plain.c lets them go, such paths are taken up again in order, each a
+ * stagger delay after the one before, as if they started only then (`resumes`).
  */
 #include "establish/race.h"
 
@@ -19,6 +23,7 @@
 static bool start_next(struct tapsi_node *parent);
 static void child_over(struct tapsi_node *parent);
 static void fail_node(struct tapsi_node *node, int error);
+static void let_plain_go(struct tapsi_race *race);
 
 /* ----------------------------------------------------------------------------------------------------- ends */
 
@@ -54,6 +59,7 @@ static void end(struct tapsi_race *race, const char *reason)
     tapsi_lookups_stop(&race->names);
     cancel_active(&race->tree, reason);
     stop_timers(&race->tree);
+    tapsi_plain_free(race);
     if (race->has_timers)
         tapsi_timer_done(race->loop, &race->deadline);
     race->has_timers = false;
@@ -150,13 +156,15 @@ static void word_timeout(const struct tapsi_race *race, struct tapsi_error *erro
     bool resolving = race->leaves == 0 && tapsi_lookups_pending(&race->names);
     summarize(&race->tree, &s);
     tapsi_endpoint_text(&race->config->remotes[0], host, sizeof(host));
-    if (s.best)
-        tapsi_error_set(error, TAPS_E_TIMEOUT, "%s: no candidate was ready within %.3g s; %s: %s", host, seconds,
-                        tapsi_addr_text(&s.best->leaf->remote, remote),
-                        s.best->reason ? s.best->reason : taps_err_text(s.best->error));
-    else
+    if (!s.best) {
         tapsi_error_set(error, TAPS_E_TIMEOUT, "%s: %s within %.3g s", host,
                         resolving ? "the name servers did not answer" : "no candidate was ready", seconds);
+        return;
+    }
+    const char *why = s.best->reason ? s.best->reason : taps_err_text(s.best->error);
+    bool same = strcmp(tapsi_addr_text(&s.best->leaf->remote, remote), host) == 0;
+    tapsi_error_set(error, TAPS_E_TIMEOUT, "%s: no candidate was ready within %.3g s; %s%s%s", host, seconds,
+                    same ? "" : remote, same ? "" : ": ", why);
 }
 
 static void on_deadline(struct tapsi_timer *timer)
@@ -177,10 +185,22 @@ static bool may_grow(const struct tapsi_node *node)
 static struct tapsi_node *next_waiting(const struct tapsi_node *parent)
 {
     for (size_t i = 0; i < parent->count; i++) {
-        if (parent->children[i]->state == TAPS_CANDIDATE_NOT_STARTED)
-            return parent->children[i];
+        struct tapsi_node *child = parent->children[i];
+        if (child->resumes || (child->state == TAPS_CANDIDATE_NOT_STARTED && !tapsi_plain_holds(child)))
+            return child;
     }
     return NULL;
+}
+
+/* Has it children that only wait for their turn after the secure ones? */
+static bool holds_back(const struct tapsi_node *parent)
+{
+    for (size_t i = 0; i < parent->count; i++) {
+        const struct tapsi_node *child = parent->children[i];
+        if (child->state == TAPS_CANDIDATE_NOT_STARTED && tapsi_plain_holds(child))
+            return true;
+    }
+    return false;
 }
 
 static uint64_t stagger_delay(const struct tapsi_node *parent)
@@ -193,12 +213,15 @@ static uint64_t stagger_delay(const struct tapsi_node *parent)
 
 static void on_stagger(struct tapsi_timer *timer)
 {
-    start_next(TAPSI_CONTAINER(timer, struct tapsi_node, stagger));
+    struct tapsi_node *parent = TAPSI_CONTAINER(timer, struct tapsi_node, stagger);
+    struct tapsi_race *race = parent->race;
+    start_next(parent);
+    let_plain_go(race);
 }
 
 static void arm_stagger(struct tapsi_node *parent)
 {
-    if (parent->failover || !next_waiting(parent))
+    if (!next_waiting(parent))
         return;
     if (!parent->has_stagger) {
         if (tapsi_timer_init(parent->race->loop, &parent->stagger, on_stagger))
@@ -231,33 +254,53 @@ static bool start_leaf(struct tapsi_node *node)
 static bool start_inner(struct tapsi_node *node)
 {
     int err = node->kind == TAPS_CANDIDATE_PATH ? tapsi_tree_protocols(node) : tapsi_tree_endpoints(node);
-    if (!err && (start_next(node) || may_grow(node)))
+    if (!err && (start_next(node) || may_grow(node) || holds_back(node)))
         return true;
     fail_node(node, err ? err : TAPS_E_ESTABLISHMENT);
     return false;
 }
 
+/* A path whose plain stacks may start now. */
+static bool resume(struct tapsi_node *path)
+{
+    path->resumes = false;
+    if (start_next(path) || path->active)
+        return true;
+    fail_node(path, TAPS_E_ESTABLISHMENT);
+    return false;
+}
+
 static bool start_node(struct tapsi_node *node)
 {
+    if (node->resumes)
+        return resume(node);
     node->state = TAPS_CANDIDATE_ACTIVE;
     node->start = tapsi_loop_now(node->race->loop);
     node->race->version++;
     return node->leaf ? start_leaf(node) : start_inner(node);
 }
 
-/* Starts the next waiting child; goes on to the one after it as long as they fail at once. */
+/* Starts the next waiting child; goes on to the one after it as long as they fail at once, or only hold back. False if
+   none is under way now that was not before. */
 static bool start_next(struct tapsi_node *parent)
 {
     struct tapsi_node *child;
+    bool held_back = false;
     while (!parent->race->over && (child = next_waiting(parent))) {
-        if (!start_node(child))
+        bool counted = child->resumes;
+        bool started = start_node(child);
+        parent->active += started && !counted;
+        parent->active -= !started && counted;
+        if (!started)
             continue;
-        parent->active++;
+        parent->resumes = false;
         parent->last_start = tapsi_loop_now(parent->race->loop);
         arm_stagger(parent);
-        return true;
+        held_back = !child->leaf && !child->active && holds_back(child);
+        if (!held_back)
+            return true;
     }
-    return false;
+    return held_back;
 }
 
 /* ----------------------------------------------------------------------------------------------- failing */
@@ -303,6 +346,10 @@ static void child_over(struct tapsi_node *parent)
     parent->active--;
     if (race->over || start_next(parent) || parent->active || may_grow(parent))
         return;
+    if (holds_back(parent)) { /* what is left of this path waits: the next one need not */
+        start_next(parent->parent);
+        return;
+    }
     if (parent->root) {
         end_failed(race);
         return;
@@ -314,12 +361,32 @@ static void child_over(struct tapsi_node *parent)
 void tapsi_race_leaf_failed(struct tapsi_leaf *leaf, const struct tapsi_error *error)
 {
     struct tapsi_node *node = &leaf->node;
+    struct tapsi_race *race = node->race;
     if (node->state != TAPS_CANDIDATE_ACTIVE)
         return;
+    tapsi_plain_note(race, leaf, error->pub.code);
     tapsi_attempt_stop(leaf);
     mark_failed(node, error->pub.code);
     tapsi_node_reason(node, "%s", error->text);
     child_over(node->parent);
+    let_plain_go(race);
+}
+
+/* The secure ones have had their turn: each path goes on with its plain stacks, one after the other. */
+static void let_plain_go(struct tapsi_race *race)
+{
+    enum tapsi_plain_turn turn = race->over ? TAPSI_PLAIN_WAITS : tapsi_plain_ask(race);
+    if (turn == TAPSI_PLAIN_WAITS)
+        return;
+    if (turn == TAPSI_PLAIN_NEVER) {
+        end_failed(race);
+        return;
+    }
+    for (size_t i = 0; i < race->tree.count; i++)
+        race->tree.children[i]->resumes = race->tree.children[i]->state == TAPS_CANDIDATE_ACTIVE;
+    race->version++;
+    if (!start_next(&race->tree) && race->tree.active == 0)
+        end_failed(race);
 }
 
 /* ----------------------------------------------------------------------------------------------- winning */
@@ -389,8 +456,10 @@ static void on_names(struct tapsi_lookups *names)
 {
     struct tapsi_race *race = TAPSI_CONTAINER(names, struct tapsi_race, names);
     race->version++;
-    if (race->begun && !race->over)
-        grow(&race->tree);
+    if (!race->begun || race->over)
+        return;
+    grow(&race->tree);
+    let_plain_go(race);
 }
 
 static void begin(struct tapsi_task *task)
@@ -406,6 +475,7 @@ static void begin(struct tapsi_task *task)
     }
     if (!start_next(&race->tree))
         end_failed(race);
+    let_plain_go(race);
 }
 
 /* Which families are of use: both, unless every Local Endpoint has an address of one. */
@@ -434,6 +504,12 @@ static int init_parts(struct tapsi_race *race, const struct tapsi_race_options *
     if (err)
         return err;
     race->has_timers = true;
+    if (options->timeout != TAPSI_FOREVER)
+        tapsi_timer_start(race->loop, &race->deadline, options->timeout);
+    uint64_t due = options->timeout == TAPSI_FOREVER ? TAPSI_FOREVER : race->start + options->timeout;
+    err = tapsi_plain_new(race, due, let_plain_go);
+    if (err)
+        return err;
     return tapsi_lookups_init(&race->names, race->loop, options->resolver, config->remotes, config->remote_count,
                               wanted_families(config), options->resolution_delay, on_names);
 }
@@ -459,8 +535,6 @@ int tapsi_race_new(struct tapsi_loop *loop, struct tapsi_config *config, struct 
         tapsi_race_free(race);
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a race");
     }
-    if (options->timeout != TAPSI_FOREVER)
-        tapsi_timer_start(loop, &race->deadline, options->timeout);
     tapsi_loop_flush(loop, &race->task, LEVEL);
     *ret = race;
     return 0;

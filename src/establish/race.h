@@ -4,6 +4,7 @@
  * root -> network path -> protocol stack -> derived endpoint, one branch type per parent. A parent starts its children
  * in order, one per stagger delay, the next at once when one fails. The first leaf whose whole stack is ready wins; all
  * others are destroyed at once. Children of a node are made when it starts, so the ordinary race allocates one leaf.
+ * With opportunistic security plain stacks do not race secure ones: they wait (plain.c; ARCH-11).
  */
 #ifndef TAPSI_ESTABLISH_RACE_H
 #define TAPSI_ESTABLISH_RACE_H
@@ -22,7 +23,8 @@ struct tapsi_node {
     unsigned active; /* children under way */
     uint8_t kind;    /* enum taps_candidate_kind; the root's is not used */
     uint8_t state;   /* enum taps_candidate_state */
-    bool root, has_stagger, failover;
+    bool root, has_stagger;
+    bool resumes; /* path: its plain stacks may start, and none has (plain.c) */
     int error;
     uint64_t start, end; /* ns of the loop's clock; 0 = has not happened */
     uint64_t last_start; /* of a child: the next follows a stagger delay later */
@@ -39,9 +41,11 @@ struct tapsi_leaf {
     struct tapsi_node node;
     struct tapsi_sink sink;
     struct tapsi_layer *top;              /* NULL: not started, over, or handed to the winner's owner */
-    union tapsi_addr remote, local;       /* local: family 0 = not known */
+    union tapsi_addr remote, local;       /* local: to bind, then the one used; family 0 = not known */
     const struct taps_endpoint *endpoint; /* the Remote Endpoint it was derived from */
+    uint8_t from;                         /* the Local Endpoint's place in the config, from 1; 0 = none is asked for */
     bool bind_device;
+    bool choose_source; /* the path has stable and temporary addresses: the kernel is told which are wanted */
 };
 
 struct tapsi_race_sink {
@@ -49,6 +53,19 @@ struct tapsi_race_sink {
     void (*won)(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info);
     void (*failed)(void *owner, const struct tapsi_error *error);
 };
+
+/* With opportunistic security: what plain stacks wait for (plain.c). */
+struct tapsi_plain {
+    struct tapsi_race *race;
+    void (*on_time)(struct tapsi_race *race);
+    bool holding;      /* no plain stack starts */
+    bool spoke_tls;    /* a peer speaks TLS and is the wrong one: no plain stack starts, ever */
+    uint64_t answered; /* when a peer was first heard to have no TLS; 0 = none was */
+    uint64_t due;      /* the deadline of the race, or TAPSI_FOREVER */
+    struct tapsi_timer timer;
+};
+
+enum tapsi_plain_turn { TAPSI_PLAIN_WAITS, TAPSI_PLAIN_GOES, TAPSI_PLAIN_NEVER };
 
 struct tapsi_race {
     struct tapsi_loop *loop;
@@ -61,6 +78,7 @@ struct tapsi_race {
     struct tapsi_timer deadline;
     const struct tapsi_race_sink *sink; /* NULL: nobody listens any more */
     void *owner;                        /* of `sink` */
+    struct tapsi_plain *plain;          /* NULL: every stack may start in its turn */
     uint64_t start, ready, attempt_delay;
     struct tapsi_leaf *winner;
     size_t leaves;
@@ -85,13 +103,32 @@ void tapsi_race_free(struct tapsi_race *race); /* NULL is allowed */
 struct tapsi_node *tapsi_node_new(struct tapsi_node *parent, enum taps_candidate_kind kind);
 void tapsi_node_reason(struct tapsi_node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void tapsi_node_free_children(struct tapsi_node *node);
-int tapsi_tree_paths(struct tapsi_race *race);         /* the root's children */
-int tapsi_tree_protocols(struct tapsi_node *path);     /* a path's children */
+int tapsi_tree_paths(struct tapsi_race *race);     /* the root's children */
+int tapsi_tree_protocols(struct tapsi_node *path); /* a path's children */
+
+/* leaves.c */
 int tapsi_tree_endpoints(struct tapsi_node *protocol); /* a protocol's children, as far as known; repeatable */
+/* Are there only literal addresses, and this interface reaches none of them? */
+bool tapsi_tree_reaches_no_literal(const struct tapsi_race *race, const struct tapsi_interface *interface);
 
 /* attempt.c */
 int tapsi_attempt_start(struct tapsi_leaf *leaf, struct tapsi_error *ret_error);
 void tapsi_attempt_stop(struct tapsi_leaf *leaf);
+/* Is there a peer: has a layer below the top got its handshake done? */
+bool tapsi_attempt_reached(const struct tapsi_leaf *leaf);
+
+/* plain.c */
+/* Begins to hold where there is something to hold, and something to wait for: plain stacks wait until `due` at most.
+   `on_time` is called with the race's turn to ask again. */
+int tapsi_plain_new(struct tapsi_race *race, uint64_t due, void (*on_time)(struct tapsi_race *));
+/* The race is over. */
+void tapsi_plain_free(struct tapsi_race *race);
+/* A secure candidate failed: what does that tell about its peer? */
+void tapsi_plain_note(struct tapsi_race *race, const struct tapsi_leaf *leaf, int error);
+/* Must this child not start now? */
+bool tapsi_plain_holds(const struct tapsi_node *node);
+/* May plain stacks start now? If time alone can change the answer, the timer is armed. */
+enum tapsi_plain_turn tapsi_plain_ask(struct tapsi_race *race);
 
 /* race.c: what an attempt reports */
 void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_info *info);

@@ -41,6 +41,13 @@ static struct entry *add(struct taps_report *report, int parent)
 
 /* ------------------------------------------------------------------------------------------------- wording */
 
+/* Opportunistic security: eligible, but only where the secure stacks leave it a turn. */
+static bool waits_for_security(const struct tapsi_node *node)
+{
+    return node->kind == TAPS_CANDIDATE_PROTOCOL && !node->row->offer.secure &&
+           node->race->config->security->mode == TAPS_SECURITY_OPPORTUNISTIC;
+}
+
 static void word_reason(const struct tapsi_node *node, struct entry *e)
 {
     const struct tapsi_plan *plan = node->race->plan;
@@ -49,6 +56,8 @@ static void word_reason(const struct tapsi_node *node, struct entry *e)
         text = node->leaf ? "the first whole stack to be ready" : "holds the winner";
     if (!text && node->state == TAPS_CANDIDATE_FAILED)
         text = node->leaf ? taps_err_text(node->error) : "none of its candidates was ready";
+    if (!text && node->state == TAPS_CANDIDATE_NOT_STARTED && waits_for_security(node))
+        text = "plain text comes after every secure stack";
     if (!text && node->kind == TAPS_CANDIDATE_PATH)
         text = plan->paths[node->place].reason;
     if (!text && node->kind == TAPS_CANDIDATE_PROTOCOL)

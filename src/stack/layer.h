@@ -46,6 +46,7 @@ struct tapsi_target {
     const char *interface;          /* bind to this device; NULL = as routed */
     unsigned interface_index;
     bool v6_only;            /* listening on [::]: IPv4 has a socket of its own */
+    bool choose_source;      /* there are stable and temporary addresses: the kernel is told which are wanted */
     const char *server_name; /* to verify and for SNI; NULL = the remote has no name */
 };
 

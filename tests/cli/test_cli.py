@@ -255,6 +255,7 @@ def test_probe_that_fails():
         tap.check("refused, as text: exit 1, tree at output, error and hint at standard error",
                   result.code == 1 and b"Candidates" in result.out and result.err.startswith(b"taps probe: cannot connect")
                   and len(result.err.splitlines()) == 2, result)
+        tap.check("and it names the target once", result.err.splitlines()[0].count(b"127.0.0.1") == 1, result)
     result, value = probe_json("-p", "preserveMsgBoundaries=require", "-p", "reliability=require", "127.0.0.1:9")
     tap.check("what no stack has is refused at once as configuration",
               value and value["error"]["reason"] == "InvalidConfiguration" and result.seconds < 2, result)
@@ -291,6 +292,9 @@ def test_probe_of_a_black_hole():
         result, value = probe_json(*PLAIN, "--timeout", "0.5", f"127.0.0.1:{address[1]}")
         tap.check("a black hole: Timeout at the deadline", value and value["error"]["reason"] == "Timeout"
                   and 0.4 < result.seconds < 2.5, result)
+        result = taps("probe", *PLAIN, "--timeout", "0.3", f"127.0.0.1:{address[1]}")
+        tap.check("and, as text, it names the target once", result.code == 1
+                  and result.err.splitlines()[0].count(b"127.0.0.1") == 1, result)
         for one in fillers:
             one.close()
 

@@ -59,6 +59,13 @@ static const char *local_of(const struct world *w)
     return taps_endpoint_ip_address(taps_connection_local(w->connection));
 }
 
+static void note_accepted(taps_listener *l, taps_connection *c, void *user)
+{
+    (void)l;
+    ++*(unsigned *)user;
+    taps_connection_free(c);
+}
+
 /* --------------------------------------------------------------------------------------- several of a kind */
 
 /* proves API-006: names and addresses side by side; whichever serves is used, each address once. */
@@ -496,6 +503,40 @@ TEST(a_remote_endpoint_says_who_is_let_in)
                             cases[i].port, g.received, g.code);
         CHECK_INT(taps_listener_dropped(l), !cases[i].received);
         taps_listener_free(l);
+        peer_done(&p);
+        world_finish(&w);
+    }
+}
+
+/* proves API-063, API-016: a Remote Endpoint lets in who comes over its protocol, and nobody else. */
+TEST(a_remote_endpoint_of_another_protocol_lets_nobody_in)
+{
+    static const struct {
+        const char *protocol;
+        bool in;
+    } cases[] = {{"udp", false}, {"tls", false}, {"tcp", true}};
+    for (size_t i = 0; i < 3; i++) {
+        static const struct taps_listener_events events = {.connection_received = note_accepted};
+        struct world w;
+        struct peer p;
+        taps_listener *l;
+        taps_endpoint *e;
+        unsigned accepted = 0;
+        world_new(&w);
+        peer_new(&w, w.server, &p);
+        taps_remote_endpoint_new(&e);
+        CHECK_INT(taps_endpoint_with_ip_address(e, "192.0.2.2"), 0);
+        CHECK_INT(taps_endpoint_with_protocol(e, cases[i].protocol), 0);
+        CHECK_INT(taps_preconnection_add_remote(p.preconnection, e), 0);
+        taps_endpoint_free(e);
+        CHECK_INT(taps_preconnection_add_local_text(p.preconnection, V4), 0);
+        taps_preconnection_set_security_parameters(p.preconnection, p.security);
+        CHECK_INT(taps_preconnection_listen(p.preconnection, &events, &accepted, &l), 0);
+        world_initiate(&w, V4, 3000);
+        world_run_ms(&w, 100);
+        CHECK_INT(accepted, cases[i].in);
+        CHECK_INT(taps_listener_dropped(l), !cases[i].in);
+        p.listeners[p.listener_count++] = l;
         peer_done(&p);
         world_finish(&w);
     }

@@ -505,6 +505,44 @@ TEST(without_a_temporary_address_require_fails_and_prefer_goes_on)
 
 /* ------------------------------------------------------------------------------------ multipath, addresses */
 
+struct accepted {
+    char multipath[32];
+};
+
+static void read_multipath(taps_listener *l, taps_connection *c, void *user)
+{
+    struct accepted *a = user;
+    (void)l;
+    taps_connection_get_property(c, "multipath", a->multipath, sizeof(a->multipath));
+    taps_connection_free(c);
+}
+
+/* proves API-043, API-021: an accepted Connection reads what was set for its Listener; the Listener's default, Passive,
+   does not make it claim what its stack cannot do. */
+TEST(multipath_reads_as_set_or_as_the_stack_has_it)
+{
+    static const char *const wishes[][2] = {{"", "disabled"}, {"passive", "passive"}, {"active", "active"}};
+    static const struct taps_listener_events events = {.connection_received = read_multipath};
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        struct peer p;
+        struct accepted a = {""};
+        world_new(&w);
+        peer_new(&w, w.server, &p);
+        if (wishes[i][0][0])
+            set_all(&w, i == 1 ? "multipath=passive" : "multipath=active");
+        CHECK_INT(taps_preconnection_add_local_text(p.preconnection, V4), 0);
+        taps_preconnection_set_security_parameters(p.preconnection, p.security);
+        taps_preconnection_set_transport_properties(p.preconnection, w.properties);
+        CHECK_INT(taps_preconnection_listen(p.preconnection, &events, &a, &p.listeners[p.listener_count++]), 0);
+        world_initiate(&w, V4, 3000);
+        world_run_ms(&w, 100);
+        CHECK_TEXT(a.multipath, wishes[i][1]);
+        peer_done(&p);
+        world_finish(&w);
+    }
+}
+
 /* proves API-043, API-044: whatever is asked for, this version opens no multipath socket and says no other address. */
 TEST(no_multipath_socket_is_opened)
 {

@@ -101,11 +101,23 @@ static void hint_for(int code)
             complain_hint("%s", hints[i].hint);
 }
 
+/* The detail without the target it begins with, where `what` has just named it. */
+static const char *without_target(const char *detail, const char *what)
+{
+    const char *end = strstr(detail, ": ");
+    size_t target = end ? (size_t)(end - detail) : 0, length = strlen(what);
+
+    if (target == 0 || target > length || strncmp(what + length - target, detail, target) != 0)
+        return detail;
+    return end + 2;
+}
+
 int complain_error(const char *what, const struct taps_error *error)
 {
     const char *reason = taps_reason_name(error->reason);
+    const char *detail = *error->detail ? error->detail : taps_err_text(error->code);
 
-    complain("cannot %s: %s (%s)", what, *error->detail ? error->detail : taps_err_text(error->code), reason);
+    complain("cannot %s: %s (%s)", what, without_target(detail, what), reason);
     if (error->domain == TAPS_DOMAIN_ERRNO && error->native == EADDRNOTAVAIL)
         complain_hint("That is no address of this machine: `ip address` lists them.");
     else

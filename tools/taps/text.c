@@ -139,11 +139,11 @@ static const char *state_glyph(const struct term *term, enum taps_candidate_stat
                                                                                                   : GLYPH_DOT);
 }
 
-/* An inner node that was not pruned is only the way to its children, and needs no state of its own. */
+/* An inner node that has children is only the way to them, and needs no state of its own. */
 static bool has_state(const struct taps_candidate_info *info)
 {
     return info->kind == TAPS_CANDIDATE_ENDPOINT || info->state == TAPS_CANDIDATE_PRUNED ||
-           info->state == TAPS_CANDIDATE_FAILED;
+           info->state == TAPS_CANDIDATE_FAILED || info->state == TAPS_CANDIDATE_NOT_STARTED;
 }
 
 static void print_node(const struct tree *tree, size_t index, const struct taps_candidate_info *info)

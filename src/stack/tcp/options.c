@@ -97,7 +97,8 @@ static void start_timeouts(struct tcp *tcp, const struct tapsi_properties *p)
 
 static void start_temporary_address(struct tcp *tcp, const struct tapsi_properties *p)
 {
-    if (tcp->remote.sa.sa_family != AF_INET6 || !tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS))
+    bool is_set = tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+    if (tcp->remote.sa.sa_family != AF_INET6 || !(is_set || tcp->choose_source))
         return;
     enum taps_preference preference = tapsi_preference(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
     if (preference != TAPS_NO_PREFERENCE)

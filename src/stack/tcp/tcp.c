@@ -39,6 +39,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     if (!tcp)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TCP connection");
     tcp->remote = *target->remote;
+    tcp->choose_source = target->choose_source;
     if (target->local)
         tcp->local = *target->local;
     if (target->interface)

@@ -18,10 +18,11 @@ struct tcp {
     struct tapsi_timer *look;  /* info.c's: made when something is sent and `watched` */
     int start_error;           /* errno of a start that failed at once; told at flush */
     bool connecting : 1;
-    bool readable : 1; /* the kernel may have input: edge-triggered, so remembered */
-    bool ended : 1;    /* the peer's FIN (or worse) is there, or its urgent data: a short read proves nothing */
-    bool blocked : 1;  /* the kernel took less than offered; waits for OUT */
-    bool starved : 1;  /* because it had no memory, which gives no event: waits for the timer */
+    bool choose_source : 1; /* as in struct tapsi_target */
+    bool readable : 1;      /* the kernel may have input: edge-triggered, so remembered */
+    bool ended : 1;         /* the peer's FIN (or worse) is there, or its urgent data: a short read proves nothing */
+    bool blocked : 1;       /* the kernel took less than offered; waits for OUT */
+    bool starved : 1;       /* because it had no memory, which gives no event: waits for the timer */
     bool sent_any : 1;
     bool fin_sent : 1;
     bool cut : 1;      /* bytes of the queue were dropped: the peer must not take what it has for everything */

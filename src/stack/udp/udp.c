@@ -22,6 +22,7 @@ struct udp {
     struct tapsi_path path; /* its local part is asked for when it is first needed */
     union tapsi_addr bind_to;
     bool binds, has_local, closing;
+    bool choose_source; /* as in struct tapsi_target */
     char interface[16];
     int profile;
     struct tapsi_udpcounts counts;
@@ -155,7 +156,10 @@ static void on_event(struct tapsi_watch *watch, unsigned io)
 /* useTemporaryLocalAddress: the kernel chooses the source when it connects. */
 static void prefer_source(struct udp *u)
 {
-    enum taps_preference preference = tapsi_preference(u->layer.env->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+    const struct tapsi_properties *p = u->layer.env->properties;
+    enum taps_preference preference = tapsi_preference(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+    if (!u->choose_source && !tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS))
+        return;
     if (u->socket.family == AF_INET6 && preference != TAPS_NO_PREFERENCE)
         tapsi_udpsocket_set(&u->socket, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */,
                             preference > TAPS_NO_PREFERENCE ? 1 /* TMP */ : 2 /* PUBLIC */);
@@ -320,6 +324,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     u->layer.role = (uint8_t)role;
     u->socket.fd = u->socket.watch.fd = -1;
     u->path.remote = *target->remote;
+    u->choose_source = target->choose_source;
     u->path.interface_index = target->interface_index;
     if (target->local) {
         u->bind_to = *target->local;
