@@ -91,6 +91,8 @@ TEST(tcp_tells_round_trips_and_retransmissions)
     CHECK_INT(statistic(&w, TAPS_SEGMENT_SIZE), 1460);
     CHECK_INT(statistic(&w, TAPS_RETRANSMISSIONS), 0);
     CHECK_INT(statistic(&w, TAPS_BYTES_UNACKNOWLEDGED), 0);
+    CHECK_INT(statistic(&w, TAPS_BYTES_SENT), 30);
+    CHECK_INT(statistic(&w, TAPS_BYTES_RECEIVED), 30);
     CHECK(statistic(&w, TAPS_MESSAGES_SENT) == TAPS_UNKNOWN);
     tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
     taps_connection_send(w.connection, "lost", 4, NULL, 0, NULL);

@@ -1,4 +1,4 @@
-/* The data of a TCP connection: buffers, windows, sending and receiving, and what poll and TCP_INFO say. See tcp.c. */
+/* The data of a TCP connection: buffers, windows, sending and receiving, and what poll says. See tcp.c. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -204,25 +204,4 @@ int tapsi_simtcp_linux_state(const struct tapsi_simsock *s)
     default:
         return TCP_CLOSE;
     }
-}
-
-int tapsi_simtcp_info(const struct tapsi_simsock *s, void *value, socklen_t *length)
-{
-    const struct tapsi_simtcp *t = &s->tcp;
-    struct tcp_info info = {.tcpi_state = (uint8_t)tapsi_simtcp_linux_state(s)};
-    if (t->flow) {
-        const struct tapsi_simwire_way *way = &t->flow->pipe[t->side].way;
-        size_t size = tapsi_simtcp_segment_size(s);
-        info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = (uint32_t)size;
-        info.tcpi_pmtu = tapsi_simwire_mtu(way);
-        info.tcpi_unacked = (uint32_t)((t->sent - t->acked + size - 1) / size);
-        info.tcpi_backoff = info.tcpi_retransmits = (uint8_t)t->flow->pipe[t->side].tries;
-    }
-    info.tcpi_rtt = (uint32_t)(t->rtt / TAPSI_SIM_US);
-    info.tcpi_rttvar = info.tcpi_rtt / 2;
-    info.tcpi_total_retrans = t->retransmitted;
-    if (*length > sizeof info)
-        *length = sizeof info;
-    memcpy(value, &info, *length);
-    return 0;
 }
