@@ -117,3 +117,283 @@ TEST(another_mtu_is_a_path_change)
     CHECK_INT(w.heard.soft_error, 0);
     world_finish(&w);
 }
+
+/* ------------------------------------------------------------- datagrams and what the path takes in one piece */
+
+#define V6 "[2001:db8::1]:80"
+
+static char large[70000];
+
+struct size_case {
+    const char *remote;
+    const char *soft_errors;
+    unsigned headers;
+};
+
+static const struct size_case sizes[] = {
+    {V4, "no preference", 28}, {V4, "prefer", 28}, {V6, "no preference", 48}, {V6, "prefer", 48}};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static void connect_udp(struct world *w, const struct size_case *size)
+{
+    world_new(w);
+    taps_transport_properties_free(w->properties);
+    taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &w->properties);
+    taps_transport_properties_set(w->properties, "softErrorNotify", size->soft_errors);
+    tapsi_sim_udp_echo(w->server, 80);
+    world_initiate(w, size->remote, 0);
+    world_run_until_ready(w);
+    w->keep_reading = true;
+    taps_connection_receive(w->connection, SIZE_MAX, SIZE_MAX, NULL);
+}
+
+static uint64_t integer(taps_connection *c, enum taps_property property)
+{
+    struct taps_value value = {.type = TAPS_TYPE_INTEGER};
+    CHECK_INT(taps_connection_get_value(c, property, &value), 0);
+    return value.integer;
+}
+
+static void send_bytes(taps_connection *c, size_t length, bool whole)
+{
+    taps_message_context *context;
+    taps_message_context_new(&context);
+    taps_message_context_set(context, "noFragmentation", whole ? "true" : "false");
+    taps_message_context_set(context, "safelyReplayable", "true");
+    CHECK_INT(taps_connection_send(c, large, length, context, 0, NULL), 0);
+    taps_message_context_free(context);
+}
+
+/* proves API-092, API-096, API-108: "packet too big" of the network is a PathChange, and the length follows it; a
+   Message that may not be fragmented and is larger is a SendError, one that just fits goes. */
+TEST(a_narrow_path_is_learned_from_the_network)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        struct world w;
+        unsigned headers = sizes[i].headers;
+        connect_udp(&w, &sizes[i]);
+        CHECK_INT(integer(w.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1500 - headers);
+        tapsi_sim_link_mtu(w.link, 1300, false);
+        send_bytes(w.connection, 1500 - headers, true);
+        world_run_ms(&w, 100);
+        CHECK_INT(w.heard.sent, 1); /* it left, and the network turned it down */
+        CHECK_INT(w.heard.path_change, 1);
+        CHECK_INT(w.heard.received, 0);
+        CHECK_INT(integer(w.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1300 - headers);
+        send_bytes(w.connection, 1300 - headers + 1, true);
+        world_run_ms(&w, 100);
+        CHECK_INT(w.heard.send_error, 1);
+        CHECK_INT(w.heard.send_error_code, TAPS_E_MESSAGE_TOO_LARGE);
+        send_bytes(w.connection, 1300 - headers, true);
+        world_run_ms(&w, 100);
+        CHECK_INT(w.heard.sent, 2);
+        CHECK_INT(w.heard.length, 1300 - headers);
+        CHECK_INT(w.heard.path_change, 1);
+        CHECK_INT(w.heard.soft_error, 0); /* it is news of the path, not an error */
+        CHECK_INT(w.heard.connection_error + w.heard.send_error, 1);
+        world_finish(&w);
+    }
+}
+
+/* What the network said of one Message does not cost the next, which fits. */
+TEST(too_big_is_not_said_of_the_message_after_it)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        struct world w;
+        connect_udp(&w, &sizes[i]);
+        tapsi_sim_link_mtu(w.link, 1300, false);
+        send_bytes(w.connection, 1400, true);
+        world_run_ms(&w, 5); /* the answer comes while the next is being sent */
+        for (int n = 0; n < 20; n++) {
+            send_bytes(w.connection, 100, n % 2);
+            world_run_ms(&w, 1);
+        }
+        world_run_ms(&w, 100);
+        CHECK_INT(w.heard.sent, 21);
+        CHECK_INT(w.heard.send_error, 0);
+        CHECK_INT(w.heard.length, 20 * 100);
+        CHECK_INT(w.heard.path_change, 1);
+        world_finish(&w);
+    }
+}
+
+/* Messages that may be fragmented pass a narrow path, and are received whole. */
+TEST(what_may_be_fragmented_passes)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        struct world w;
+        connect_udp(&w, &sizes[i]);
+        tapsi_sim_link_mtu(w.link, 1300, false);
+        for (int n = 0; n < 3; n++) {
+            send_bytes(w.connection, 5000, false);
+            world_run_ms(&w, 100);
+        }
+        CHECK_INT(w.heard.send_error, 0);
+        CHECK_INT(w.heard.sent, 3);
+        CHECK(w.heard.length >= 5000); /* over IPv6 each side loses one, and then cuts them itself */
+        world_finish(&w);
+    }
+}
+
+/* proves API-114: larger than sendMsgMaxLen is MessageTooLarge over each family, and as large goes. */
+TEST(a_datagram_over_the_limit_is_too_large)
+{
+    for (size_t i = 0; i < SIZES; i++) {
+        struct world w;
+        connect_udp(&w, &sizes[i]);
+        uint64_t limit = integer(w.connection, TAPS_SEND_MSG_MAX_LEN);
+        CHECK_INT(limit, sizes[i].headers == 28 ? 65507 : 65527);
+        send_bytes(w.connection, limit + 1, false);
+        world_run_ms(&w, 50);
+        CHECK_INT(w.heard.send_error, 1);
+        CHECK_INT(w.heard.send_error_code, TAPS_E_MESSAGE_TOO_LARGE);
+        CHECK_INT(taps_err_reason(w.heard.send_error_code), TAPS_REASON_MESSAGE_TOO_LARGE);
+        CHECK_INT(w.heard.length, 0);
+        send_bytes(w.connection, limit, false);
+        world_run_ms(&w, 50);
+        CHECK_INT(w.heard.sent, 1);
+        CHECK_INT(w.heard.length, limit);
+        CHECK_INT(w.heard.connection_error, 0);
+        world_finish(&w);
+    }
+}
+
+/* proves API-114: a stream has no limit, says so, and takes what no datagram could carry. */
+TEST(a_stream_takes_messages_of_any_length)
+{
+    struct world w;
+    connect_tcp(&w, TAPSI_SIM_SILENT, "no preference");
+    CHECK(integer(w.connection, TAPS_SEND_MSG_MAX_LEN) == TAPS_INFINITE);
+    CHECK(integer(w.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN) == TAPS_INFINITE);
+    CHECK_INT(taps_connection_send(w.connection, large, sizeof(large), NULL, 0, NULL), 0);
+    world_run_ms(&w, 1000);
+    CHECK_INT(w.heard.sent, 1);
+    CHECK_INT(w.heard.send_error, 0);
+    world_finish(&w);
+}
+
+/* ------------------------------------------------------------------------- the same of a Listener's peers */
+
+struct served {
+    taps_connection *connection;
+    unsigned soft_error, path_change, send_error, sent;
+};
+
+static void on_served_sent(taps_connection *c, void *tag, void *user)
+{
+    (void)c;
+    (void)tag;
+    ((struct served *)user)->sent++;
+}
+
+static void on_served_send_error(taps_connection *c, void *tag, const struct taps_error *error, void *user)
+{
+    (void)c;
+    (void)tag;
+    CHECK_INT(error->code, TAPS_E_MESSAGE_TOO_LARGE);
+    ((struct served *)user)->send_error++;
+}
+
+static void on_served_soft_error(taps_connection *c, const struct taps_error *error, void *user)
+{
+    (void)c;
+    (void)error;
+    ((struct served *)user)->soft_error++;
+}
+
+static void on_served_path_change(taps_connection *c, void *user)
+{
+    (void)c;
+    ((struct served *)user)->path_change++;
+}
+
+static const struct taps_connection_events served_events = {.sent = on_served_sent,
+                                                            .send_error = on_served_send_error,
+                                                            .soft_error = on_served_soft_error,
+                                                            .path_change = on_served_path_change};
+
+static void on_served(taps_listener *l, taps_connection *c, void *user)
+{
+    (void)l;
+    ((struct served *)user)->connection = c;
+    taps_connection_set_events(c, &served_events, user);
+}
+
+static const struct taps_listener_events serving = {.connection_received = on_served};
+
+/* The world's program listens; a service of the other host says something. */
+static taps_listener *serve_udp(struct world *w, struct served *served, const char *local, const char *soft_errors)
+{
+    taps_listener *listener = NULL;
+    union tapsi_addr to, from;
+    memset(served, 0, sizeof(*served));
+    world_new(w);
+    world_start(w);
+    taps_transport_properties_free(w->properties);
+    taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &w->properties);
+    taps_transport_properties_set(w->properties, "softErrorNotify", soft_errors);
+    taps_preconnection_set_transport_properties(w->preconnection, w->properties);
+    taps_preconnection_set_security_parameters(w->preconnection, w->security);
+    CHECK_INT(taps_preconnection_add_local_text(w->preconnection, local), 0);
+    CHECK_INT(taps_preconnection_listen(w->preconnection, &serving, served, &listener), 0);
+    world_run_ms(w, 10);
+    struct tapsi_sim_udp *peer = tapsi_sim_udp_echo(w->server, 9);
+    CHECK_INT(tapsi_addr_parse("192.0.2.2", &to), 0);
+    tapsi_addr_set_port(&to, 80);
+    CHECK_INT(tapsi_addr_parse("192.0.2.1", &from), 0);
+    tapsi_sim_udp_reply(peer, &from, &to, "hello", 5, 0);
+    world_run_ms(w, 20);
+    CHECK(served->connection != NULL);
+    return listener;
+}
+
+/* proves API-092, API-096, API-114: a peer of a shared port learns the path MTU, however the port is bound. */
+TEST(a_listeners_peer_learns_of_a_narrow_path)
+{
+    static const char *const locals[] = {":80", "192.0.2.2:80"};
+    static const char *const wishes[] = {"no preference", "prefer"};
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+        struct served served;
+        taps_listener *l = serve_udp(&w, &served, locals[i % 2], wishes[i / 2]);
+        CHECK_INT(integer(served.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1472);
+        tapsi_sim_link_mtu(w.link, 1300, false);
+        send_bytes(served.connection, 1472, true);
+        world_run_ms(&w, 100);
+        CHECK_INT(served.sent, 1);
+        send_bytes(served.connection, 1300 - 28 + 1, true);
+        world_run_ms(&w, 100);
+        CHECK_INT(served.send_error, 1);
+        CHECK_INT(served.path_change, 1);
+        CHECK_INT(integer(served.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1300 - 28);
+        send_bytes(served.connection, 1300 - 28, true);
+        send_bytes(served.connection, 65508, false);
+        world_run_ms(&w, 100);
+        CHECK_INT(served.sent, 2);
+        CHECK_INT(served.send_error, 2);
+        CHECK_INT(served.path_change, 1);
+        CHECK_INT(served.soft_error, 0);
+        taps_connection_free(served.connection);
+        taps_listener_free(l);
+        world_finish(&w);
+    }
+}
+
+/* Whoever only asks hears of it too, once, and not inside the question. */
+TEST(a_narrow_path_that_was_found_by_asking_is_a_path_change)
+{
+    struct world w;
+    struct served served;
+    taps_listener *l = serve_udp(&w, &served, ":80", "no preference");
+    tapsi_sim_interface_mtu(w.client_if, 1300);
+    CHECK_INT(integer(served.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1300 - 28);
+    CHECK_INT(served.path_change, 0);
+    world_run_ms(&w, 10);
+    CHECK_INT(served.path_change, 1);
+    CHECK_INT(integer(served.connection, TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN), 1300 - 28);
+    world_run_ms(&w, 10);
+    CHECK_INT(served.path_change, 1);
+    taps_connection_free(served.connection);
+    taps_listener_free(l);
+    world_finish(&w);
+}

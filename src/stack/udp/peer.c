@@ -106,6 +106,28 @@ static void find_mtu(struct tapsi_udppeer *p)
     tapsi_udp_take_mtu(&p->layer, mtu, p->path.remote.sa.sa_family);
 }
 
+/* Beyond its interface, the system knows what the network has told it. */
+static bool refresh_mtu(struct tapsi_udppeer *p)
+{
+    unsigned mtu = tapsi_udp_path_mtu(p->port->loop, &p->path.local, &p->path.remote);
+    return mtu && tapsi_udp_take_mtu(&p->layer, mtu, p->path.remote.sa.sa_family);
+}
+
+void tapsi_udppeer_check_mtu(struct tapsi_udppeer *p)
+{
+    if (p->layer.state == TAPSI_LAYER_READY && refresh_mtu(p))
+        tapsi_layer_event(&p->layer, TAPSI_EVENT_PATH, NULL);
+}
+
+/* In a call from above nothing is said to it. */
+static void look_at_mtu(struct tapsi_udppeer *p)
+{
+    if (p->layer.state != TAPSI_LAYER_READY || !refresh_mtu(p))
+        return;
+    p->path_news = true;
+    tapsi_layer_dirty(&p->layer);
+}
+
 static int start_peer(struct tapsi_layer *layer)
 {
     find_mtu(peer_of(layer));
@@ -124,6 +146,14 @@ static void flush_peer(struct tapsi_layer *layer)
     tapsi_udpsocket_send(&port->socket, layer, &p->way, &p->counts);
     if (layer->dead)
         return;
+    if (port->socket.too_large) {
+        port->socket.too_large = false;
+        tapsi_udppeer_check_mtu(p);
+    }
+    if (p->path_news) {
+        p->path_news = false;
+        tapsi_layer_event(layer, TAPSI_EVENT_PATH, NULL);
+    }
     if (!tapsi_list_empty(&layer->queue)) {
         if (!tapsi_link_on_list(&p->waiting_link))
             tapsi_list_append(&port->waiting, &p->waiting_link);
@@ -180,12 +210,15 @@ static int get_peer(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         ret->address = what == TAPSI_GET_REMOTE ? p->path.remote : p->path.local;
         return TAPSI_HANDLED;
     }
+    if (what == TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN)
+        look_at_mtu(p);
     return tapsi_udp_get(layer, what, p->profile, ret);
 }
 
 static void count_peer(struct tapsi_layer *layer, uint64_t *values)
 {
     struct tapsi_udppeer *p = peer_of(layer);
+    look_at_mtu(p);
     tapsi_udp_statistics(layer, &p->counts, p->path.remote.sa.sa_family, values);
 }
 

@@ -33,6 +33,7 @@ struct tapsi_udppeer {
     struct tapsi_udpport *port;
     struct tapsi_udppeer *next; /* in its bucket */
     bool in_table, closing;
+    bool path_news; /* found while being asked: said at flush */
     struct tapsi_link waiting_link;
     struct tapsi_udpway way;
     struct tapsi_path path;
@@ -57,6 +58,8 @@ struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi
                                         const struct tapsi_datagram *datagram, const union tapsi_addr *local);
 /* Delivers, keeps or drops. The peer may be gone after it. */
 void tapsi_udppeer_take(struct tapsi_udppeer *peer, const struct tapsi_datagram *datagram);
+/* A datagram did not fit, or the network says so: is there a new limit? */
+void tapsi_udppeer_check_mtu(struct tapsi_udppeer *peer);
 void tapsi_udpport_unref(struct tapsi_udpport *port);
 
 #endif

@@ -127,7 +127,9 @@ static void report_error(void *arg, const union tapsi_addr *to, int err)
 {
     struct tapsi_udpport *port = arg;
     struct tapsi_udppeer *p = to->sa.sa_family == AF_UNSPEC ? NULL : tapsi_udppeers_find(&port->peers, to, NULL);
-    if (p && err != EMSGSIZE)
+    if (p && err == EMSGSIZE)
+        tapsi_udppeer_check_mtu(p);
+    else if (p)
         tapsi_udp_soft_error(&p->layer, err, to);
 }
 

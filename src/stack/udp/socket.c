@@ -240,6 +240,36 @@ void tapsi_udpsocket_errors(struct tapsi_udpsocket *s, void (*report)(void *arg,
     }
 }
 
+static int connect_for_mtu(struct tapsi_platform *p, int fd, const union tapsi_addr *local,
+                           const union tapsi_addr *remote)
+{
+    union tapsi_addr from = *local;
+    tapsi_addr_set_port(&from, 0);
+    int err = from.sa.sa_family ? p->ops->bind(p, fd, &from) : 0;
+    return err < 0 ? err : p->ops->connect(p, fd, remote);
+}
+
+int tapsi_udp_known_mtu(struct tapsi_platform *p, int fd, int family)
+{
+    int mtu = 0;
+    socklen_t length = sizeof(mtu);
+    int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, option = family == AF_INET6 ? IPV6_MTU : IP_MTU;
+    return p->ops->getsockopt(p, fd, level, option, &mtu, &length) < 0 || mtu < 0 ? 0 : mtu;
+}
+
+unsigned tapsi_udp_path_mtu(struct tapsi_loop *loop, const union tapsi_addr *local, const union tapsi_addr *remote)
+{
+    struct tapsi_platform *p = loop->platform;
+    int family = remote->sa.sa_family, mtu = 0;
+    int fd = p->ops->socket(p, family, SOCK_DGRAM, IPPROTO_UDP);
+    if (fd < 0)
+        return 0;
+    if (connect_for_mtu(p, fd, local, remote) >= 0)
+        mtu = tapsi_udp_known_mtu(p, fd, family);
+    p->ops->close(p, fd);
+    return (unsigned)mtu;
+}
+
 bool tapsi_udp_take_mtu(struct tapsi_layer *layer, unsigned mtu, int family)
 {
     unsigned headers = HEADER_UDP + (family == AF_INET6 ? HEADER_IPV6 : HEADER_IPV4);
@@ -320,7 +350,7 @@ static int discard_one(struct tapsi_udpsocket *s)
     struct tapsi_platform *p = platform_of(s);
     uint8_t byte;
     ssize_t n = p->ops->recv(p, s->fd, &byte, sizeof(byte), 0);
-    if (n < 0 && !tapsi_udp_is_soft((int)n))
+    if (n < 0 && n != -EMSGSIZE && !tapsi_udp_is_soft((int)n))
         s->readable = false;
     return n < 0 ? (int)n : 0;
 }
@@ -391,6 +421,8 @@ int tapsi_udpsocket_receive(struct tapsi_udpsocket *s, struct tapsi_datagram *re
         if (s->level && s->answered)
             s->readable = false;
         s->answered = false;
+    } else if (n == -EMSGSIZE) {
+        s->too_large = true; /* the network's answer to an earlier one: what came is still there */
     } else if (!tapsi_udp_is_soft((int)n)) {
         s->readable = false;
     }
@@ -563,8 +595,9 @@ static void finish_sent(struct tapsi_layer *layer, int sent, struct tapsi_udpcou
         finish(layer, first_op(layer), 0);
 }
 
-/* The network's complaint about an earlier datagram is reported with the next call: that one has not gone, and is tried
-   once more. Everything else is the fate of this datagram alone; nothing closes. False: send no more now. */
+/* The network's complaint about an earlier datagram, or what fits its path, is reported with the next call: that one
+   has not gone, and is tried once more. Everything else is the fate of this datagram alone; nothing closes. False: send
+   no more now. */
 static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, struct tapsi_op *op, int err,
                         const struct tapsi_udpway *way, const struct tapsi_op **retried)
 {
@@ -583,8 +616,13 @@ static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, st
         tapsi_udp_soft_error(layer, -err, &to);
         return true;
     }
-    if (err == -EMSGSIZE)
+    if (err == -EMSGSIZE) {
         s->too_large = true;
+        if (*retried != op) { /* it may have been said of an earlier one */
+            *retried = op;
+            return true;
+        }
+    }
     finish(layer, op, err == -EMSGSIZE ? TAPS_E_MESSAGE_TOO_LARGE : tapsi_err_from_errno(-err));
     return true;
 }

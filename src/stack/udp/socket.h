@@ -90,6 +90,11 @@ int tapsi_udpsocket_take_error(struct tapsi_udpsocket *s);
 /* Is it an error of the network about an earlier datagram, which leaves the socket as it is? */
 bool tapsi_udp_is_soft(int negative_errno);
 void tapsi_udp_soft_error(struct tapsi_layer *layer, int err, const union tapsi_addr *to);
+/* The path MTU that the system knows between these two, which only a connected socket tells: 0 = unknown. `local` may
+   be any address, or of family 0. */
+unsigned tapsi_udp_path_mtu(struct tapsi_loop *loop, const union tapsi_addr *local, const union tapsi_addr *remote);
+/* The same of a connected socket. */
+int tapsi_udp_known_mtu(struct tapsi_platform *p, int fd, int family);
 /* Takes the interface's or path's MTU (headers included; 0 = unknown) as the layer's. True if that is news. */
 bool tapsi_udp_take_mtu(struct tapsi_layer *layer, unsigned mtu, int family);
 /* What both kinds of layers answer to `get`. */

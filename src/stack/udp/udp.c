@@ -23,6 +23,7 @@ struct udp {
     union tapsi_addr bind_to;
     bool binds, has_local, closing;
     bool choose_source; /* as in struct tapsi_target */
+    bool path_news;     /* found while being asked: said at flush */
     char interface[16];
     int profile;
     struct tapsi_udpcounts counts;
@@ -57,21 +58,28 @@ static const union tapsi_addr *local_of(struct udp *u)
 static bool refresh_mtu(struct udp *u)
 {
     struct tapsi_platform *p = platform_of(u);
-    int family = u->path.remote.sa.sa_family, mtu = 0;
-    socklen_t length = sizeof(mtu);
-    int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, option = family == AF_INET6 ? IPV6_MTU : IP_MTU;
-    if (u->socket.fd < 0 || p->ops->getsockopt(p, u->socket.fd, level, option, &mtu, &length) < 0 || mtu < 0)
-        mtu = 0;
+    int family = u->path.remote.sa.sa_family;
+    int mtu = u->socket.fd < 0 ? 0 : tapsi_udp_known_mtu(p, u->socket.fd, family);
     return tapsi_udp_take_mtu(&u->layer, (unsigned)mtu, family);
+}
+
+/* In a call from above nothing is said to it. */
+static void look_at_mtu(struct udp *u)
+{
+    if (u->socket.fd < 0 || u->layer.state != TAPSI_LAYER_READY || !refresh_mtu(u))
+        return;
+    u->path_news = true;
+    tapsi_layer_dirty(&u->layer);
 }
 
 /* A datagram did not fit, or the network says so: is there a new limit? */
 static void check_mtu(struct udp *u)
 {
-    if (!u->socket.too_large)
+    bool news = u->path_news;
+    if (!u->socket.too_large && !news)
         return;
-    u->socket.too_large = false;
-    if (refresh_mtu(u))
+    u->socket.too_large = u->path_news = false;
+    if (refresh_mtu(u) || news)
         tapsi_layer_event(&u->layer, TAPSI_EVENT_PATH, NULL);
 }
 
@@ -101,11 +109,13 @@ static void receive(struct udp *u)
         return;
     for (int i = 0; i < TAPSI_UDP_TURN && !layer->dead && layer->want && u->socket.readable; i++) {
         int got = tapsi_udpsocket_receive(&u->socket, &d);
-        if (got < 0 && got != -EAGAIN)
+        if (got < 0 && got != -EAGAIN && got != -EMSGSIZE)
             tapsi_udp_soft_error(layer, -got, &u->path.remote);
         if (got > 0)
             deliver(u, &d);
     }
+    if (!layer->dead)
+        check_mtu(u);
     if (layer->dead)
         return;
     if (layer->want && u->socket.readable)
@@ -128,7 +138,8 @@ static void report_error(void *arg, const union tapsi_addr *to, int err)
 static void take_error(struct udp *u)
 {
     int err = tapsi_udpsocket_take_error(&u->socket);
-    if (err && !u->socket.recverr)
+    u->socket.too_large |= err == EMSGSIZE;
+    if (err && err != EMSGSIZE && !u->socket.recverr)
         tapsi_udp_soft_error(&u->layer, err, &u->path.remote);
 }
 
@@ -285,16 +296,15 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         ret->address = *local;
         return TAPSI_HANDLED;
     }
-    if (what == TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN && u->socket.fd >= 0)
-        refresh_mtu(u);
+    if (what == TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN)
+        look_at_mtu(u);
     return tapsi_udp_get(layer, what, u->profile, ret);
 }
 
 static void statistics(struct tapsi_layer *layer, uint64_t *values)
 {
     struct udp *u = udp_of(layer);
-    if (u->socket.fd >= 0)
-        refresh_mtu(u);
+    look_at_mtu(u);
     tapsi_udp_statistics(layer, &u->counts, u->path.remote.sa.sa_family, values);
 }
 
