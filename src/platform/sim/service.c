@@ -13,7 +13,8 @@
 struct tapsi_sim_service {
     struct tapsi_sim_resident resident;
     struct tapsi_sim_host *host;
-    struct tapsi_simsock *listener;
+    struct tapsi_simsock *listener; /* NULL while it refuses */
+    uint16_t port;
     enum tapsi_sim_behaviour behaviour;
     void (*data)(void *arg, struct tapsi_simtalk *talk, const uint8_t *bytes, size_t count); /* instead of one */
     void *arg;
@@ -204,12 +205,14 @@ static void free_service(struct tapsi_sim_resident *resident)
     tapsi_free(mem, service);
 }
 
-static int open_listener(struct tapsi_sim_service *service, uint16_t port)
+static int open_listener(struct tapsi_sim_service *service)
 {
-    union tapsi_addr any = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+    union tapsi_addr any = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(service->port)}};
+    int one = 1;
     int r = tapsi_simsock_new(service->host, AF_INET6, SOCK_STREAM, &service->listener);
     if (r < 0)
         return r;
+    tapsi_simsock_set(service->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     r = tapsi_simsock_bind(service->listener, &any);
     r = r < 0 ? r : tapsi_simtcp_listen(service->listener, BACKLOG_DEFAULT);
     service->listener->owner = service;
@@ -226,9 +229,10 @@ static struct tapsi_sim_service *make(struct tapsi_sim_host *host, uint16_t port
         return NULL;
     }
     service->host = host;
+    service->port = port;
     service->resident.free = free_service;
     tapsi_link_init(&service->talks);
-    int r = open_listener(service, port);
+    int r = open_listener(service);
     if (r < 0) {
         tapsi_sim_say(host->sim, "%s cannot serve port %u: %s", host->name, port, strerror(-r));
         free_service(&service->resident);
@@ -248,6 +252,23 @@ tapsi_simservice_new(struct tapsi_sim_host *host, uint16_t port,
         service->arg = arg;
     }
     return service;
+}
+
+void tapsi_simservice_listen(struct tapsi_sim_service *service, enum tapsi_simservice_door door)
+{
+    if (!service)
+        return;
+    if (door == TAPSI_SIMSERVICE_REFUSE) {
+        if (service->listener)
+            tapsi_simsock_close(service->listener);
+        service->listener = NULL;
+        return;
+    }
+    if (!service->listener && open_listener(service) < 0) {
+        tapsi_sim_say(service->host->sim, "%s cannot serve port %u again", service->host->name, service->port);
+        return;
+    }
+    service->listener->tcp.deaf = door == TAPSI_SIMSERVICE_DEAF;
 }
 
 struct tapsi_sim_service *tapsi_sim_serve(struct tapsi_sim_host *host, uint16_t port,

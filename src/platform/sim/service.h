@@ -21,6 +21,9 @@ struct tapsi_sim_service *tapsi_simservice_new(struct tapsi_sim_host *host, uint
                                                void (*data)(void *arg, struct tapsi_simtalk *talk, const uint8_t *bytes,
                                                             size_t count),
                                                void *arg);
+/* What becomes of those who connect: REFUSE is a closed port, DEAF a port that says nothing at all. */
+enum tapsi_simservice_door { TAPSI_SIMSERVICE_ACCEPT, TAPSI_SIMSERVICE_REFUSE, TAPSI_SIMSERVICE_DEAF };
+void tapsi_simservice_listen(struct tapsi_sim_service *service, enum tapsi_simservice_door door);
 void tapsi_simtalk_send(struct tapsi_simtalk *talk, const void *bytes, size_t count, uint64_t delay_ns);
 
 #endif

@@ -256,6 +256,49 @@ void tapsi_sim_dns_record(struct tapsi_sim_dns *dns, const char *name, uint16_t 
 void tapsi_sim_dns_fail(struct tapsi_sim_dns *dns, const char *name, const char *type, enum tapsi_sim_rcode rcode,
                         uint64_t delay_ns);
 void tapsi_sim_dns_ttl(struct tapsi_sim_dns *dns, uint32_t seconds); /* of records in answers from now; at first 300 */
+/*
+ * Truncation and lies. What in a lie claims an address names TAPSI_SIM_DNS_LIAR4 or 6, so tapsi_sim_packets_to tells
+ * who believed it.
+ */
+
+#define TAPSI_SIM_DNS_LIAR4 "203.0.113.66"
+#define TAPSI_SIM_DNS_LIAR6 "2001:db8:bad::66"
+
+enum tapsi_sim_dns_lie {
+    TAPSI_SIM_DNS_HONEST,
+    TAPSI_SIM_DNS_TRUNCATED,          /* over UDP: no records, and TC; nothing over TCP */
+    TAPSI_SIM_DNS_WRONG_ID,           /* the answer to another query */
+    TAPSI_SIM_DNS_WRONG_NAME,         /* to a question for another name */
+    TAPSI_SIM_DNS_WRONG_TYPE,         /* to a question for another type */
+    TAPSI_SIM_DNS_NO_QUESTION,        /* to none */
+    TAPSI_SIM_DNS_NO_ANSWER,          /* a query, QR not set */
+    TAPSI_SIM_DNS_OTHER_ADDRESS,      /* over UDP: from somebody else */
+    TAPSI_SIM_DNS_OTHER_PORT,         /* over UDP: from another port */
+    TAPSI_SIM_DNS_FOREIGN,            /* records of another name instead of those asked for */
+    TAPSI_SIM_DNS_FOREIGN_TOO,        /* behind the true ones */
+    TAPSI_SIM_DNS_LOOP,               /* two CNAMEs that point at one another */
+    TAPSI_SIM_DNS_POINTER_LOOP,       /* a compressed name that points at itself */
+    TAPSI_SIM_DNS_MANY,               /* 2000 addresses (198.18.0.0/16, 2001:db8:bad::/48): over UDP truncated */
+    TAPSI_SIM_DNS_CUT,                /* ends within its last record */
+    TAPSI_SIM_DNS_GARBAGE,            /* the right id, QR, then chance */
+    TAPSI_SIM_DNS_NOTHING,            /* an empty datagram or message */
+    TAPSI_SIM_DNS_THEN_TRUTH = 0x100, /* or'ed to a lie: the true answer comes right behind it */
+};
+
+/* Queries of this name (NULL = every) and type (NULL = every) are told `lie`, the next `times` of them (0 = all). The
+   first rule that fits counts; HONEST takes it back. */
+void tapsi_sim_dns_lie(struct tapsi_sim_dns *dns, const char *name, const char *type, unsigned lie, unsigned times);
+
+enum tapsi_sim_dns_tcp {
+    TAPSI_SIM_DNS_TCP_FINE,
+    TAPSI_SIM_DNS_TCP_REFUSED, /* the port is closed */
+    TAPSI_SIM_DNS_TCP_SILENT,  /* nobody answers the SYN */
+    TAPSI_SIM_DNS_TCP_MUTE,    /* takes the query and says nothing */
+    TAPSI_SIM_DNS_TCP_CLOSES,  /* ends the connection instead of answering */
+    TAPSI_SIM_DNS_TCP_HALF,    /* half of the answer, then nothing more */
+};
+
+void tapsi_sim_dns_tcp(struct tapsi_sim_dns *dns, enum tapsi_sim_dns_tcp mode);
 /* How many queries came for this name (NULL = any) and type (NULL = any). */
 unsigned tapsi_sim_dns_queries(const struct tapsi_sim_dns *dns, const char *name, const char *type);
 

@@ -50,6 +50,7 @@ struct tapsi_simtcp {
     struct tapsi_link children, accepted; /* of a listener: in handshake; waiting for accept */
     unsigned child_count;
     int backlog;
+    bool deaf; /* a listener that hears no SYN */
 };
 
 struct tapsi_simudp {
@@ -150,6 +151,13 @@ int tapsi_simudp_shutdown(struct tapsi_simsock *s, int how);
 unsigned tapsi_simudp_poll(const struct tapsi_simsock *s);
 void tapsi_simudp_done(struct tapsi_simsock *s);
 void tapsi_simudp_done_all(struct tapsi_sim *sim);
+
+/* udpservice.c: a datagram that claims to come from `from`, `delay_ns` from now. */
+void tapsi_simudp_forge(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
+                        const void *bytes, size_t count, uint64_t delay_ns);
+/* udp.c: the same, now. */
+void tapsi_simudp_send_forged(struct tapsi_sim_host *host, const union tapsi_addr *from, const union tapsi_addr *to,
+                              const void *bytes, size_t count);
 
 /* control.c: control messages of datagrams. */
 struct tapsi_simcontrol {

@@ -353,7 +353,7 @@ static void syn_arrives(struct tapsi_simflow *flow, const struct tapsi_simsegmen
         tapsi_simflow_send(flow, 1, TAPSI_SIM_RST, (struct tapsi_simnumbers){0}, NULL, 0);
         return;
     }
-    if (listener->tcp.child_count > (unsigned)listener->tcp.backlog)
+    if (listener->tcp.deaf || listener->tcp.child_count > (unsigned)listener->tcp.backlog)
         return;
     struct tapsi_simsock *child = make_child(listener, flow);
     if (!child)

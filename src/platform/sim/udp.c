@@ -255,7 +255,7 @@ static void fly_twice(const struct parcel *p, const struct tapsi_simwire_verdict
     fly(copy, v->in->host, v->in->index, v->copy_delay);
 }
 
-static void put_on_wire(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, struct parcel *p)
+static void put_on_wire(struct tapsi_sim_host *host, const struct tapsi_simwire_way *way, struct parcel *p)
 {
     struct tapsi_simwire_verdict v;
     tapsi_simwire_send(way, "UDP", p->length, &v);
@@ -270,9 +270,9 @@ static void put_on_wire(struct tapsi_simsock *s, const struct tapsi_simwire_way 
         p->neighbour = v.unowned;
         p->mtu = v.mtu;
         p->offender = v.unowned ? way->from : way->to;
-        fly(p, s->host, v.out->index, v.delay);
+        fly(p, host, v.out->index, v.delay);
     } else {
-        free_parcel(s->sim, p);
+        free_parcel(host->sim, p);
     }
 }
 
@@ -408,8 +408,21 @@ ssize_t tapsi_simudp_send(struct tapsi_simsock *s, const struct msghdr *message)
     p->tos = six ? tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_TCLASS) : tapsi_simsock_option(s, IPPROTO_IP, IP_TOS);
     p->tos = control.tos >= 0 ? control.tos : p->tos < 0 ? 0 : p->tos;
     tapsi_simbytes_gather(message->msg_iov, message->msg_iovlen, p->bytes, length);
-    put_on_wire(s, &way, p);
+    put_on_wire(s->host, &way, p);
     return (ssize_t)length;
+}
+
+void tapsi_simudp_send_forged(struct tapsi_sim_host *host, const union tapsi_addr *from, const union tapsi_addr *to,
+                              const void *bytes, size_t count)
+{
+    struct tapsi_simwire_way way = {.host = host, .from = *from, .to = *to, .forged = true, .header = 8};
+    struct parcel *p = make_parcel(host->sim, from, to, count);
+    if (!p)
+        return;
+    way.divisible = to->sa.sa_family == AF_INET;
+    if (count)
+        memcpy(p->bytes, bytes, count);
+    put_on_wire(host, &way, p);
 }
 
 int tapsi_simudp_connect(struct tapsi_simsock *s, const union tapsi_addr *to)

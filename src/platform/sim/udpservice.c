@@ -22,6 +22,7 @@ struct reply {
     struct tapsi_link link;
     struct tapsi_sim_udp *udp;
     union tapsi_addr from, to;
+    bool forged;
     size_t count;
     uint8_t bytes[];
 };
@@ -133,9 +134,8 @@ struct tapsi_sim_udp *tapsi_sim_udp_serve(struct tapsi_sim_host *host, uint16_t 
     return udp;
 }
 
-static void send_reply(struct tapsi_sim_event *event)
+static void send_true(struct reply *reply)
 {
-    struct reply *reply = TAPSI_CONTAINER(event, struct reply, event);
     struct tapsi_simsock *s = reply->udp->socket;
     union tapsi_addr shown, source;
     union {
@@ -154,18 +154,27 @@ static void send_reply(struct tapsi_sim_event *event)
         tapsi_simcontrol_add(&message, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
     tapsi_simudp_send(s, &message);
+}
+
+static void send_reply(struct tapsi_sim_event *event)
+{
+    struct reply *reply = TAPSI_CONTAINER(event, struct reply, event);
+    if (reply->forged)
+        tapsi_simudp_send_forged(reply->udp->host, &reply->from, &reply->to, reply->bytes, reply->count);
+    else
+        send_true(reply);
     free_reply(reply);
 }
 
-void tapsi_sim_udp_reply(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
-                         const void *bytes, size_t count, uint64_t delay_ns)
+static struct reply *plan(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
+                          const void *bytes, size_t count, uint64_t delay_ns)
 {
     struct tapsi_sim *sim = udp ? udp->host->sim : NULL;
     struct reply *reply = sim ? tapsi_zalloc(&sim->mem, sizeof *reply + count) : NULL;
     if (!reply) {
         if (sim)
             tapsi_sim_say_memory(sim);
-        return;
+        return NULL;
     }
     reply->udp = udp;
     if (from)
@@ -177,6 +186,21 @@ void tapsi_sim_udp_reply(struct tapsi_sim_udp *udp, const union tapsi_addr *from
     reply->event.fire = send_reply;
     tapsi_list_append(&udp->later, &reply->link);
     tapsi_sim_at(sim, &reply->event, sim->now + delay_ns);
+    return reply;
+}
+
+void tapsi_sim_udp_reply(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
+                         const void *bytes, size_t count, uint64_t delay_ns)
+{
+    plan(udp, from, to, bytes, count, delay_ns);
+}
+
+void tapsi_simudp_forge(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
+                        const void *bytes, size_t count, uint64_t delay_ns)
+{
+    struct reply *reply = plan(udp, from, to, bytes, count, delay_ns);
+    if (reply)
+        reply->forged = true;
 }
 
 static void echo(void *arg, struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,

@@ -456,7 +456,7 @@ void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, s
     }
     ret->why = "no link";
     uint16_t port = tapsi_addr_port(&way->to);
-    if (tapsi_simhost_owner(way->host, &way->from))
+    if (way->forged || tapsi_simhost_owner(way->host, &way->from))
         judge(sim, way, packet_bytes(way, length), find_rule(sim, &way->to, 0),
               port ? find_rule(sim, &way->to, port) : NULL, ret);
     else

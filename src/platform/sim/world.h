@@ -126,6 +126,7 @@ struct tapsi_simwire_way {
     struct tapsi_sim_host *host; /* the sender */
     union tapsi_addr from, to;
     unsigned device;
+    bool forged;     /* `from` may be anybody's */
     unsigned header; /* bytes of the transport's: 8 or 20 */
     bool whole;      /* the sender cuts it for its interface only, whatever is known of the path */
     bool divisible;  /* IPv4 without "don't fragment": no link is too narrow */
