@@ -25,6 +25,13 @@ struct tapsi_config *tapsi_config_ref(struct tapsi_config *config)
     return config;
 }
 
+static void forget_env(struct tapsi_config *config)
+{
+    if (config->env)
+        tapsi_env_unref(config->env);
+    config->env = NULL;
+}
+
 void tapsi_config_unref(struct tapsi_config *config)
 {
     if (!config || --config->refs)
@@ -33,6 +40,7 @@ void tapsi_config_unref(struct tapsi_config *config)
         tapsi_properties_unref(config->properties);
     tapsi_security_unref(config->security);
     tapsi_plan_unref(config->plan);
+    forget_env(config);
     tapsi_free(config->mem, config->locals);
     tapsi_free(config->mem, config->remotes);
     tapsi_free(config->mem, config);
@@ -72,6 +80,7 @@ int tapsi_config_own(struct tapsi_config **config)
     struct tapsi_config *old = *config, *copy;
     tapsi_plan_unref(old->plan);
     old->plan = NULL;
+    forget_env(old);
     if (old->refs == 1)
         return 0;
     copy = tapsi_zalloc(old->mem, sizeof(*copy));
@@ -89,6 +98,14 @@ int tapsi_config_own(struct tapsi_config **config)
     tapsi_config_unref(old);
     *config = copy;
     return 0;
+}
+
+struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop)
+{
+    struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
+    if (!config->env)
+        config->env = tapsi_env_new(loop, config->properties, security);
+    return config->env ? tapsi_env_ref(config->env) : NULL;
 }
 
 /* -------------------------------------------------------------------------------------------------- checks */

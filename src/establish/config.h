@@ -19,12 +19,13 @@ struct tapsi_config {
     struct tapsi_properties *properties;
     struct tapsi_security *security; /* never NULL: mode tells */
     struct tapsi_plan *plan;         /* the last one made: valid while the network is the same */
+    struct tapsi_env *env;           /* what the layers of every race share; NULL until the first */
 };
 
 int tapsi_config_new(struct tapsi_mem *mem, struct tapsi_config **ret);
 struct tapsi_config *tapsi_config_ref(struct tapsi_config *config);
 void tapsi_config_unref(struct tapsi_config *config); /* NULL is allowed */
-/* Makes *config safe to change, and forgets its plan. */
+/* Makes *config safe to change, and forgets its plan and env. */
 int tapsi_config_own(struct tapsi_config **config);
 int tapsi_config_add(struct tapsi_config *config, const struct taps_endpoint *endpoint);
 
@@ -46,6 +47,8 @@ struct tapsi_plan {
 int tapsi_plan_get(struct tapsi_config *config, struct tapsi_platform *platform, enum tapsi_role role,
                    struct tapsi_plan **ret, struct tapsi_error *ret_error);
 void tapsi_plan_unref(struct tapsi_plan *plan);
+/* The env of the layers of every race. Returns owned (a reference), or NULL without memory. */
+struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop);
 /* Configuration errors (IMPL-01): endpoints that contradict the action or each other, properties no stack can satisfy.
  */
 int tapsi_config_check(const struct tapsi_config *config, enum tapsi_role role, struct tapsi_error *ret_error);

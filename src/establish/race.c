@@ -496,8 +496,7 @@ static unsigned wanted_families(const struct tapsi_config *config)
 static int init_parts(struct tapsi_race *race, const struct tapsi_race_options *options)
 {
     struct tapsi_config *config = race->config;
-    struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
-    race->env = tapsi_env_new(race->loop, config->properties, security);
+    race->env = tapsi_config_env(config, race->loop);
     if (!race->env)
         return TAPS_E_MEMORY;
     int err = tapsi_timer_init(race->loop, &race->deadline, on_deadline);

@@ -51,10 +51,10 @@ static void flush_task(struct tapsi_task *task)
     layer->ops->flush(layer);
 }
 
-void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *ops, const struct tapsi_proto *proto,
-                      struct tapsi_env *env, struct tapsi_layer *below)
+void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *ops, struct tapsi_env *env,
+                      struct tapsi_layer *below)
 {
-    *layer = (struct tapsi_layer){.ops = ops, .proto = proto, .env = tapsi_env_ref(env), .below = below, .up = &nobody};
+    *layer = (struct tapsi_layer){.ops = ops, .env = tapsi_env_ref(env), .below = below, .up = &nobody};
     layer->ahead = TAPSI_TURN_BYTES;
     layer->height = below ? (uint8_t)(below->height + 1) : 0;
     assert(layer->height < TAPSI_LEVELS);

@@ -90,7 +90,7 @@ enum tapsi_event {
 struct tapsi_layer_ops {
     /* Begin, in the role known; lower layers are started by this one. Then `ready` or `closed`. */
     int (*start)(struct tapsi_layer *layer);
-    /* Takes one reference of the op. Legal when READY, or EARLY within early_room before start. Queues, marks dirty. */
+    /* Takes one reference of the op. Only when READY. Queues, marks dirty. */
     int (*send)(struct tapsi_layer *layer, struct tapsi_op *op);
     /* Credit went from zero to positive. */
     void (*want)(struct tapsi_layer *layer);
@@ -114,23 +114,20 @@ struct tapsi_layer_ops {
 
 struct tapsi_layer {
     const struct tapsi_layer_ops *ops;
-    const struct tapsi_proto *proto;
-    struct tapsi_env *env;     /* a reference */
-    struct tapsi_layer *below; /* NULL at the bottom */
+    struct tapsi_env *env; /* a reference */
     struct tapsi_sink *up;
     struct tapsi_task task;  /* flush while alive, reap when dead */
     struct tapsi_link queue; /* ops */
     size_t queued;           /* bytes in queue */
     size_t want;             /* credit in bytes; each slice costs max(length, 1). The sink sets it */
-    uint32_t ahead;          /* bytes it accepts unfinished from above */
-    uint32_t early_room;     /* bytes of EARLY ops it can take before start */
-    uint32_t mtu;            /* one packet's payload here; 0 = not applicable */
-    uint32_t max_message;    /* largest message; 0 = no limit */
-    const void *group;       /* equal keys = one Connection Group; NULL = alone */
     uint8_t state;           /* enum tapsi_layer_state; one writer: tapsi_layer_set_state */
     uint8_t role;            /* enum tapsi_role */
     uint8_t height;
     bool dead;
+    uint32_t ahead;            /* bytes it accepts unfinished from above */
+    uint32_t mtu;              /* one packet's payload here; 0 = not applicable */
+    uint32_t max_message;      /* largest message; 0 = no limit */
+    struct tapsi_layer *below; /* NULL at the bottom */
 };
 
 /* Who receives a layer's up-calls. Embedded in its owner. Any entry but closed may be NULL: not interested. */
@@ -175,8 +172,8 @@ struct tapsi_proto {
 /* ------------------------------------------------------------------------------------ helpers, for layers */
 
 /* Fills the base; takes a reference of env; height is below's + 1. */
-void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *ops, const struct tapsi_proto *proto,
-                      struct tapsi_env *env, struct tapsi_layer *below);
+void tapsi_layer_init(struct tapsi_layer *layer, const struct tapsi_layer_ops *ops, struct tapsi_env *env,
+                      struct tapsi_layer *below);
 void tapsi_layer_set_state(struct tapsi_layer *layer, enum tapsi_layer_state state);
 /* Asks for `flush` in this turn (or the next). */
 void tapsi_layer_dirty(struct tapsi_layer *layer);

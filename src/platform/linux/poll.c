@@ -84,7 +84,7 @@ static int make_slot(struct tapsi_linux *x, int fd)
     size_t index = (size_t)fd;
     if (index < x->slot_count)
         return 0;
-    size_t count = x->slot_count * 2;
+    size_t count = x->slot_count + x->slot_count / 4; /* not doubled: each descriptor is to cost little */
     if (count <= index)
         count = (index + 64) / 64 * 64;
     struct tapsi_slot *slots = tapsi_resize(x->base.mem, x->slots, count * sizeof(*slots));

@@ -93,7 +93,7 @@ static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const
 {
     (void)below;
     struct framing *f = TAPSI_CONTAINER(sink, struct framing, lower);
-    const uint8_t *at = slice->data, *stop = slice->data + slice->length;
+    const uint8_t *at = slice->data, *stop = slice->length ? at + slice->length : at;
     while (at < stop && !f->layer.dead)
         at = take(f, slice, at, stop);
     if (slice->flags & TAPSI_SLICE_FINAL)
@@ -196,7 +196,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     struct framing *f = tapsi_zalloc(&env->loop->mem, sizeof(*f));
     if (!f)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a framed connection");
-    tapsi_layer_init(&f->layer, &layer_ops, &tapsi_proto_rfc4571, env, below);
+    tapsi_layer_init(&f->layer, &layer_ops, env, below);
     f->layer.role = (uint8_t)role;
     f->layer.max_message = LONGEST;
     f->lower.ops = &lower_ops;

@@ -129,7 +129,8 @@ static void on_timer(struct tapsi_timer *timer)
 static struct look *new_look(struct tcp *tcp)
 {
     struct tapsi_loop *loop = tcp->layer.env->loop;
-    struct look *look = tapsi_zalloc(&loop->mem, sizeof(*look));
+    struct tcp_rare *rare = tapsi_tcp_rare(tcp);
+    struct look *look = rare ? tapsi_zalloc(&loop->mem, sizeof(*look)) : NULL;
     if (!look)
         return NULL;
     if (tapsi_timer_init(loop, &look->timer, on_timer)) {
@@ -137,24 +138,26 @@ static struct look *new_look(struct tcp *tcp)
         return NULL;
     }
     look->tcp = tcp;
-    tcp->look = &look->timer;
+    rare->look = &look->timer;
     look_now(look); /* the MTU it began with */
     return look;
 }
 
 void tapsi_tcp_look(struct tcp *tcp)
 {
-    struct look *look = tcp->look ? TAPSI_CONTAINER(tcp->look, struct look, timer) : new_look(tcp);
+    struct tapsi_timer *timer = tcp->rare ? tcp->rare->look : NULL;
+    struct look *look = timer ? TAPSI_CONTAINER(timer, struct look, timer) : new_look(tcp);
     if (look && !tapsi_timer_running(&look->timer)) /* without memory nothing is told: soft errors may be missed */
         tapsi_timer_start(tcp->layer.env->loop, &look->timer, LOOK_AGAIN);
 }
 
 void tapsi_tcp_look_done(struct tcp *tcp)
 {
-    if (!tcp->look)
+    struct tapsi_timer *timer = tcp->rare ? tcp->rare->look : NULL;
+    if (!timer)
         return;
     struct tapsi_loop *loop = tcp->layer.env->loop;
-    tapsi_timer_done(loop, tcp->look);
-    tapsi_free(&loop->mem, TAPSI_CONTAINER(tcp->look, struct look, timer));
-    tcp->look = NULL;
+    tapsi_timer_done(loop, timer);
+    tapsi_free(&loop->mem, TAPSI_CONTAINER(timer, struct look, timer));
+    tcp->rare->look = NULL;
 }

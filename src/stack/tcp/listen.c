@@ -189,7 +189,7 @@ int tapsi_tcp_listen(struct tapsi_env *env, const struct tapsi_target *target, s
         tapsi_free(mem, l);
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TCP listener");
     }
-    tapsi_layer_init(&l->layer, &listener_ops, &tapsi_proto_tcp, env, NULL);
+    tapsi_layer_init(&l->layer, &listener_ops, env, NULL);
     l->watch = (struct tapsi_watch){.fd = -1, .ready = on_ready};
     l->layer.up = sink;
     int err = open_socket(l, target);

@@ -48,26 +48,26 @@ static int result(int err)
 }
 
 /* connTimeout decides; else the TCP user timeout, where it is enabled (RFC 9622, 8.2); else the system. */
-static int apply_user_timeout(struct tcp *tcp)
+static int apply_user_timeout(struct tcp *tcp, const struct tcp_timeouts *t)
 {
-    double seconds = tcp->conn_timeout;
-    if (seconds < 0 && tcp->user_timeout_enabled && tcp->user_timeout)
-        seconds = tcp->user_timeout;
+    double seconds = t->connection;
+    if (seconds < 0 && t->user_enabled && t->user)
+        seconds = t->user;
     return result(set_int(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(seconds)));
 }
 
 /* A keepAliveTimeout beyond connTimeout means no keep-alive packets at all (RFC 9622, 8.1.4). */
-static bool keeps_alive(const struct tcp *tcp)
+static bool keeps_alive(const struct tcp_timeouts *t)
 {
-    bool beyond = tcp->conn_timeout >= 0 && tcp->keep_alive_timeout > tcp->conn_timeout;
-    return !tcp->no_keep_alive && !beyond && (tcp->keep_alive || tcp->keep_alive_timeout >= 0);
+    bool beyond = t->connection >= 0 && t->keep_alive > t->connection;
+    return !t->never_keeps_alive && !beyond && (t->keeps_alive || t->keep_alive >= 0);
 }
 
 /* After keepAliveTimeout of silence, and then every tenth of it, at least a second apart. */
-static int apply_keep_alive(struct tcp *tcp)
+static int apply_keep_alive(struct tcp *tcp, const struct tcp_timeouts *t)
 {
-    bool on = keeps_alive(tcp);
-    double seconds = tcp->keep_alive_timeout;
+    bool on = keeps_alive(t);
+    double seconds = t->keep_alive;
     int err = set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, on);
     if (err == 0 && on && seconds >= 0) {
         err = set_int(tcp, IPPROTO_TCP, TCP_KEEPIDLE, whole_seconds(seconds, 32767));
@@ -81,18 +81,25 @@ static uint32_t user_timeout_of(uint64_t value)
     return value == TAPS_INFINITE ? 0 : (uint32_t)value;
 }
 
+void tapsi_tcp_timeouts(const struct tapsi_properties *p, struct tcp_timeouts *ret)
+{
+    ret->connection = p->values[TAPS_CONN_TIMEOUT].number;
+    ret->keep_alive = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
+    ret->close = p->values[TAPS_CLOSE_TIMEOUT].number;
+    ret->user = user_timeout_of(p->values[TAPS_TCP_USER_TIMEOUT_VALUE].integer);
+    ret->user_enabled = p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean;
+    ret->keeps_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) > TAPS_NO_PREFERENCE;
+    ret->never_keeps_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) == TAPS_PROHIBIT;
+}
+
 static void start_timeouts(struct tcp *tcp, const struct tapsi_properties *p)
 {
-    tcp->conn_timeout = p->values[TAPS_CONN_TIMEOUT].number;
-    tcp->keep_alive_timeout = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
-    tcp->user_timeout = user_timeout_of(p->values[TAPS_TCP_USER_TIMEOUT_VALUE].integer);
-    tcp->user_timeout_enabled = p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean;
-    tcp->keep_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) > TAPS_NO_PREFERENCE;
-    tcp->no_keep_alive = tapsi_preference(p, TAPS_KEEP_ALIVE) == TAPS_PROHIBIT;
-    if (tcp->conn_timeout >= 0 || (tcp->user_timeout_enabled && tcp->user_timeout))
-        apply_user_timeout(tcp);
-    if (keeps_alive(tcp))
-        apply_keep_alive(tcp);
+    struct tcp_timeouts t;
+    tapsi_tcp_timeouts(p, &t);
+    if (t.connection >= 0 || (t.user_enabled && t.user))
+        apply_user_timeout(tcp, &t);
+    if (keeps_alive(&t))
+        apply_keep_alive(tcp, &t);
 }
 
 static void start_temporary_address(struct tcp *tcp, const struct tapsi_properties *p)
@@ -120,32 +127,49 @@ void tapsi_tcp_options(struct tcp *tcp)
     }
 }
 
+static int set_timeout(struct tcp *tcp, enum taps_property property, const struct taps_value *value)
+{
+    struct tcp_rare *rare = tapsi_tcp_rare(tcp);
+    if (!rare)
+        return TAPS_E_MEMORY;
+    struct tcp_timeouts *t = &rare->timeouts;
+    switch (property) {
+    case TAPS_CLOSE_TIMEOUT:
+        t->close = value->number;
+        tapsi_tcp_restart_patience(tcp);
+        return TAPSI_HANDLED;
+    case TAPS_CONN_TIMEOUT:
+        t->connection = value->number;
+        apply_keep_alive(tcp, t);
+        return apply_user_timeout(tcp, t);
+    case TAPS_TCP_USER_TIMEOUT_VALUE:
+        t->user = user_timeout_of(value->integer);
+        return apply_user_timeout(tcp, t);
+    case TAPS_TCP_USER_TIMEOUT_ENABLED:
+        t->user_enabled = value->boolean;
+        return apply_user_timeout(tcp, t);
+    default:
+        t->keep_alive = value->number;
+        return apply_keep_alive(tcp, t);
+    }
+}
+
 int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value)
 {
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
     if (tcp->watch.fd < 0)
         return TAPS_E_STATE;
     switch (property) {
-    case TAPS_CLOSE_TIMEOUT:
-        tapsi_tcp_set_patience(tcp, value->number);
-        return TAPSI_HANDLED;
     case TAPS_CONN_CAPACITY_PROFILE:
         return set_profile(tcp, value->enumeration);
-    case TAPS_CONN_TIMEOUT:
-        tcp->conn_timeout = value->number;
-        apply_keep_alive(tcp);
-        return apply_user_timeout(tcp);
-    case TAPS_TCP_USER_TIMEOUT_VALUE:
-        tcp->user_timeout = user_timeout_of(value->integer);
-        return apply_user_timeout(tcp);
-    case TAPS_TCP_USER_TIMEOUT_ENABLED:
-        tcp->user_timeout_enabled = value->boolean;
-        return apply_user_timeout(tcp);
     case TAPS_TCP_USER_TIMEOUT_CHANGEABLE:
         return TAPSI_HANDLED;
+    case TAPS_CLOSE_TIMEOUT:
+    case TAPS_CONN_TIMEOUT:
+    case TAPS_TCP_USER_TIMEOUT_VALUE:
+    case TAPS_TCP_USER_TIMEOUT_ENABLED:
     case TAPS_KEEP_ALIVE_TIMEOUT:
-        tcp->keep_alive_timeout = value->number;
-        return apply_keep_alive(tcp);
+        return set_timeout(tcp, property, value);
     default:
         return TAPSI_PASS;
     }

@@ -25,10 +25,31 @@ static struct tcp *new_tcp(struct tapsi_env *env)
     struct tcp *tcp = tapsi_zalloc(&env->loop->mem, sizeof(*tcp));
     if (!tcp)
         return NULL;
-    tapsi_layer_init(&tcp->layer, &layer_ops, &tapsi_proto_tcp, env, NULL);
+    tapsi_layer_init(&tcp->layer, &layer_ops, env, NULL);
     tcp->watch = (struct tapsi_watch){.fd = -1, .ready = on_ready};
-    tapsi_tcp_set_patience(tcp, env->properties->values[TAPS_CLOSE_TIMEOUT].number);
     return tcp;
+}
+
+/* One that nobody has seen yet. */
+static void drop(struct tcp *tcp)
+{
+    struct tapsi_env *env = tcp->layer.env;
+    tapsi_free(&env->loop->mem, tcp);
+    tapsi_env_unref(env);
+}
+
+static int keep_setup(struct tcp *tcp, const struct tapsi_target *target)
+{
+    if (!target->local && !target->interface)
+        return 0;
+    tcp->setup = tapsi_zalloc(&tcp->layer.env->loop->mem, sizeof(*tcp->setup));
+    if (!tcp->setup)
+        return TAPS_E_MEMORY;
+    if (target->local)
+        tcp->setup->local = *target->local;
+    if (target->interface)
+        tapsi_format(tcp->setup->interface, sizeof(tcp->setup->interface), "%s", target->interface);
+    return 0;
 }
 
 static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
@@ -40,10 +61,10 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TCP connection");
     tcp->remote = *target->remote;
     tcp->choose_source = target->choose_source;
-    if (target->local)
-        tcp->local = *target->local;
-    if (target->interface)
-        tapsi_format(tcp->interface, sizeof(tcp->interface), "%s", target->interface);
+    if (keep_setup(tcp, target)) {
+        drop(tcp);
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TCP connection");
+    }
     tcp->layer.role = (uint8_t)role;
     *ret = &tcp->layer;
     return 0;
@@ -56,11 +77,11 @@ int tapsi_tcp_accepted(struct tapsi_env *env, int fd, const union tapsi_addr *pe
         return TAPS_E_MEMORY;
     int err = tcp_ops(&tcp->layer)->watch(env->loop->platform, fd, &tcp->watch);
     if (err < 0) {
-        tapsi_env_unref(env);
-        tapsi_free(&env->loop->mem, tcp);
+        drop(tcp);
         return tapsi_err_from_errno(-err);
     }
     tcp->watch.fd = fd;
+    tcp->started = true;
     tcp->remote = *peer;
     tapsi_addr_unmap(&tcp->remote);
     tcp->layer.role = TAPSI_ROLE_SERVER;
@@ -76,15 +97,26 @@ static int bind_socket(struct tcp *tcp, int fd)
 {
     const struct tapsi_platform_ops *ops = tcp_ops(&tcp->layer);
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
-    if (tcp->interface[0]) {
-        int err =
-            ops->setsockopt(p, fd, SOL_SOCKET, SO_BINDTODEVICE, tcp->interface, (socklen_t)strlen(tcp->interface) + 1);
+    const struct tcp_setup *setup = tcp->setup;
+    if (!setup)
+        return 0;
+    if (setup->interface[0]) {
+        int err = ops->setsockopt(p, fd, SOL_SOCKET, SO_BINDTODEVICE, setup->interface,
+                                  (socklen_t)strlen(setup->interface) + 1);
         if (err < 0)
             return err;
     }
-    if (tcp->local.sa.sa_family == AF_UNSPEC)
+    if (setup->local.sa.sa_family == AF_UNSPEC)
         return 0;
-    return ops->bind(p, fd, &tcp->local);
+    return ops->bind(p, fd, &setup->local);
+}
+
+/* From now on `rare` may be made. */
+static void drop_setup(struct tcp *tcp)
+{
+    tapsi_free(&tcp->layer.env->loop->mem, tcp->setup);
+    tcp->started = true;
+    tcp->rare = NULL;
 }
 
 static int connect_socket(struct tcp *tcp, int fd)
@@ -92,6 +124,7 @@ static int connect_socket(struct tcp *tcp, int fd)
     const struct tapsi_platform_ops *ops = tcp_ops(&tcp->layer);
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
     int err = bind_socket(tcp, fd);
+    drop_setup(tcp);
     if (err < 0)
         return err;
     tapsi_tcp_options(tcp);
@@ -114,7 +147,7 @@ static int start(struct tapsi_layer *layer)
     if (fd >= 0)
         p->ops->close(p, fd);
     tcp->watch.fd = -1;
-    tcp->start_error = -err;
+    tcp->start_error = (uint8_t)-err;
     tapsi_layer_dirty(layer);
     return 0;
 }
@@ -198,8 +231,10 @@ static void destroy(struct tapsi_layer *layer, int reason)
 {
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
     struct tapsi_platform *p = layer->env->loop->platform;
-    tapsi_tcp_wait_done(tcp);
-    tapsi_tcp_look_done(tcp);
+    if (tcp->started)
+        tapsi_tcp_rare_done(tcp);
+    else
+        drop_setup(tcp);
     int fd = tcp->watch.fd;
     if (fd < 0)
         return;

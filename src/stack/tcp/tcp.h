@@ -4,19 +4,43 @@
 
 #include "stack/layer.h"
 
+/* What is known only until the connection is there, and needed only if it is more than the remote address. */
+struct tcp_setup {
+    union tapsi_addr local; /* what to bind; family 0 = nothing */
+    char interface[16];     /* device to bind, or "" */
+};
+
+struct tcp_timeouts {
+    double connection, keep_alive; /* seconds; negative = disabled */
+    double close;                  /* seconds that a close waits without progress; negative = for ever */
+    uint32_t user;                 /* seconds; 0 = the system's */
+    bool user_enabled;
+    bool keeps_alive, never_keeps_alive; /* what the property keepAlive asks for */
+};
+
+/* What an ordinary connection never needs: timeouts that were changed, and waiting. Made by tapsi_tcp_rare. */
+struct tcp_rare {
+    struct tcp *tcp;
+    struct tcp_timeouts timeouts;
+    bool has_timer, closing;  /* closing: the two fields that follow hold */
+    uint64_t outstanding;     /* bytes not acknowledged at the last look */
+    uint64_t close_deadline;  /* ns */
+    uint64_t step;            /* ns until the next look */
+    struct tapsi_timer timer; /* of the next look */
+    struct tapsi_timer *look; /* info.c's: made when something is sent and `watched` */
+};
+
+/* The order of the fields is that of their use in a turn: behind the layer's `want` comes what a read needs. */
 struct tcp {
     struct tapsi_layer layer;
     struct tapsi_watch watch;
-    union tapsi_addr remote, local;          /* local: what to bind; family 0 = nothing */
-    char interface[16];                      /* device to bind, or "" */
-    uint64_t patience;                       /* ns that a close waits without progress */
-    uint64_t outstanding;                    /* bytes not acknowledged at the last look while closing */
-    double conn_timeout, keep_alive_timeout; /* seconds; negative = disabled */
-    uint32_t user_timeout;                   /* seconds; 0 = the system's */
-    uint64_t close_deadline;
-    struct tapsi_timer *timer; /* made when something has to be looked at again */
-    struct tapsi_timer *look;  /* info.c's: made when something is sent and `watched` */
-    int start_error;           /* errno of a start that failed at once; told at flush */
+    union {
+        struct tcp_setup *setup; /* before start; or NULL */
+        struct tcp_rare *rare;   /* after it; or NULL */
+    };
+    union tapsi_addr remote;
+    uint8_t start_error; /* errno of a start that failed at once; told at flush */
+    bool started : 1;    /* `rare`, not `setup` */
     bool connecting : 1;
     bool choose_source : 1; /* as in struct tapsi_target */
     bool readable : 1;      /* the kernel may have input: edge-triggered, so remembered */
@@ -28,9 +52,6 @@ struct tcp {
     bool cut : 1;      /* bytes of the queue were dropped: the peer must not take what it has for everything */
     bool fin_seen : 1; /* and delivered */
     bool closing : 1;
-    bool user_timeout_enabled : 1;
-    bool keep_alive : 1; /* wanted by the property of that name */
-    bool no_keep_alive : 1;
     bool watched : 1; /* the application wants to hear of soft errors */
 };
 
@@ -39,7 +60,11 @@ static inline const struct tapsi_platform_ops *tcp_ops(const struct tapsi_layer 
     return layer->env->loop->platform->ops;
 }
 
+/* Filled in from the properties of the env when it is made: NULL = no memory. Only after start. */
+struct tcp_rare *tapsi_tcp_rare(struct tcp *tcp);
+
 /* options.c. All return 0 or a negative errno; options the system lacks are not an error. */
+void tapsi_tcp_timeouts(const struct tapsi_properties *properties, struct tcp_timeouts *ret);
 void tapsi_tcp_options(struct tcp *tcp);
 int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
 int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
@@ -66,10 +91,11 @@ int tapsi_tcp_close(struct tapsi_layer *layer);
 void tapsi_tcp_begin_closing(struct tcp *tcp);
 /* Looks whether everything was acknowledged; ends the layer, or waits on. */
 void tapsi_tcp_close_step(struct tcp *tcp);
-void tapsi_tcp_set_patience(struct tcp *tcp, double seconds);
+/* closeTimeout of `rare` has changed. */
+void tapsi_tcp_restart_patience(struct tcp *tcp);
 /* Flushes again after a while that grows from 1 to 100 ms. 0 or TAPS_E_MEMORY. */
 int tapsi_tcp_wait(struct tcp *tcp);
-void tapsi_tcp_wait_done(struct tcp *tcp);
+void tapsi_tcp_rare_done(struct tcp *tcp);
 
 /* tcp.c: a READY layer for an accepted descriptor, which it takes on success. */
 int tapsi_tcp_accepted(struct tapsi_env *env, int fd, const union tapsi_addr *peer, struct tapsi_layer **ret);

@@ -5,7 +5,6 @@
 #include <sys/uio.h>
 
 static const struct tapsi_layer_ops ops;
-static const struct tapsi_proto proto = {.name = "memory", .offers = TAPSI_OFFERS_STREAM};
 
 static struct tapsi_test_stream *of(struct tapsi_layer *layer)
 {
@@ -17,7 +16,7 @@ struct tapsi_test_stream *tapsi_test_stream_new(struct tapsi_env *env, enum taps
     struct tapsi_test_stream *s = tapsi_zalloc(&env->loop->mem, sizeof(*s));
     if (!s)
         return NULL;
-    tapsi_layer_init(&s->layer, &ops, &proto, env, NULL);
+    tapsi_layer_init(&s->layer, &ops, env, NULL);
     s->layer.role = (uint8_t)role;
     s->cut_after = s->flip_at = UINT64_MAX;
     if (accepted)

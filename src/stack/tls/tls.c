@@ -98,7 +98,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
         tapsi_free(mem, tls);
         return err;
     }
-    tapsi_layer_init(&tls->layer, &layer_ops, &tapsi_proto_tls, env, below);
+    tapsi_layer_init(&tls->layer, &layer_ops, env, below);
     tls->layer.role = (uint8_t)role;
     tls->lower.ops = &lower_ops;
     tls->allow_truncation = env->properties->values[TAPS_TLS_ALLOW_TRUNCATION].boolean;

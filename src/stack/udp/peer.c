@@ -246,7 +246,7 @@ struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi
         tapsi_free(&port->loop->mem, p);
         return NULL;
     }
-    tapsi_layer_init(&p->layer, &peer_ops, &tapsi_proto_udp, env, NULL);
+    tapsi_layer_init(&p->layer, &peer_ops, env, NULL);
     p->layer.role = TAPSI_ROLE_SERVER;
     p->port = port;
     port->refs++;

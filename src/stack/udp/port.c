@@ -333,7 +333,7 @@ int tapsi_udp_listen(struct tapsi_env *env, const struct tapsi_target *target, s
         return tapsi_error_native(ret_error, tapsi_err_from_errno(-err), TAPS_DOMAIN_ERRNO, -err, "udp on %s: %s",
                                   tapsi_addr_text(&local, text), strerror(-err));
     }
-    tapsi_layer_init(&l->layer, &listener_ops, &tapsi_proto_udp, env, NULL);
+    tapsi_layer_init(&l->layer, &listener_ops, env, NULL);
     l->layer.role = TAPSI_ROLE_SERVER;
     l->layer.up = sink;
     l->port->listener = l;

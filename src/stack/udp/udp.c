@@ -330,7 +330,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     struct udp *u = tapsi_zalloc(&env->loop->mem, sizeof(*u));
     if (!u)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for udp");
-    tapsi_layer_init(&u->layer, &ops, &tapsi_proto_udp, env, NULL);
+    tapsi_layer_init(&u->layer, &ops, env, NULL);
     u->layer.role = (uint8_t)role;
     u->socket.fd = u->socket.watch.fd = -1;
     u->path.remote = *target->remote;
