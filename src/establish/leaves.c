@@ -238,6 +238,12 @@ static bool has_choice(const struct tapsi_node *protocol, const struct tapsi_lea
     return false;
 }
 
+/* What the Remote Endpoint's text must not be, a name server may still say. 0.0.0.0 is this host to the kernel. */
+static bool is_of_a_host(const union tapsi_addr *address)
+{
+    return !tapsi_addr_is_any(address) && !tapsi_addr_is_multicast(address);
+}
+
 /* One address from the `turn`-th Local Endpoint that suits it: a destination to try, or a pruned leaf that says why
    not. */
 static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *endpoint, const union tapsi_addr *address,
@@ -246,6 +252,10 @@ static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *en
     static const struct binding nothing;
     struct tapsi_race *race = protocol->race;
     struct binding binding;
+    if (!is_of_a_host(address)) {
+        add_pruned(protocol, endpoint, address, &nothing, "cannot connect to");
+        return false;
+    }
     if (!in_zone(race, protocol->interface, endpoint, address) || !usable(race, protocol->interface, address)) {
         add_pruned(protocol, endpoint, address, &nothing, "does not reach");
         return false;
@@ -285,6 +295,7 @@ static size_t collect(struct tapsi_node *protocol, const struct tapsi_lookup *na
         const struct tapsi_lookup_query *q = &name->queries[f];
         for (size_t i = 0; i < q->count && count < SORTED_MAX; i++) {
             union tapsi_addr address = q->addresses[i];
+            tapsi_addr_unmap(&address); /* what is written as IPv6 is held against what is said of IPv4 */
             tapsi_addr_set_port(&address, port);
             if (tapsi_addr_is_link_local(&address) && address.sa.sa_family == AF_INET6 && !address.in6.sin6_scope_id)
                 address.in6.sin6_scope_id = protocol->interface->index;

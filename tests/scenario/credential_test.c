@@ -104,3 +104,138 @@ TEST(pinned_certificates_are_kept_to)
         world_finish(&w);
     }
 }
+
+/* ------------------------------------------------------------------------------------ each key for its role (ARCH-18)
+ */
+
+static struct tapsi_test_identity identity_for(const char *subject, const char *names, bool server)
+{
+    struct tapsi_test_subject s = {
+        .name = subject, .names = names, .purpose = server ? TAPSI_TEST_SERVER : TAPSI_TEST_CLIENT};
+    return tapsi_test_identity(&s, peer_authority());
+}
+
+static void add_certificate(taps_security_parameters *security, const struct tapsi_test_identity *identity, bool server)
+{
+    const char *certificate = identity->certificate, *key = identity->key;
+    if (server)
+        CHECK_INT(taps_security_parameters_add_server_certificate_pem(security, certificate, strlen(certificate), key,
+                                                                      strlen(key)),
+                  0);
+    else
+        CHECK_INT(taps_security_parameters_add_client_certificate_pem(security, certificate, strlen(certificate), key,
+                                                                      strlen(key)),
+                  0);
+}
+
+/* A server with these parameters that asks for a certificate, on TLS 1.2, where certificates go in clear. */
+struct roles {
+    struct world w;
+    struct peer p;
+    struct tapsi_test_identity client, server; /* "the-client" and "the-server", fit for these roles and no other */
+};
+
+static void roles_new(struct roles *r)
+{
+    world_new(&r->w);
+    world_secure(&r->w);
+    secret_set(&r->w, "allowedSecurityProtocols", "tls1.2");
+    tapsi_sim_dns_answer(r->w.dns, SECRET_NAME, "A", "192.0.2.1", 0);
+    r->client = identity_for("the-client", SECRET_NAME, false);
+    r->server = identity_for("the-server", SECRET_NAME, true);
+    peer_new(&r->w, r->w.server, &r->p);
+    taps_security_parameters_free(r->p.security);
+    taps_security_parameters_new(&r->p.security);
+    taps_security_parameters_add_ca_pem(r->p.security, peer_authority()->certificate,
+                                        strlen(peer_authority()->certificate));
+    taps_security_parameters_require_client_certificate(r->p.security, true);
+}
+
+static void roles_done(struct roles *r)
+{
+    tapsi_test_identity_free(&r->client);
+    tapsi_test_identity_free(&r->server);
+    peer_done(&r->p);
+    world_finish(&r->w);
+}
+
+/* proves ARCH-18, API-052: both ends have both; each shows the one of its role, on the wire, and the other never. */
+TEST(each_end_shows_the_certificate_of_its_role)
+{
+    for (int tapped = 0; tapped < 2; tapped++) {
+        struct roles r;
+        static struct wire wire;
+        roles_new(&r);
+        add_certificate(r.w.security, &r.client, false);
+        add_certificate(r.w.security, &r.server, true);
+        add_certificate(r.p.security, &r.client, false);
+        add_certificate(r.p.security, &r.server, true);
+        peer_listen(&r.w, &r.p, SECRET_V4);
+        wire_tap(&wire, tapped ? r.p.context : r.w.context);
+        world_initiate(&r.w, SECRET_NAME ":443", 3000);
+        world_run_until_ready(&r.w);
+        CHECK_TEXT(taps_connection_security(r.w.connection), "TLS 1.2");
+        CHECK_INT(wire_has_text(&wire, "the-client"), !tapped);
+        CHECK_INT(wire_has_text(&wire, "the-server"), tapped);
+        world_run_ms(&r.w, 100);
+        CHECK_INT(r.p.received, 1);
+        roles_done(&r);
+    }
+}
+
+/* proves ARCH-18: a client whose only certificate is a server's shows none, and so is not let in. */
+TEST(a_servers_certificate_is_not_shown_by_a_client)
+{
+    struct roles r;
+    static struct wire wire;
+    roles_new(&r);
+    add_certificate(r.w.security, &r.server, true);
+    add_certificate(r.p.security, &r.server, true);
+    peer_listen(&r.w, &r.p, SECRET_V4);
+    wire_tap(&wire, r.w.context);
+    world_initiate(&r.w, SECRET_NAME ":443", 3000);
+    world_run_until_end(&r.w);
+    CHECK_INT(r.w.heard.establishment_error + r.w.heard.connection_error, 1);
+    CHECK(!wire_has_text(&wire, "the-server"));
+    CHECK_INT(r.p.received, 0);
+    roles_done(&r);
+}
+
+/* proves ARCH-18: nor does a server have one who has only a client's: it does not listen. */
+TEST(a_clients_certificate_does_not_make_a_server)
+{
+    static const struct taps_listener_events nothing;
+    struct roles r;
+    taps_listener *listener = NULL;
+    roles_new(&r);
+    add_certificate(r.p.security, &r.client, false);
+    CHECK_INT(taps_preconnection_add_local_text(r.p.preconnection, SECRET_V4), 0);
+    CHECK_INT(taps_preconnection_set_security_parameters(r.p.preconnection, r.p.security), 0);
+    CHECK_INT(taps_preconnection_listen(r.p.preconnection, &nothing, NULL, &listener), TAPS_E_CONFIGURATION);
+    CHECK(strstr(taps_preconnection_error(r.p.preconnection)->detail, "serverCertificate") != NULL);
+    CHECK(listener == NULL);
+    world_start(&r.w);
+    roles_done(&r);
+}
+
+/* proves ARCH-18: and who is given the wrong kind for a role is not believed by the other end, in both directions. */
+TEST(a_certificate_for_the_other_role_is_not_believed)
+{
+    for (int swapped_at_server = 0; swapped_at_server < 2; swapped_at_server++) {
+        struct roles r;
+        roles_new(&r);
+        add_certificate(r.p.security, swapped_at_server ? &r.client : &r.server, true);
+        add_certificate(r.w.security, swapped_at_server ? &r.client : &r.server, false);
+        peer_listen(&r.w, &r.p, SECRET_V4);
+        world_initiate(&r.w, SECRET_NAME ":443", 3000);
+        world_run_until_end(&r.w);
+        CHECK_INT(r.w.heard.ready, 0);
+        CHECK_INT(r.w.heard.establishment_error, 1);
+        if (swapped_at_server)
+            CHECK_INT(r.w.heard.code, TAPS_E_CERTIFICATE);
+        world_run_ms(&r.w, 100);
+        CHECK_INT(r.p.received, 0);
+        CHECK_INT(taps_listener_dropped(r.p.listeners[0]), 1);
+        roles_done(&r);
+    }
+}

@@ -173,6 +173,59 @@ TEST(a_local_endpoint_that_does_not_suit_is_not_used)
     world_finish(&w);
 }
 
+static void add_interface(struct world *w, const char *name)
+{
+    taps_endpoint *e;
+    taps_local_endpoint_new(&e);
+    CHECK_INT(taps_endpoint_with_interface(e, name), 0);
+    CHECK_INT(taps_preconnection_add_local(w->preconnection, e), 0);
+    taps_endpoint_free(e);
+}
+
+/* proves API-015, API-005: a Local Endpoint's interface binds all candidates, for both families, and no other interface
+   is tried, though the system would choose it. */
+TEST(an_interface_binds_all_candidates)
+{
+    struct world w;
+    world_new(&w);
+    struct tapsi_sim_interface *wlan =
+        tapsi_sim_interface_new(w.client, "wlan0", TAPSI_IF_WIFI, "192.0.2.3/24 2001:db8::3/64");
+    tapsi_sim_link_join(w.link, wlan);
+    tapsi_sim_dns_answer(w.dns, "a.test", "A", "192.0.2.11 192.0.2.12", 0);
+    tapsi_sim_dns_answer(w.dns, "a.test", "AAAA", "2001:db8::11", 0);
+    world_start(&w);
+    wire_tap(&wire, w.context);
+    add_interface(&w, "wlan0");
+    world_initiate(&w, "a.test:80", 3000);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.establishment_error, 1);
+    CHECK_INT(wire.device_count, 3);
+    for (unsigned i = 0; i < wire.device_count; i++)
+        CHECK_TEXT(wire.devices[i], "wlan0");
+    world_finish(&w);
+}
+
+/* proves API-015, API-062: an interface that is not there, or that does not reach the peer, is not replaced. */
+TEST(an_interface_is_not_replaced_by_another)
+{
+    static const char *const names[] = {"nosuch0", "wlan0", "down0"};
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        world_new(&w);
+        tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
+        world_second_path(&w, "wlan0", TAPSI_IF_WIFI, "2001:db8:1::2/64", "2001:db8:1::1/64");
+        tapsi_sim_interface_up(tapsi_sim_interface_new(w.client, "down0", TAPSI_IF_OTHER, "192.0.2.4/24"), false);
+        world_start(&w);
+        add_interface(&w, names[i]);
+        world_initiate(&w, V4, 3000);
+        world_run_until_end(&w);
+        CHECK_INT(w.heard.ready, 0);
+        CHECK_INT(taps_err_reason(w.heard.code), TAPS_REASON_NO_CANDIDATES);
+        CHECK_INT(tapsi_sim_packets_to(w.sim, V4), 0);
+        world_finish(&w);
+    }
+}
+
 /* proves IMPL-12: 64 Local Endpoints and 64 addresses are not 4096 candidates. */
 TEST(pairs_are_bounded)
 {

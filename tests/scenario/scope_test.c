@@ -16,7 +16,7 @@ static const char *local_of(const struct world *w)
     return taps_endpoint_ip_address(taps_connection_local(w->connection));
 }
 
-/* proves API-008: the zone of a link-local address decides the interface, whoever else has that address. */
+/* proves API-008, API-015: the zone of a link-local address decides the interface, whoever else has that address. */
 TEST(a_scoped_address_is_reached_on_its_interface)
 {
     for (int way = 0; way < 2; way++) {
