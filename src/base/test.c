@@ -58,6 +58,11 @@ void tapsi_test_limit(unsigned seconds)
     alarm(seconds);
 }
 
+bool tapsi_test_sanitized(void)
+{
+    return SANITIZED;
+}
+
 unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thorough)
 {
     const char *wish = getenv("TAPS_LONG");

@@ -26,6 +26,8 @@ void tapsi_test_limit(unsigned seconds);
 /* How many rounds a test of random input makes: `normal`; `sanitized` under ASan or TSan, which are many times slower;
    `thorough` where the environment has TAPS_LONG=1 (`make test LONG=1`). */
 unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thorough);
+/* Built with ASan or TSan: memory and instructions are then not what they are without. */
+bool tapsi_test_sanitized(void);
 /* The one seed that the environment asks for with TAPS_SEED=N, to have a run again; 0 = all. */
 unsigned tapsi_test_seed(void);
 

@@ -65,11 +65,6 @@ static time_t now_s(void)
     return now.tv_sec;
 }
 
-static bool sanitized(void)
-{
-    return tapsi_test_rounds(0, 1, 0) == 1 || getenv("ASAN_OPTIONS") != NULL;
-}
-
 /* ------------------------------------------------------------------------------------------------------ churn */
 
 struct churn {
@@ -154,7 +149,7 @@ static void come_and_go(enum scale_stack stack)
         CHECK_INT(after.blocks, before.blocks);
         CHECK_INT(after.bytes, before.bytes);
     }
-    if (!sanitized()) /* a sanitizer keeps what is freed for a while */
+    if (!tapsi_test_sanitized()) /* a sanitizer keeps what is freed for a while */
         CHECK(resident() <= resident_before + MAY_GROW);
     printf("# %llu connections, %zu blocks of %zu bytes\n", (unsigned long long)churn.connections, after.blocks,
            after.bytes);
