@@ -98,19 +98,33 @@ static union tapsi_addr bind_address(const struct taps_endpoint *local, int fami
     return address;
 }
 
+static enum taps_preference temporary(const struct tapsi_race *race)
+{
+    return tapsi_preference(race->config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
+}
+
+/* Routes may change while an attempt is under way or a Connection is in use, and lead it to what was ruled out. */
+static bool rules_out_paths(const struct tapsi_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->entries[i].preference == TAPS_REQUIRE || set->entries[i].preference == TAPS_PROHIBIT)
+            return true;
+    }
+    return false;
+}
+
 static bool must_bind_device(const struct tapsi_node *protocol, const struct taps_endpoint *local,
                              const union tapsi_addr *address)
 {
     const struct tapsi_race *race = protocol->race;
-    const struct tapsi_set *set = &race->config->properties->interfaces;
+    const struct tapsi_properties *properties = race->config->properties;
     if (protocol->interface->type == TAPSI_IF_LOOPBACK)
         return false;
     if (local && local->interface[0])
         return true;
-    for (size_t i = 0; i < set->count; i++) {
-        if (set->entries[i].preference == TAPS_REQUIRE)
-            return true;
-    }
+    if (rules_out_paths(&properties->interfaces) || rules_out_paths(&properties->pvds) ||
+        temporary(race) == TAPS_REQUIRE)
+        return true;
     const struct tapsi_interface *choice = tapsi_path_system_choice(race->plan->network, address);
     return choice && choice != protocol->interface;
 }
@@ -176,6 +190,7 @@ static struct tapsi_node *add_leaf(struct tapsi_node *protocol, const struct tap
     protocol->race->leaves++;
     node->leaf->remote = *remote;
     node->leaf->endpoint = endpoint;
+    node->leaf->pass = protocol->race->passes;
     node->leaf->local = binding->address;
     node->leaf->from = binding->from;
     node->leaf->bind_device = binding->device;
@@ -196,11 +211,6 @@ static void add_pruned(struct tapsi_node *protocol, const struct taps_endpoint *
 }
 
 /* --------------------------------------------------------------------------------------------------- sources */
-
-static enum taps_preference temporary(const struct tapsi_race *race)
-{
-    return tapsi_preference(race->config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
-}
 
 static const struct tapsi_local_address *own_address(const struct tapsi_interface *interface,
                                                      const union tapsi_addr *address)
@@ -315,8 +325,8 @@ static bool waits(const struct tapsi_node *node)
     return node->state == TAPS_CANDIDATE_NOT_STARTED;
 }
 
-/* Moves `node` to the end: doing so for every waiting leaf in sorted order leaves them sorted behind the started ones.
- */
+/* Moves `node` to the end: doing so once for every waiting leaf in sorted order leaves them sorted behind the started
+   ones. */
 static void move_last(struct tapsi_node *parent, struct tapsi_node *node)
 {
     size_t i = 0;
@@ -334,8 +344,11 @@ static int merge(struct tapsi_node *protocol, const struct taps_endpoint *endpoi
         if (!binding_for(protocol, &list[i].address, turn, &binding))
             continue;
         struct tapsi_node *node = find_leaf(protocol, &list[i].address, &binding);
-        if (node && waits(node))
+        if (node && waits(node) && node->leaf->pass != protocol->race->passes) {
+            node->leaf->endpoint = endpoint; /* the first one's, if several have it */
+            node->leaf->pass = protocol->race->passes;
             move_last(protocol, node);
+        }
         if (node || protocol->race->leaves >= LEAVES_MAX)
             continue;
         node = add_leaf(protocol, endpoint, &list[i].address, &binding);
@@ -370,6 +383,7 @@ static int add_name(struct tapsi_node *protocol, const struct tapsi_lookup *name
 int tapsi_tree_endpoints(struct tapsi_node *protocol)
 {
     struct tapsi_race *race = protocol->race;
+    race->passes++;
     for (size_t i = 0; i < race->names.count; i++) {
         const struct tapsi_lookup *name = &race->names.items[i];
         const char *only = name->endpoint->protocol;

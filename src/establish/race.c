@@ -221,8 +221,12 @@ static void on_stagger(struct tapsi_timer *timer)
 
 static void arm_stagger(struct tapsi_node *parent)
 {
-    if (!next_waiting(parent))
+    if (!next_waiting(parent)) {
+        /* The time of an earlier start must not count for addresses that are yet to come. */
+        if (parent->has_stagger)
+            tapsi_timer_cancel(parent->race->loop, &parent->stagger);
         return;
+    }
     if (!parent->has_stagger) {
         if (tapsi_timer_init(parent->race->loop, &parent->stagger, on_stagger))
             return; /* without the timer the next child starts when this one fails */

@@ -108,12 +108,20 @@ void tapsi_select_path(const struct tapsi_path_offer *path, const struct tapsi_p
         rank_path(path, properties, ret);
 }
 
-/* Below 0: `a` goes first. */
+static bool is_loopback(const struct tapsi_path_offer *path)
+{
+    return path->type && strcmp(path->type, "loopback") == 0;
+}
+
+/* Below 0: `a` goes first. An interface to be avoided still goes before the loopback one, which reaches this host
+   alone: names whose addresses are not known yet would wait for it. */
 static int compare_paths(const struct tapsi_path_offer *paths, const struct tapsi_verdict *a,
                          const struct tapsi_verdict *b)
 {
     if (a->explicit_preferred != b->explicit_preferred)
         return b->explicit_preferred - a->explicit_preferred;
+    if (is_loopback(&paths[a->order]) != is_loopback(&paths[b->order]))
+        return is_loopback(&paths[a->order]) ? 1 : -1;
     if (a->explicit_avoided != b->explicit_avoided)
         return a->explicit_avoided - b->explicit_avoided;
     if (paths[a->order].system_order != paths[b->order].system_order)

@@ -80,9 +80,9 @@ TEST(preferred_paths_go_first_and_avoided_ones_last)
 {
     CHECK_TEXT(ordered(machine, "interface=prefer wifi"), "wlan0 wlan1 eth0 lo");
     CHECK_TEXT(ordered(machine, "interface=prefer wifi, prefer wlan1"), "wlan1 wlan0 eth0 lo");
-    CHECK_TEXT(ordered(machine, "interface=avoid eth0"), "wlan0 wlan1 lo eth0");
+    CHECK_TEXT(ordered(machine, "interface=avoid eth0"), "wlan0 wlan1 eth0 lo");
     CHECK_TEXT(verdicts[ETH0].reason, "meets 0 of 1 preferences, is to be avoided");
-    CHECK_TEXT(ordered(machine, "interface=avoid eth0;useTemporaryLocalAddress=no preference"), "wlan0 wlan1 lo eth0");
+    CHECK_TEXT(ordered(machine, "interface=avoid eth0;useTemporaryLocalAddress=no preference"), "wlan0 wlan1 eth0 lo");
     CHECK_TEXT(verdicts[ETH0].reason, "meets every requirement, is to be avoided");
     CHECK_TEXT(ordered(machine, "interface=prefer loopback, avoid wlan0"), "lo eth0 wlan1 wlan0");
 }

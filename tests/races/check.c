@@ -1,0 +1,329 @@
+/* What is wrong with a race that was played: by the rules that hold for every race, by the reference, by the script. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "play.h"
+#include "reference.h"
+
+#define MS          1e6
+#define SLACK       (2 * TAPSI_SIM_MS) /* a deadline is kept to the turn of the loop */
+#define SAME_MOMENT (50 * TAPSI_SIM_US)
+
+static bool has(const struct play *p, enum script_verb verb)
+{
+    return script_find(p->script, verb) != NULL;
+}
+
+/* -------------------------------------------------------------------------------------------------------- all races */
+
+static void check_times(struct play *p)
+{
+    uint64_t timeout = p->timeout ? p->timeout : 30 * TAPSI_SIM_S;
+    if (p->is_ready && p->ready_at > timeout + SLACK)
+        play_wrong(p, "Ready at %.3f ms, after the timeout", (double)p->ready_at / MS);
+    if (p->end == PLAY_ESTABLISHMENT_ERROR && p->end_at > timeout + SLACK)
+        play_wrong(p, "EstablishmentError at %.3f ms, after the timeout", (double)p->end_at / MS);
+    if (p->syn_after_ready)
+        play_wrong(p, "an attempt at %.3f ms, after the win", (double)p->syn_after_ready / MS);
+    bool may_be_gone = p->close_called || p->end == PLAY_CONNECTION_ERROR;
+    if (p->is_ready && p->sockets_at_ready != 1 && !(p->sockets_at_ready == 0 && may_be_gone))
+        play_wrong(p, "%u sockets are open at Ready, and the winner is one", p->sockets_at_ready);
+}
+
+static void check_completions(struct play *p)
+{
+    if (p->end == PLAY_FREED || p->end == PLAY_REFUSED || p->end == PLAY_ALIVE)
+        return;
+    bool silent = p->end == PLAY_ESTABLISHMENT_ERROR && has(p, SCRIPT_INITIATE_SENDING);
+    for (unsigned i = silent ? 1 : 0; i < p->message_count; i++) {
+        if (p->messages[i].state == PLAY_WAITS)
+            play_wrong(p, "Message %u had no event", i + 1);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ bytes */
+
+static const char *service_of_winner(const struct play *p)
+{
+    const char *colon = strrchr(p->winner_remote, ':');
+    for (unsigned i = 0; colon && i < p->script->count; i++) {
+        const struct script_line *line = &p->script->lines[i];
+        bool datagrams =
+            line->verb == SCRIPT_SERVE && (!strcmp(line->words[1], "udp-echo") || !strcmp(line->words[1], "datagrams"));
+        if (line->verb == SCRIPT_SERVE && line->numbers[0] == strtoul(colon + 1, NULL, 10) && datagrams != p->is_stream)
+            return line->words[1];
+    }
+    return "";
+}
+
+static bool echoes(const char *service)
+{
+    return strcmp(service, "echo") == 0 || strcmp(service, "listener") == 0 || strncmp(service, "tls", 3) == 0;
+}
+
+/* How many bytes from `at` are those of the Message, from its first. */
+static size_t same_bytes(const struct play *p, size_t at, unsigned message)
+{
+    size_t n = 0;
+    while (n < p->messages[message].length && at + n < p->received_length &&
+           p->received[at + n] == play_byte(message, n))
+        n++;
+    return n;
+}
+
+/* What was cut off in the middle is not Sent, and yet the peer has its beginning. */
+static bool is_cut_off(const struct play *p, size_t at)
+{
+    for (unsigned i = 0; i < p->message_count; i++) {
+        if (p->messages[i].state != PLAY_SENT && at + same_bytes(p, at, i) == p->received_length)
+            return true;
+    }
+    return false;
+}
+
+static void check_echo(struct play *p)
+{
+    size_t at = 0, total = 0;
+    for (unsigned i = 0; i < p->sent_count; i++)
+        total += p->messages[p->sent_order[i]].length;
+    for (unsigned i = 0; i < p->sent_count && at < p->received_length; i++) {
+        unsigned number = p->sent_order[i];
+        size_t same = same_bytes(p, at, number);
+        at += same;
+        if (same < p->messages[number].length && at < p->received_length) {
+            play_wrong(p, "byte %zu of Message %u came back as another", same, number + 1);
+            return;
+        }
+    }
+    if (at < p->received_length && !is_cut_off(p, at))
+        play_wrong(p, "%zu bytes came back, and %zu were sent", p->received_length, total);
+    bool cut = has(p, SCRIPT_SERVER_ENDS) || has(p, SCRIPT_SERVER_RESETS);
+    if (p->received_end && !cut && p->received_length < total)
+        play_wrong(p, "the end came after %zu of %zu bytes", p->received_length, total);
+}
+
+static void check_said(struct play *p)
+{
+    static const char says[] = "what a server says to whoever comes";
+    size_t n = p->received_length < sizeof(says) - 1 ? p->received_length : sizeof(says) - 1;
+    if (n && memcmp(p->received, says, n) != 0)
+        play_wrong(p, "what the server says came as something else");
+}
+
+static void check_bytes(struct play *p)
+{
+    const char *service = service_of_winner(p);
+    bool talks_past = strncmp(service, "tls", 3) == 0 && strcmp(p->winner_stack, "tls/tcp") != 0;
+    if (!p->winner_remote[0] || talks_past)
+        return; /* no memory even to say who it is; or in clear to a server of TLS, whose alert may come back */
+    if (p->is_stream && echoes(service))
+        check_echo(p);
+    else if (p->is_stream && strcmp(service, "says") == 0)
+        check_said(p);
+    else if (p->is_stream && p->received_length)
+        play_wrong(p, "%zu bytes came from a server that says nothing", p->received_length);
+    for (unsigned i = 0; i < p->message_count; i++) {
+        if (p->messages[i].copies > 1)
+            play_wrong(p, "Message %u came back %u times", i + 1, p->messages[i].copies);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ against the
+ * reference */
+
+static bool stack_is_chosen(const struct reference_choice *choice, const char *stack)
+{
+    for (unsigned i = 0; i < choice->stack_count; i++) {
+        if (strcmp(reference_stack_names[choice->stacks[i]], stack) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool interface_is_chosen(const struct reference_client *client, const struct reference_choice *choice,
+                                const char *interface)
+{
+    for (unsigned i = 0; i < choice->interface_count; i++) {
+        if (strcmp(client->interfaces[choice->interfaces[i]].name, interface) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whatever else happens, nothing is tried or wins that the properties rule out. */
+static void check_eligible(struct play *p, const struct reference_client *client, const struct reference_choice *choice)
+{
+    bool refused = p->end == PLAY_REFUSED && p->code == TAPS_E_CONFIGURATION;
+    if (choice->refused != refused && !(p->end == PLAY_REFUSED && p->allocation_failed))
+        play_wrong(p, "Initiate %s, and the reference would%s refuse it", refused ? "was refused" : "was not refused",
+                   choice->refused ? "" : " not");
+    if (p->is_ready && !stack_is_chosen(choice, p->winner_stack))
+        play_wrong(p, "%s won and is not eligible", p->winner_stack);
+    if (p->is_ready && p->winner_interface[0] && !interface_is_chosen(client, choice, p->winner_interface))
+        play_wrong(p, "%s won and is not eligible", p->winner_interface);
+    for (unsigned i = 0; i < p->attempt_count; i++) {
+        if (!interface_is_chosen(client, choice, p->attempts[i].interface))
+            play_wrong(p, "%s was tried and is not eligible", p->attempts[i].interface);
+    }
+}
+
+static bool is_same(const struct play_attempt *a, const struct reference_attempt *b)
+{
+    uint64_t apart = a->time > b->time ? a->time - b->time : b->time - a->time;
+    return apart < SAME_MOMENT && strcmp(a->interface, b->interface) == 0 && tapsi_addr_equal(&a->to, &b->to);
+}
+
+static void print_attempts(const struct play *p, const struct reference_race *race)
+{
+    char text[TAPSI_ADDR_TEXT];
+    for (unsigned i = 0; i < race->count; i++)
+        printf("#   expected %10.3f ms %s %s by %s\n", (double)race->attempts[i].time / MS,
+               reference_stack_names[race->attempts[i].stack], tapsi_addr_text(&race->attempts[i].to, text),
+               race->attempts[i].interface);
+    for (unsigned i = 0; i < p->attempt_count; i++)
+        printf("#   was      %10.3f ms %s by %s\n", (double)p->attempts[i].time / MS,
+               tapsi_addr_text(&p->attempts[i].to, text), p->attempts[i].interface);
+}
+
+/* Every attempt of TCP, at its time, in its order (those of one moment in any), and no other. */
+static void check_attempts(struct play *p, const struct reference_race *race)
+{
+    bool used[REFERENCE_ATTEMPTS] = {false};
+    unsigned expected = 0;
+    for (unsigned i = 0; i < race->count; i++)
+        expected += race->attempts[i].stack != REFERENCE_UDP;
+    for (unsigned i = 0; i < p->attempt_count; i++) {
+        unsigned k = 0;
+        while (k < race->count &&
+               (used[k] || race->attempts[k].stack == REFERENCE_UDP || !is_same(&p->attempts[i], &race->attempts[k])))
+            k++;
+        if (k == race->count) {
+            play_wrong(p, "attempt %u is not what the reference expects", i + 1);
+            print_attempts(p, race);
+            return;
+        }
+        used[k] = true;
+    }
+    if (p->attempt_count != expected) {
+        play_wrong(p, "%u attempts, and the reference expects %u", p->attempt_count, expected);
+        print_attempts(p, race);
+    }
+}
+
+static void check_winner(struct play *p, const struct reference_race *race)
+{
+    char text[TAPSI_ADDR_TEXT];
+    if (p->is_ready != (race->winner >= 0)) {
+        play_wrong(p, "the reference expects %s", p->is_ready ? "no winner" : "a winner");
+        print_attempts(p, race);
+        return;
+    }
+    if (!p->is_ready)
+        return;
+    const struct reference_attempt *w = &race->attempts[race->winner];
+    uint64_t apart = p->ready_at > race->ready_at ? p->ready_at - race->ready_at : race->ready_at - p->ready_at;
+    if (strcmp(tapsi_addr_text(&w->to, text), p->winner_remote) != 0 ||
+        strcmp(reference_stack_names[w->stack], p->winner_stack) != 0 || strcmp(w->interface, p->winner_interface) != 0)
+        play_wrong(p, "%s %s on %s won, and the reference expects %s %s on %s", p->winner_stack, p->winner_remote,
+                   p->winner_interface, reference_stack_names[w->stack], text, w->interface);
+    else if (apart >= SAME_MOMENT)
+        play_wrong(p, "Ready at %.3f ms, and the reference expects %.3f ms", (double)p->ready_at / MS,
+                   (double)race->ready_at / MS);
+}
+
+/* Nothing ever wins by an interface that is ruled out; one that was down may have come up. */
+static void check_allowed(struct play *p)
+{
+    struct reference_client client;
+    struct reference_choice choice;
+    reference_client(p->script, &client);
+    for (unsigned i = 0; i < client.count; i++)
+        client.interfaces[i].up = true;
+    reference_choose(p->script, &client, &choice);
+    check_eligible(p, &client, &choice);
+}
+
+static void check_by_reference(struct play *p)
+{
+    static struct reference_race race;
+    struct reference_client client;
+    struct reference_choice choice;
+    check_allowed(p);
+    reference_client(p->script, &client);
+    reference_choose(p->script, &client, &choice);
+    if (p->end == PLAY_REFUSED)
+        return;
+    reference_race(p->script, &client, &choice, &race);
+    p->predicted = race.known;
+    if (!race.known)
+        return;
+    check_winner(p, &race);
+    check_attempts(p, &race);
+}
+
+void check_race(struct play *p)
+{
+    check_times(p);
+    check_completions(p);
+    check_bytes(p);
+    check_by_reference(p);
+}
+
+/* ----------------------------------------------------------------------------------------------- against the script */
+
+static bool expect_between(const struct play *p, const char *rest)
+{
+    char from[24], and[8], to[24];
+    uint64_t low, high;
+    return script_next_word(&rest, from, sizeof(from)) && script_next_word(&rest, and, sizeof(and)) &&
+           script_next_word(&rest, to, sizeof(to)) && script_time(from, &low) && script_time(to, &high) &&
+           p->is_ready && p->ready_at >= low && p->ready_at <= high;
+}
+
+static bool expect_attempts(const struct play *p, const char *rest)
+{
+    char word[80], text[TAPSI_ADDR_TEXT];
+    unsigned i = 0;
+    for (; script_next_word(&rest, word, sizeof(word)); i++) {
+        if (i >= p->attempt_count || strcmp(word, tapsi_addr_text(&p->attempts[i].to, text)) != 0)
+            return false;
+    }
+    return i == p->attempt_count;
+}
+
+/* "expect WHAT REST". */
+static bool is_as_expected(const struct play *p, const char *what, const char *rest)
+{
+    rest += strspn(rest, " ");
+    if (strcmp(what, "ready") == 0)
+        return p->is_ready && strcmp(p->winner_remote, rest) == 0;
+    if (strcmp(what, "between") == 0)
+        return expect_between(p, rest);
+    if (strcmp(what, "stack") == 0)
+        return strcmp(p->winner_stack, rest) == 0;
+    if (strcmp(what, "interface") == 0)
+        return strcmp(p->winner_interface, rest) == 0;
+    if (strcmp(what, "attempts") == 0)
+        return expect_attempts(p, rest);
+    if (strcmp(what, "refused") == 0)
+        return p->end == PLAY_REFUSED && strcmp(taps_err_name(p->code), rest) == 0;
+    if (strcmp(what, "error") == 0)
+        return p->end == PLAY_ESTABLISHMENT_ERROR && strcmp(taps_err_name(p->code), rest) == 0;
+    if (strcmp(what, "connection-error") == 0)
+        return p->end == PLAY_CONNECTION_ERROR && strcmp(taps_err_name(p->code), rest) == 0;
+    if (strcmp(what, "closed") == 0)
+        return p->end == PLAY_CLOSED;
+    return strcmp(what, "received") == 0 && p->received_length == strtoul(rest, NULL, 10);
+}
+
+void check_expected(struct play *p)
+{
+    char what[32];
+    for (unsigned i = 0; i < p->script->count; i++) {
+        const struct script_line *line = &p->script->lines[i];
+        const char *rest = line->words[0];
+        if (line->verb == SCRIPT_EXPECT && script_next_word(&rest, what, sizeof(what)) &&
+            !is_as_expected(p, what, rest))
+            play_wrong(p, "line %u: expected %s", line->number, line->words[0]);
+    }
+}
