@@ -44,7 +44,7 @@ struct tapsi_leaf {
     union tapsi_addr remote, local;       /* local: to bind, then the one used; family 0 = not known */
     const struct taps_endpoint *endpoint; /* the Remote Endpoint it was derived from */
     uint8_t from;                         /* the Local Endpoint's place in the config, from 1; 0 = none is asked for */
-    unsigned pass; /* in which pass over the names it got its place (leaves.c) */
+    unsigned pass;                        /* in which pass over the names it got its place (leaves.c) */
     bool bind_device;
     bool choose_source; /* the path has stable and temporary addresses: the kernel is told which are wanted */
 };

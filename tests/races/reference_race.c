@@ -9,10 +9,12 @@
 #include <string.h>
 #include "reference.h"
 
-#define NEVER     UINT64_MAX
-#define MS        UINT64_C(1000000)
-#define NODES_MAX 512
-#define CHILDREN  32
+#define NEVER            UINT64_MAX
+#define MS               UINT64_C(1000000)
+#define NODES_MAX        512
+#define CHILDREN         32
+#define GRACE            (1000 * MS)
+#define REFERENCE_LOCALS 3 /* Local Endpoints that suit one address */
 
 enum level { ROOT, PATH, STACK, LEAF };
 enum state { WAITS, RUNS, FAILED };
@@ -27,10 +29,12 @@ struct node {
     uint64_t next;       /* when the next child may start beside the running ones; NEVER */
     const struct reference_interface *interface;
     enum reference_stack stack;
-    union tapsi_addr to;
+    bool resumes; /* PATH: plain stacks may start now, and none has */
     /* LEAF */
+    union tapsi_addr to;
+    unsigned turn; /* which of the Local Endpoints that suit it */
     enum fate fate;
-    uint64_t over; /* when it ends */
+    uint64_t over, connected; /* when it ends; when TCP is there, before a handshake */
     int attempt;
 };
 
@@ -54,8 +58,11 @@ struct race {
     unsigned node_count;
     struct name names[REFERENCE_NAMES];
     unsigned name_count;
-    uint64_t now, delay, resolution_delay;
-    bool failover, over;
+    uint64_t now, delay, resolution_delay, due;
+    bool over;
+    bool holding;      /* opportunistic security: plain stacks wait */
+    uint64_t answered; /* when a peer was first heard to have no TLS; NEVER */
+    uint64_t plain;    /* when to look again whether plain stacks may start; NEVER */
 };
 
 static bool start_next(struct race *r, struct node *parent);
@@ -346,31 +353,41 @@ static struct node *add_node(struct race *r, struct node *parent, enum level lev
     return node;
 }
 
-/* RFC 9622, 6.1: is there a Local Endpoint for this (or none at all)? */
-static bool local_suits(const struct race *r, const struct node *stack, const union tapsi_addr *to)
+/* RFC 9622, 6.1: does this Local Endpoint suit? *ret_from is its own address, or of family 0. */
+static bool local_suits(const struct race *r, const struct script_line *local, const struct node *stack,
+                        const union tapsi_addr *to, union tapsi_addr *ret_from)
+{
+    const char *rest = local->words[0];
+    char word[80], value[80];
+    bool suits = true;
+    memset(ret_from, 0, sizeof(*ret_from));
+    while (script_next_word(&rest, word, sizeof(word)) && script_next_word(&rest, value, sizeof(value))) {
+        if (strcmp(word, "interface") == 0)
+            suits &= strcmp(value, stack->interface->name) == 0;
+        else if (strcmp(word, "protocol") == 0)
+            suits &= strstr(reference_stack_names[stack->stack], value) != NULL;
+        else if (strcmp(word, "address") == 0 && parse(value, ret_from))
+            suits &= ret_from->sa.sa_family == to->sa.sa_family &&
+                     has_address(r->script, stack->interface->full_name, ret_from);
+    }
+    return suits;
+}
+
+/* The `turn`-th that suits, from 0; without any Local Endpoint, nothing at turn 0. False: there are no more. */
+static bool local_for(const struct race *r, const struct node *stack, const union tapsi_addr *to, unsigned turn,
+                      union tapsi_addr *ret_from)
 {
     bool any = false;
     for (unsigned i = 0; i < r->script->count; i++) {
-        const char *rest = r->script->lines[i].words[0];
-        char word[80], value[80];
-        bool suits = true;
-        if (r->script->lines[i].verb != SCRIPT_LOCAL)
+        const struct script_line *line = &r->script->lines[i];
+        if (line->verb != SCRIPT_LOCAL)
             continue;
         any = true;
-        while (script_next_word(&rest, word, sizeof(word)) && script_next_word(&rest, value, sizeof(value))) {
-            union tapsi_addr address;
-            if (strcmp(word, "interface") == 0)
-                suits &= strcmp(value, stack->interface->name) == 0;
-            else if (strcmp(word, "protocol") == 0)
-                suits &= strstr(reference_stack_names[stack->stack], value) != NULL;
-            else if (strcmp(word, "address") == 0 && parse(value, &address))
-                suits &= address.sa.sa_family == to->sa.sa_family &&
-                         has_address(r->script, stack->interface->full_name, &address);
-        }
-        if (suits)
+        if (local_suits(r, line, stack, to, ret_from) && turn-- == 0)
             return true;
     }
-    return !any;
+    memset(ret_from, 0, sizeof(*ret_from));
+    return !any && turn == 0;
 }
 
 static bool is_own(const struct race *r, const union tapsi_addr *to)
@@ -395,27 +412,42 @@ static bool is_last_resort(const struct race *r, const struct node *stack, const
            reference_source(stack->interface, to, false, &source);
 }
 
-/* Can it be tried by this interface with this stack? */
+/* The address of a Local Endpoint leaves nothing to choose. */
+static bool own_source(const struct reference_interface *interface, const union tapsi_addr *from,
+                       struct reference_address *ret)
+{
+    for (unsigned i = 0; i < interface->address_count; i++) {
+        if (from->sa.sa_family && tapsi_addr_same_host(&interface->addresses[i].address, from)) {
+            *ret = interface->addresses[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Can it be tried by this interface with this stack, from the `turn`-th Local Endpoint that suits? */
 static bool is_candidate(const struct race *r, const struct node *stack, const struct name *name,
-                         const union tapsi_addr *to, struct reference_destination *ret)
+                         const union tapsi_addr *to, unsigned turn, struct reference_destination *ret)
 {
     int temporary = reference_wish(r->script, "useTemporaryLocalAddress");
+    union tapsi_addr from;
     *ret = (struct reference_destination){.address = *to};
     if (name->protocol[0] && !strstr(reference_stack_names[stack->stack], name->protocol))
         return false;
     bool reaches = has_family(stack->interface, to->sa.sa_family) || is_last_resort(r, stack, to);
-    if (is_own(r, to) || !reaches || !local_suits(r, stack, to))
+    if (is_own(r, to) || !reaches || !local_for(r, stack, to, turn, &from))
         return false;
-    ret->has_source = reference_source(stack->interface, to, temporary > 0, &ret->source);
+    ret->has_source = own_source(stack->interface, &from, &ret->source) ||
+                      reference_source(stack->interface, to, temporary > 0, &ret->source);
     if (temporary == -2 && ret->source.temporary)
         return false;
     return temporary != 2 || ret->source.temporary;
 }
 
-static bool has_leaf(const struct node *stack, const union tapsi_addr *to)
+static bool has_leaf(const struct node *stack, const union tapsi_addr *to, unsigned turn)
 {
     for (unsigned i = 0; i < stack->child_count; i++) {
-        if (tapsi_addr_equal(&stack->children[i]->to, to))
+        if (tapsi_addr_equal(&stack->children[i]->to, to) && stack->children[i]->turn == turn)
             return true;
     }
     return false;
@@ -431,27 +463,35 @@ static void drop_waiting(struct node *stack)
     stack->child_count = kept;
 }
 
+/* Those of one name from the `turn`-th Local Endpoint that suits them, as far as they are known. */
+static void list_name(struct race *r, struct node *stack, const struct name *name, unsigned turn)
+{
+    struct reference_destination list[2 * REFERENCE_ADDRESSES];
+    unsigned count = 0;
+    for (int type = 0; type < 2; type++) {
+        for (unsigned i = 0; i < name->counts[type] && (name->literal || name->answered[type]); i++) {
+            union tapsi_addr to = name->addresses[type][i];
+            tapsi_addr_set_port(&to, name->port);
+            count += is_candidate(r, stack, name, &to, turn, &list[count]);
+        }
+    }
+    reference_order(list, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct node *leaf = has_leaf(stack, &list[i].address, turn) ? NULL : add_node(r, stack, LEAF);
+        if (leaf) {
+            leaf->to = list[i].address;
+            leaf->turn = turn;
+        }
+    }
+}
+
 /* All addresses known by now, in their order, behind those that were started. */
 static void list_addresses(struct race *r, struct node *stack)
 {
     drop_waiting(stack);
     for (unsigned n = 0; n < r->name_count; n++) {
-        const struct name *name = &r->names[n];
-        struct reference_destination list[2 * REFERENCE_ADDRESSES];
-        unsigned count = 0;
-        for (int type = 0; type < 2 && name->released; type++) {
-            for (unsigned i = 0; i < name->counts[type] && (name->literal || name->answered[type]); i++) {
-                union tapsi_addr to = name->addresses[type][i];
-                tapsi_addr_set_port(&to, name->port);
-                count += is_candidate(r, stack, name, &to, &list[count]);
-            }
-        }
-        reference_order(list, count);
-        for (unsigned i = 0; i < count; i++) {
-            struct node *leaf = has_leaf(stack, &list[i].address) ? NULL : add_node(r, stack, LEAF);
-            if (leaf)
-                leaf->to = list[i].address;
-        }
+        for (unsigned turn = 0; r->names[n].released && turn <= REFERENCE_LOCALS; turn++)
+            list_name(r, stack, &r->names[n], turn);
     }
 }
 
@@ -489,6 +529,7 @@ static void judge(struct race *r, struct node *leaf)
     uint64_t round = trip.there + trip.back;
     const char *service = service_at(r->script, tapsi_addr_port(&leaf->to), false);
     leaf->over = r->now + round;
+    leaf->connected = NEVER;
     if (tapsi_addr_is_link_local(&leaf->to))
         r->result->known = false; /* zones are not modelled */
     if (!has_family(leaf->interface, leaf->to.sa.sa_family)) {
@@ -512,6 +553,7 @@ static void judge(struct race *r, struct node *leaf)
     } else {
         leaf->fate = handshake(mode_of(r->script), service);
         leaf->over = r->now + 2 * round;
+        leaf->connected = r->now + round;
     }
     if (leaf->fate == HANGS)
         leaf->over = NEVER;
@@ -537,16 +579,30 @@ static void start_leaf(struct race *r, struct node *leaf)
 static uint64_t delay_between(const struct race *r, const struct node *parent)
 {
     static const unsigned times[] = {[ROOT] = 4, [PATH] = 2, [STACK] = 1};
-    if (parent->level == PATH && r->failover)
-        return NEVER; /* speed must not decide about security */
     return r->delay * times[parent->level];
 }
 
-static struct node *first_waiting(const struct node *parent)
+/* Speed must not decide about security: docs/design/003, "opportunistic". */
+static bool is_held(const struct race *r, const struct node *node)
+{
+    return r->holding && node->state == WAITS && node->level == STACK && node->stack != REFERENCE_TLS;
+}
+
+static bool holds_back(const struct race *r, const struct node *parent)
 {
     for (unsigned i = 0; i < parent->child_count; i++) {
-        if (parent->children[i]->state == WAITS)
-            return parent->children[i];
+        if (is_held(r, parent->children[i]))
+            return true;
+    }
+    return false;
+}
+
+static struct node *first_waiting(const struct race *r, const struct node *parent)
+{
+    for (unsigned i = 0; i < parent->child_count; i++) {
+        struct node *child = parent->children[i];
+        if (child->resumes || (child->state == WAITS && !is_held(r, child)))
+            return child;
     }
     return NULL;
 }
@@ -554,7 +610,7 @@ static struct node *first_waiting(const struct node *parent)
 static void set_next(struct race *r, struct node *parent)
 {
     uint64_t delay = delay_between(r, parent);
-    parent->next = first_waiting(parent) && delay != NEVER ? parent->last_start + delay : NEVER;
+    parent->next = first_waiting(r, parent) && delay != NEVER ? parent->last_start + delay : NEVER;
     if (parent->next < r->now)
         parent->next = r->now;
 }
@@ -574,25 +630,44 @@ static bool start(struct race *r, struct node *node)
     }
     if (node->level == STACK)
         list_addresses(r, node);
-    if (start_next(r, node) || (node->level == STACK && answers_are_due(r)))
+    if (start_next(r, node) || (node->level == STACK && answers_are_due(r)) || holds_back(r, node))
         return true;
     node->state = FAILED;
     return false;
 }
 
+/* A path whose plain stacks may start now. */
+static bool resume(struct race *r, struct node *path)
+{
+    path->resumes = false;
+    if (start_next(r, path) || path->running)
+        return true;
+    path->state = FAILED;
+    return false;
+}
+
+/* The next child, and the one after it if it fails at once or only holds back. */
 static bool start_next(struct race *r, struct node *parent)
 {
     struct node *child;
-    while ((child = first_waiting(parent))) {
-        if (!start(r, child))
+    bool held_back = false;
+    while ((child = first_waiting(r, parent))) {
+        bool counted = child->resumes;
+        bool started = counted ? resume(r, child) : start(r, child);
+        parent->running += started && !counted;
+        parent->running -= !started && counted;
+        if (!started)
             continue;
-        parent->running++;
+        parent->resumes = false;
         parent->last_start = r->now;
         set_next(r, parent);
-        return true;
+        held_back = child->level != LEAF && !child->running && holds_back(r, child);
+        if (!held_back)
+            return true;
     }
-    parent->next = NEVER;
-    return false;
+    if (!held_back)
+        parent->next = NEVER;
+    return held_back;
 }
 
 /* One child less. */
@@ -601,12 +676,52 @@ static void child_failed(struct race *r, struct node *parent)
     parent->running--;
     if (start_next(r, parent) || parent->running || (parent->level == STACK && answers_are_due(r)))
         return;
+    if (holds_back(r, parent)) { /* this path waits with its plain stacks: the next one need not */
+        start_next(r, parent->parent);
+        return;
+    }
     parent->state = FAILED;
     parent->next = NEVER;
     if (parent->level == ROOT)
         r->over = true;
     else
         child_failed(r, parent->parent);
+}
+
+static void look_at_secure(const struct race *r, const struct node *node, bool *ret_possible, bool *ret_reached)
+{
+    if (node->level == PATH && node->state == WAITS)
+        *ret_possible = true;
+    if (node->level == STACK && node->stack == REFERENCE_TLS && node->state != FAILED)
+        *ret_possible = true;
+    if (node->level == LEAF && node->stack == REFERENCE_TLS && node->state == RUNS && node->connected <= r->now)
+        *ret_reached = true;
+    for (unsigned i = 0; node->state == RUNS && i < node->child_count; i++)
+        look_at_secure(r, node->children[i], ret_possible, ret_reached);
+}
+
+/* May plain stacks start? When no secure candidate can win any more, or a grace after a peer was heard to have no
+   TLS, unless a handshake is under way. */
+static void let_plain_go(struct race *r)
+{
+    struct node *root = &r->nodes[0];
+    bool possible = false, reached = false;
+    if (!r->holding || r->over)
+        return;
+    look_at_secure(r, root, &possible, &reached);
+    if (possible && (r->answered == NEVER || reached))
+        return;
+    uint64_t half = (r->due - r->answered) / 2, end = r->answered + (half < GRACE ? half : GRACE);
+    if (possible && r->now < end) {
+        r->plain = end;
+        return;
+    }
+    r->holding = false;
+    r->plain = NEVER;
+    for (unsigned i = 0; i < root->child_count; i++)
+        root->children[i]->resumes = root->children[i]->state == RUNS;
+    if (!start_next(r, root) && !root->running)
+        r->over = true;
 }
 
 /* New addresses for every stack that runs. */
@@ -656,6 +771,7 @@ static void consider(struct moment *m, struct moment candidate)
 static struct moment next_moment(struct race *r)
 {
     struct moment m = {.time = NEVER};
+    consider(&m, (struct moment){.time = r->plain});
     for (unsigned i = 0; i < r->name_count; i++) {
         struct name *name = &r->names[i];
         for (int type = 0; type < 2; type++) {
@@ -675,6 +791,14 @@ static struct moment next_moment(struct race *r)
     return m;
 }
 
+/* A refusal or a broken handshake comes from the peer; what a router says tells nothing. */
+static bool tells_of_no_tls(const struct race *r, const struct node *leaf)
+{
+    const char *fault = trip_to(r->script, leaf->interface, &leaf->to).fault;
+    return leaf->over > 0 && has_family(leaf->interface, leaf->to.sa.sa_family) && strcmp(fault, "prohibit") != 0 &&
+           strcmp(fault, "unreachable") != 0;
+}
+
 static void end_attempt(struct race *r, struct node *leaf)
 {
     if (leaf->fate == SUCCEEDS) {
@@ -686,12 +810,15 @@ static void end_attempt(struct race *r, struct node *leaf)
     if (leaf->fate == UNKNOWN)
         r->result->known = false;
     leaf->state = FAILED;
+    if (leaf->stack == REFERENCE_TLS && r->answered == NEVER && tells_of_no_tls(r, leaf))
+        r->answered = r->now;
     child_failed(r, leaf->parent);
 }
 
 static void live(struct race *r, const struct moment *m)
 {
     r->now = m->time;
+    r->plain = r->plain == r->now ? NEVER : r->plain;
     if (m->name) {
         if (m->type == 2) {
             m->name->released = true;
@@ -702,9 +829,11 @@ static void live(struct race *r, const struct moment *m)
         grow(r, &r->nodes[0]);
     } else if (m->is_end) {
         end_attempt(r, m->node);
-    } else {
+    } else if (m->node) {
+        m->node->next = NEVER;
         start_next(r, m->node);
     }
+    let_plain_go(r);
 }
 
 /* What the script does by chance, or by hand, before the race is decided makes it unknown. */
@@ -752,6 +881,7 @@ static void go(struct race *r)
     }
     if (!start_next(r, root))
         r->over = true;
+    let_plain_go(r);
     while (!r->over && r->result->known) {
         struct moment m = next_moment(r);
         if (m.time == NEVER || m.time > timeout)
@@ -780,7 +910,11 @@ void reference_race(const struct script *script, const struct reference_client *
     ret->count = 0;
     ret->winner = -1;
     ret->ready_at = 0;
-    r.failover = strcmp(mode_of(script), "opportunistic") == 0;
+    /* All of one kind: nothing to hold back. */
+    r.holding =
+        strcmp(mode_of(script), "opportunistic") == 0 && choice->stack_count > 1 && choice->stacks[0] == REFERENCE_TLS;
+    r.answered = r.plain = NEVER;
+    r.due = timeout_of(script);
     r.delay = time_of(script, SCRIPT_ATTEMPT_DELAY, 250 * MS);
     r.resolution_delay = time_of(script, SCRIPT_RESOLUTION_DELAY, 50 * MS);
     for (unsigned i = 0; i < script->count; i++) {
