@@ -30,6 +30,7 @@ def parser_of(names, cpus):
     parser.add_argument("--client-cpu", type=int, help="pin clients to another CPU than servers")
     parser.add_argument("--no-strace", dest="strace", action="store_false", help="do not count system calls")
     parser.add_argument("--out", metavar="FOLDER", help="write figures.json and figures.svg there")
+    parser.add_argument("--keep", action="store_true", help="rows of --out that this run does not measure stay there")
     parser.add_argument("--build", default="", help="how the programs were built, for a warning")
     parser.add_argument("--smoke", action="store_true", help="only show that every row works, as TAP")
     return parser
@@ -48,10 +49,12 @@ def parse_arguments():
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(names)}")
     if args.rounds < 1 or args.exchange_rounds < 1 or args.bulk_mib < 1 or args.tls_bulk_mib < 1:
         parser.error("rounds and sizes must be positive")
+    folder = os.path.dirname(os.path.abspath(__file__))
     args.paths = {name: os.path.join(args.programs, "bench-" + name) for name in ("plain", "taps", "dns")}
     for path in args.paths.values():
         if not os.access(path, os.X_OK):
             parser.error(f"no such program: {path}")
+    args.paths["bench"] = folder
     if not {args.cpu, args.client_cpu} <= set(cpus):
         parser.error(f"this process may use only these CPUs: {cpus}")
     args.strace = args.strace and not args.smoke and run.strace_works()
@@ -142,6 +145,8 @@ def main():
     print(f"\n{time.monotonic() - began:.0f} s. How to read this: docs/bench.md")
     if args.out:
         os.makedirs(args.out, exist_ok=True)
+        if args.keep:
+            results, exchange = report.merge(os.path.join(args.out, "figures.json"), args.all, results, exchange)
         report.write_json(os.path.join(args.out, "figures.json"), about, results, exchange)
         plot.write(os.path.join(args.out, "figures.svg"), results, about)
         print(f"{args.out}/figures.json, figures.svg")

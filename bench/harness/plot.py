@@ -1,12 +1,12 @@
 """The plot: a line for each row, the ratio as a dot with its range, the target as a tick. SVG, written by hand."""
 from xml.sax.saxutils import escape
 
-from .report import number
+from .report import amount
 
 LOW, HIGH = 0.80, 1.25  # what lies beyond is drawn at the edge, with its figure
 LEFT, WIDTH, RIGHT = 250, 460, 190
 ROW, TOP = 24, 70
-MET, MISSED, NOISE, INK, FAINT = "#1a7f5a", "#c0392b", "#b8860b", "#24292f", "#d0d7de"
+MET, MISSED, NOISE, PLAIN, INK, FAINT = "#1a7f5a", "#c0392b", "#b8860b", "#4a6fa5", "#24292f", "#d0d7de"
 
 
 def x_of(ratio):
@@ -25,6 +25,8 @@ def line(x1, y1, x2, y2, stroke, width=1.0, dash=""):
 
 def color(result):
     verdict = result["verdict"]
+    if not verdict:
+        return PLAIN
     return MISSED if verdict.startswith("missed") else NOISE if verdict.startswith("below") else MET
 
 
@@ -47,7 +49,7 @@ def draw_ratio(result, y):
 
 
 def draw_value(result, y):
-    words = f"{number(result['subject'])} {result['unit']}, {result['twin_name']} {number(result['twin'])}"
+    words = f"{amount(result['subject'], result['unit'])}, {result['twin_name']} {amount(result['twin'], result['unit'])}"
     goal = result["targets"].get("value")
     above = result["targets"].get("above")
     if goal is not None:

@@ -11,6 +11,10 @@ def number(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
+def amount(value, unit):
+    return f"{value:.0f} B" if unit == "B" and value is not None else f"{number(value)} {unit}"
+
+
 def span(entry):
     if entry is None:
         return "n/a"
@@ -40,7 +44,7 @@ def cells_of(result):
         if word in result:
             return [result["title"], f"{'failed' if word == 'error' else 'skipped'}: {result[word]}"]
     cpu = result["cpu_ratio"]
-    return [result["title"], f"{number(result['twin'])} {result['unit']}", f"{number(result['subject'])} {result['unit']}",
+    return [result["title"], amount(result["twin"], result["unit"]), amount(result["subject"], result["unit"]),
             span(result["ratio"]), span(result["noise"]), f"{cpu['median']:.2f}x" if cpu else "-", calls(result),
             target(result), result["verdict"]]
 
@@ -91,6 +95,19 @@ def rounded(value):
     if isinstance(value, (list, tuple)):
         return [rounded(entry) for entry in value]
     return value
+
+
+def merge(path, rows, results, exchange):
+    """The file's rows with those just measured in their place, in the order of the rows."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            old = json.load(file)
+    except OSError:
+        return results, exchange
+    known = {result["key"]: result for result in old["rows"] + results}
+    order = [row.key for row in rows]
+    places = {key: order.index(key) if key in order else len(order) for key in known}
+    return sorted(known.values(), key=lambda result: places[result["key"]]), exchange or old["exchange"]
 
 
 def write_json(path, about, results, exchange):

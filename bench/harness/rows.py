@@ -2,7 +2,7 @@
 
 The words of a command are literal, but for these:
 
-    {plain} {taps} {dns}      the programs of this folder
+    {plain} {taps} {dns}      the programs of this folder, which is {bench}
     {port} {pid}              client: where the server of its side is, as its "ready" line said
     {warm_ms} {run_ms} {ops}  client: how long it measures; ops is 0, or a fixed number of operations
     {crowd}                   how many Connections that do nothing, where the row has any
