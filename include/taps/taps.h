@@ -146,7 +146,13 @@ struct taps_allocator {
     void *user;
 };
 
-enum taps_log_level { TAPS_LOG_ERROR, TAPS_LOG_WARNING, TAPS_LOG_INFO, TAPS_LOG_DEBUG };
+enum taps_log_level {
+    TAPS_LOG_ERROR,
+    TAPS_LOG_WARNING,
+    TAPS_LOG_INFO,
+    TAPS_LOG_EVENT, /* one line for each event of each Connection: docs/design/007 has the format */
+    TAPS_LOG_DEBUG
+};
 
 /* May be called inside any call of the library; it must not call the library. `text` is borrowed for the call. */
 typedef void (*taps_log_fn)(void *user, enum taps_log_level level, const char *text);

@@ -63,6 +63,10 @@ static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum ta
     (void)layer;
     if (c->pending_end || c->state >= TAPS_CLOSED)
         return;
+    if (c->logs && event == TAPSI_EVENT_SOFT_ERROR)
+        tapsi_connection_log_error(c, "soft-error", &((const struct tapsi_error *)value)->pub);
+    else if (c->logs && event == TAPSI_EVENT_PATH)
+        tapsi_connection_log(c, "path-change");
     if (event == TAPSI_EVENT_SOFT_ERROR && c->events && c->events->soft_error) {
         keep_error(c, value);
         c->pending_soft = kept_error(c) != NULL;
@@ -119,7 +123,22 @@ static void on_failed(void *owner, const struct tapsi_error *error)
     tapsi_connection_end(owner, error, 0);
 }
 
-static const struct tapsi_race_sink race_sink = {on_won, on_failed};
+static void on_attempt(void *owner, const struct tapsi_node *leaf)
+{
+    const struct taps_connection *c = owner;
+    if (c->logs)
+        tapsi_connection_log_attempt(c, leaf);
+}
+
+static void on_resolved(void *owner, struct tapsi_lookups *names)
+{
+    const struct taps_connection *c = owner;
+    if (c->logs)
+        tapsi_connection_log_names(c, names);
+}
+
+static const struct tapsi_race_sink race_sink = {
+    .won = on_won, .failed = on_failed, .attempt = on_attempt, .resolved = on_resolved};
 
 /* --------------------------------------------------------------------------------------------------- making */
 
@@ -139,6 +158,8 @@ int tapsi_connection_new(struct taps_context *context, struct tapsi_config *conf
     tapsi_task_init(&c->task, dispatch);
     tapsi_list_append(&context->open, &c->link);
     context->loop.holds++;
+    if (tapsi_log_on(&context->loop, TAPS_LOG_EVENT))
+        tapsi_connection_log_begin(c);
     *ret = c;
     return 0;
 }
@@ -170,6 +191,8 @@ int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config 
         tapsi_connection_free(c);
         return err;
     }
+    if (c->logs)
+        tapsi_connection_log_initiate(c, ms);
     *ret = c;
     return 0;
 }
@@ -190,6 +213,8 @@ int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *c
 void tapsi_connection_delivered(struct taps_connection *c)
 {
     c->waits = false;
+    if (c->logs)
+        tapsi_connection_log_start(c, "accepted");
     tapsi_connection_post(c);
 }
 
@@ -254,6 +279,8 @@ int tapsi_connection_close(struct taps_connection *c)
     if (!may_end(c) || c->closing)
         return TAPS_E_STATE;
     c->closing = true;
+    if (c->logs)
+        tapsi_connection_log(c, "close");
     tapsi_connection_drop_received(c);
     if (c->pending_end)
         tapsi_connection_post(c);
@@ -276,6 +303,8 @@ int tapsi_connection_abort(struct taps_connection *c)
     struct tapsi_error error;
     if (!may_end(c))
         return TAPS_E_STATE;
+    if (c->logs)
+        tapsi_connection_log(c, "abort");
     tapsi_error_set(&error, TAPS_E_LOCAL_ABORT, "the Connection was aborted by this side");
     tapsi_connection_drop_received(c);
     c->pending_end = false;
@@ -311,12 +340,15 @@ void tapsi_connection_free(struct taps_connection *c)
 {
     if (!c || c->freed)
         return;
+    bool cut_off = c->logs && !c->ended;
     release_hold(c);
     c->freed = true;
     c->pending_end = true;
     tapsi_connection_watch_done(c);
     tapsi_connection_drop_stack(c, 0);
     tapsi_connection_drop_sends(c);
+    if (cut_off)
+        tapsi_connection_log(c, "freed");
     tapsi_list_remove(&c->link);
     tapsi_loop_reap(&c->context->loop, &c->task, reap);
 }
@@ -336,6 +368,8 @@ static struct taps_error end_error(const struct taps_connection *c)
 static void tell_ready(struct taps_connection *c)
 {
     c->pending_ready = false;
+    if (c->logs)
+        tapsi_connection_log_start(c, "ready");
     if (c->events && c->events->ready)
         c->events->ready(c, c->user);
 }
@@ -354,12 +388,24 @@ static void tell_side_events(struct taps_connection *c)
     }
 }
 
+static void log_end(const struct taps_connection *c, const struct taps_error *error)
+{
+    if (c->state == TAPS_ESTABLISHING)
+        tapsi_connection_log_error(c, "establishment-error", error);
+    else if (c->end_code)
+        tapsi_connection_log_error(c, "connection-error", error);
+    else
+        tapsi_connection_log(c, "closed");
+}
+
 /* The last event. `establishing`: it never was ready; if it was, that has been told, also after Abort. */
 static void tell_end(struct taps_connection *c)
 {
     const struct taps_connection_events *events = c->events;
     bool establishing = c->state == TAPS_ESTABLISHING;
     struct taps_error error = end_error(c);
+    if (c->logs)
+        log_end(c, &error);
     set_state(c, TAPS_CLOSED);
     release_hold(c);
     if (!events)

@@ -63,6 +63,7 @@ struct tapsi_rare {
     struct tapsi_timer *patience;         /* of a Close that waits */
     struct tapsi_error *error;            /* of the end, or of the last soft error */
     bool report_local;                    /* the report was made when the local address was known */
+    uint64_t number, begun;               /* with `logs`: of the context's Connections; ns */
 };
 
 /* An idle one is to cost little (docs/design/012-speed.md): what is used while something happens comes from the
@@ -87,6 +88,7 @@ struct taps_connection {
     bool closing : 1;       /* Close was called, or the peer ended too */
     bool close_passed : 1;  /* and the stack was told */
     bool pumping : 1;       /* sends are being handed down */
+    bool logs : 1;          /* its events are logged: there is a `rare` */
     /* what every Send and Receive asks of `properties` and `row`: tapsi_connection_learn */
     bool sends_nothing : 1, receives_nothing : 1; /* direction */
     bool message_defaults : 1;                    /* no Message Property is set, but perhaps safelyReplayable */
@@ -137,6 +139,21 @@ void tapsi_connection_pass_close(struct taps_connection *connection);
 
 /* After a change of `properties`, or when `row` is known: what every Send and Receive asks of them. */
 void tapsi_connection_learn(struct taps_connection *connection);
+
+/* log.c: the lines of the log. All but begin only with `logs`. */
+void tapsi_connection_log_begin(struct taps_connection *connection);
+void tapsi_connection_log(const struct taps_connection *connection, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void tapsi_connection_log_initiate(const struct taps_connection *connection, uint64_t timeout_ms);
+/* What was found since it was last called. */
+void tapsi_connection_log_names(const struct taps_connection *connection, struct tapsi_lookups *names);
+void tapsi_connection_log_attempt(const struct taps_connection *connection, const struct tapsi_node *leaf);
+void tapsi_connection_log_start(struct taps_connection *connection, const char *event);
+void tapsi_connection_log_send(const struct taps_connection *connection, const struct tapsi_op *op);
+void tapsi_connection_log_settled(const struct taps_connection *connection, const struct tapsi_op *op, int result);
+void tapsi_connection_log_received(const struct taps_connection *connection, const struct taps_received *message);
+void tapsi_connection_log_error(const struct taps_connection *connection, const char *event,
+                                const struct taps_error *error);
 
 /* patience.c: after Close, when there is a stack: the end comes even if the peer takes nothing more. */
 void tapsi_connection_watch_close(struct taps_connection *connection);

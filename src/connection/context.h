@@ -12,6 +12,7 @@ struct taps_context {
     struct tapsi_link preconnections, open, listeners, resolves, timers;
     uint64_t attempt_delay, resolution_delay; /* ns */
     uint32_t half_open_limit;
+    uint64_t numbered; /* Connections whose events are logged */
 };
 
 /* With the platform given (tests) or the kernel's (NULL). Takes `platform` on success. */

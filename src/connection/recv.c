@@ -281,6 +281,8 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
     c->received.received = TAPSI_RECEIVED | (message.early ? TAPSI_RECEIVED_EARLY : 0u);
     c->in_message = !message.end_of_message;
     c->end_delivered = message.final;
+    if (c->logs)
+        tapsi_connection_log_received(c, &message);
     if (!c->events)
         return;
     if (whole && c->events->received)
@@ -344,6 +346,8 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
     if (!c->receives)
         return false;
     void *tag = pop_receive(c);
+    if (c->logs)
+        tapsi_connection_log_error(c, "receive-error", error);
     if (c->events && c->events->receive_error)
         c->events->receive_error(c, tag, error, c->user);
     return true;

@@ -68,6 +68,8 @@ static void settle(struct taps_connection *c, struct tapsi_op *op, int result)
 {
     bool silent = result < 0 && c->state == TAPS_ESTABLISHING && (op->flags & TAPSI_OP_FIRST);
     op->result = result;
+    if (c->logs)
+        tapsi_connection_log_settled(c, op, result);
     if (silent || !told(c, result)) {
         count_down(c);
         return;
@@ -348,6 +350,8 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
     if (!op)
         return TAPS_E_MEMORY;
     op->flags |= (uint16_t)(mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
+    if (c->logs)
+        tapsi_connection_log_send(c, op);
     int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, context);
     if (err) {
         c->out->below += op->length;

@@ -17,7 +17,8 @@ struct tapsi_lookup_query {
     struct tapsi_lookup *name;
     struct tapsi_query *query;
     bool wanted, done;
-    int error; /* taps_err of a failed query */
+    bool logged; /* by whoever writes down what was found */
+    int error;   /* taps_err of a failed query */
     uint64_t start, end;
     union tapsi_addr *addresses;
     size_t count;

@@ -36,6 +36,19 @@ static void stop_timers(struct tapsi_node *node)
         stop_timers(node->children[i]);
 }
 
+static void note_attempt(const struct tapsi_node *node)
+{
+    const struct tapsi_race *race = node->race;
+    if (node->leaf && race->sink)
+        race->sink->attempt(race->owner, node);
+}
+
+static void note_names(struct tapsi_race *race)
+{
+    if (race->sink)
+        race->sink->resolved(race->owner, &race->names);
+}
+
 static void cancel_active(struct tapsi_node *node, const char *reason)
 {
     for (size_t i = 0; i < node->count; i++)
@@ -47,6 +60,7 @@ static void cancel_active(struct tapsi_node *node, const char *reason)
     node->state = TAPS_CANDIDATE_CANCELLED;
     node->end = tapsi_loop_now(node->race->loop);
     tapsi_node_reason(node, "%s", reason);
+    note_attempt(node);
 }
 
 static void end(struct tapsi_race *race, const char *reason)
@@ -67,8 +81,8 @@ static void end(struct tapsi_race *race, const char *reason)
 
 void tapsi_race_cancel(struct tapsi_race *race, const char *reason)
 {
-    race->sink = NULL;
     end(race, reason);
+    race->sink = NULL;
 }
 
 static void fail_race(struct tapsi_race *race, const struct tapsi_error *error)
@@ -252,6 +266,7 @@ static bool start_leaf(struct tapsi_node *node)
         return true;
     mark_failed(node, err);
     tapsi_node_reason(node, "%s", error.text);
+    note_attempt(node);
     return false;
 }
 
@@ -281,6 +296,7 @@ static bool start_node(struct tapsi_node *node)
     node->state = TAPS_CANDIDATE_ACTIVE;
     node->start = tapsi_loop_now(node->race->loop);
     node->race->version++;
+    note_attempt(node);
     return node->leaf ? start_leaf(node) : start_inner(node);
 }
 
@@ -372,6 +388,7 @@ void tapsi_race_leaf_failed(struct tapsi_leaf *leaf, const struct tapsi_error *e
     tapsi_attempt_stop(leaf);
     mark_failed(node, error->pub.code);
     tapsi_node_reason(node, "%s", error->text);
+    note_attempt(node);
     child_over(node->parent);
     let_plain_go(race);
 }
@@ -460,6 +477,7 @@ static void on_names(struct tapsi_lookups *names)
 {
     struct tapsi_race *race = TAPSI_CONTAINER(names, struct tapsi_race, names);
     race->version++;
+    note_names(race);
     if (!race->begun || race->over)
         return;
     grow(&race->tree);
@@ -472,6 +490,7 @@ static void begin(struct tapsi_task *task)
     struct tapsi_error error;
     race->begun = true;
     tapsi_lookups_start(&race->names);
+    note_names(race);
     if (tapsi_tree_paths(race)) {
         tapsi_error_set(&error, TAPS_E_MEMORY, "no memory for the candidates");
         fail_race(race, &error);

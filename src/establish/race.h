@@ -53,6 +53,9 @@ struct tapsi_race_sink {
     /* The winner's stack, READY: the callee owns it and takes over its `up`. */
     void (*won)(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info);
     void (*failed)(void *owner, const struct tapsi_error *error);
+    /* To be written down: a leaf started, failed or was cancelled; names may have got answers. May not act. */
+    void (*attempt)(void *owner, const struct tapsi_node *leaf);
+    void (*resolved)(void *owner, struct tapsi_lookups *names);
 };
 
 /* With opportunistic security: what plain stacks wait for (plain.c). */

@@ -24,7 +24,8 @@ TAPS = os.path.abspath(sys.argv[1])
 tap = Tap()
 PLAIN = ["--security", "disabled"]
 DATAGRAMS = PLAIN + ["--profile", "unreliable-datagram"]
-FIELDS = {"result", "error", "ready_ms", "chosen", "candidates", "resolutions", "properties"}
+FIELDS = {"result", "error", "ready_ms", "chosen", "candidates", "resolutions", "properties",
+          "statistics"}
 CANDIDATE_FIELDS = {"id", "stack", "remote", "local", "interface", "state", "start_ms", "end_ms", "reason"}
 STATES = {"won", "failed", "cancelled", "not-started", "pruned"}
 
@@ -309,9 +310,14 @@ def test_probe_that_succeeds():
                   value and value["properties"].get("reliability") is True
                   and value["properties"].get("preserveMsgBoundaries") is False
                   and value["properties"].get("connPriority") == 100, value and value["properties"])
+        numbers = value["statistics"] if value else {}
+        tap.check("statistics of TCP, and none it does not have", numbers.get("bytesSent") == 0
+                  and numbers.get("pathMtu", 0) > 500 and "roundTripUs" in numbers and "messagesSent" not in numbers,
+                  numbers)
         result = taps("probe", *PLAIN, f"127.0.0.1:{port}")
         tap.check("as text: tree, timeline, result, properties, no escapes in a pipe", result.code == 0
-                  and all(word in result.out for word in (b"Candidates", b"Timeline", b"Result", b"reliability"))
+                  and all(word in result.out for word in (b"Candidates", b"Timeline", b"Result", b"reliability",
+                                                  b"Statistics", b"roundTripUs"))
                   and b"\033" not in result.out and result.err == b"", result)
     with serving(receive_all) as port:
         _result, value = probe_json(*PLAIN, "-4", "-p", "RELIABILITY=Require", f"localhost:{port}")
@@ -568,6 +574,19 @@ def test_serve_tells():
         tap.check("serve -v: accepted and closed", len(lines) == 2 and lines[0].startswith("accepted 127.0.0.1:")
                   and lines[0].endswith(" tcp") and lines[1].startswith("closed 127.0.0.1:")
                   and lines[1].endswith("5 bytes"), lines)
+
+
+def test_cat_tells():
+    with serving(receive_all, count=2) as port:
+        result = taps("cat", *PLAIN, "-v", f"127.0.0.1:{port}", stdin=b"hello")
+        lines = [line.decode() for line in result.err.splitlines()]
+        events = [line.split()[7] for line in lines if "[event] connection 1 " in line]
+        tap.check("cat -v: every event of the connection, in order", result.code == 0 and events[:3] ==
+                  ["initiate", "attempt", "ready"] and events[-1] == "closed" and "send" in events and "sent" in events,
+                  lines)
+        tap.check("cat -v: statistics", any("statistics: bytesSent=5 bytesReceived=0 " in line for line in lines), lines)
+        quiet = taps("cat", *PLAIN, "--timeout", "1", f"127.0.0.1:{port}", stdin=b"hello")
+        tap.check("without -v: not a word of it", b"[event]" not in quiet.err and b"statistics" not in quiet.err, quiet)
 
 
 def test_serve_backpressure():

@@ -57,6 +57,7 @@ struct cat {
     bool quiet; /* the idle timer ran out */
     bool closing;
     bool over; /* the last event came */
+    bool told_statistics;
     int code;
 };
 
@@ -97,6 +98,25 @@ static void tell_where(const struct cat *cat, taps_connection *connection, const
         taps_endpoint_text(taps_connection_remote(connection), remote, sizeof remote);
     complain("%s %s, %s, %s", what, remote, taps_connection_stack(connection),
              security ? security : "without security");
+}
+
+/* While there still is a connection to ask. */
+static void tell_statistics(struct cat *cat)
+{
+    uint64_t values[TAPS_STATISTIC_COUNT];
+    char line[600] = "";
+    size_t used = 0;
+
+    if (!cat->options.verbose || cat->told_statistics ||
+        taps_connection_statistics(cat->connection, values, TAPS_STATISTIC_COUNT) <= 0)
+        return;
+    cat->told_statistics = true;
+    for (int i = 0; i < TAPS_STATISTIC_COUNT && used < sizeof line; i++) {
+        if (values[i] != TAPS_UNKNOWN)
+            used += (size_t)snprintf(line + used, sizeof line - used, " %s=%llu",
+                                     taps_statistic_name((enum taps_statistic)i), (unsigned long long)values[i]);
+    }
+    complain("statistics:%s", line);
 }
 
 static void begin(struct cat *cat, taps_connection *connection)
@@ -168,8 +188,10 @@ static void on_received(taps_connection *connection, const struct taps_received 
     sink_put(&cat->sink, message->data, message->length);
     if (cat->datagrams)
         cancel_timer(cat);
-    if (message->final)
+    if (message->final) {
         cat->peer_end = true;
+        tell_statistics(cat);
+    }
 }
 
 /* A Receive that waits when the Connection ends fails as well: that is no loss. */
@@ -315,6 +337,7 @@ static void close_connection(struct cat *cat)
 {
     cancel_timer(cat);
     cat->closing = true;
+    tell_statistics(cat);
     if (taps_connection_close(cat->connection) < 0)
         cat->over = true;
 }

@@ -143,8 +143,8 @@ int finish_output(void)
 
 void complain_log(void *user, enum taps_log_level level, const char *text)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
+    static const char *const names[] = {"error", "warning", "info", "event", "debug"};
 
     (void)user;
-    complain("[%s] %s", (unsigned)level < 4 ? names[level] : "log", text);
+    complain("[%s] %s", (unsigned)level < sizeof names / sizeof names[0] ? names[level] : "log", text);
 }

@@ -19,7 +19,7 @@ int options_context(const struct options *options, taps_context **ret_context)
         .attempt_delay_ms = options->attempt_delay_ms,
         .log = complain_log,
         .log_level = options->verbose > 1   ? TAPS_LOG_DEBUG
-                     : options->verbose > 0 ? TAPS_LOG_INFO
+                     : options->verbose > 0 ? TAPS_LOG_EVENT
                                             : TAPS_LOG_ERROR,
     };
     int code = taps_context_new(&settings, ret_context);

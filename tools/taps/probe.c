@@ -172,6 +172,20 @@ static int json_properties(struct json *json, const struct probe *probe)
     return DONE;
 }
 
+/* Empty where there is no Connection; those that its protocols do not have are left out. */
+static void json_statistics(struct json *json, const struct probe *probe)
+{
+    uint64_t values[TAPS_STATISTIC_COUNT];
+    int known = probe->established ? taps_connection_statistics(probe->connection, values, TAPS_STATISTIC_COUNT) : 0;
+
+    json_open(json, "statistics", '{');
+    for (int i = 0; known > 0 && i < TAPS_STATISTIC_COUNT; i++) {
+        if (values[i] != TAPS_UNKNOWN)
+            json_integer(json, taps_statistic_name((enum taps_statistic)i), values[i]);
+    }
+    json_close(json, '}');
+}
+
 static const char *find_chosen(const taps_report *report)
 {
     size_t count = report ? taps_report_candidate_count(report) : 0;
@@ -208,6 +222,7 @@ static int print_json(const struct probe *probe)
     json_candidates(&json, report);
     json_resolutions(&json, report);
     code = json_properties(&json, probe);
+    json_statistics(&json, probe);
     json_close(&json, '}');
     json_end(&json);
     return code;
@@ -249,6 +264,29 @@ static void print_scope(const struct term *term, taps_connection *connection, en
         fputc('\n', term->out);
 }
 
+static void print_statistics(const struct term *term, const taps_connection *connection)
+{
+    enum { COLUMN = 52 };
+    int columns = term->width / COLUMN > 0 ? term->width / COLUMN : 1, at = 0;
+    uint64_t values[TAPS_STATISTIC_COUNT];
+
+    if (taps_connection_statistics(connection, values, TAPS_STATISTIC_COUNT) <= 0)
+        return;
+    term_heading(term, "Statistics");
+    for (int i = 0; i < TAPS_STATISTIC_COUNT; i++) {
+        char text[32];
+
+        if (values[i] == TAPS_UNKNOWN)
+            continue;
+        snprintf(text, sizeof text, "%llu", (unsigned long long)values[i]);
+        print_property(term, taps_statistic_name((enum taps_statistic)i), text, term->width / columns);
+        if (++at % columns == 0)
+            fputc('\n', term->out);
+    }
+    if (at % columns != 0)
+        fputc('\n', term->out);
+}
+
 static void print_text(const struct probe *probe)
 {
     const taps_report *report = report_of(probe);
@@ -274,6 +312,7 @@ static void print_text(const struct probe *probe)
     print_scope(&term, probe->connection, TAPS_SCOPE_SELECTION, "What the stack and the path have");
     print_scope(&term, probe->connection, TAPS_SCOPE_CONNECTION, "Connection properties");
     print_scope(&term, probe->connection, TAPS_SCOPE_READ_ONLY, "State and limits");
+    print_statistics(&term, probe->connection);
     print_scope(&term, probe->connection, TAPS_SCOPE_MESSAGE, "Defaults of Messages");
 }
 

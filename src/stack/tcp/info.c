@@ -33,7 +33,7 @@ static size_t ask(struct tcp *tcp, struct tcp_info *ret)
 #define HAS(length, field) ((length) >= offsetof(struct tcp_info, field) + sizeof(((struct tcp_info *)0)->field))
 
 /* The FIN counts as a byte of its direction. */
-static bool peer_has_ended(const struct tcp_info *info)
+static bool peer_has_ended(const struct tcp *tcp, const struct tcp_info *info)
 {
     enum {
         TIME_WAIT = 6,
@@ -42,13 +42,13 @@ static bool peer_has_ended(const struct tcp_info *info)
         CLOSING = 11
     }; /* of <netinet/tcp.h>, which has no place here */
     int s = info->tcpi_state;
-    return s == TIME_WAIT || s == CLOSE_WAIT || s == LAST_ACK || s == CLOSING;
+    return tcp->fin_seen || s == TIME_WAIT || s == CLOSE_WAIT || s == LAST_ACK || s == CLOSING;
 }
 
-static void count_bytes(const struct tcp_info *info, size_t length, uint64_t *values)
+static void count_bytes(const struct tcp *tcp, const struct tcp_info *info, size_t length, uint64_t *values)
 {
     if (HAS(length, tcpi_bytes_received)) {
-        bool fin = peer_has_ended(info) && info->tcpi_bytes_received;
+        bool fin = peer_has_ended(tcp, info) && info->tcpi_bytes_received;
         values[TAPS_BYTES_RECEIVED] = info->tcpi_bytes_received - fin;
     }
     if (HAS(length, tcpi_bytes_retrans))
@@ -73,7 +73,7 @@ void tapsi_tcp_statistics(struct tapsi_layer *layer, uint64_t *values)
     values[TAPS_SEGMENT_SIZE] = info.tcpi_snd_mss;
     if (info.tcpi_snd_cwnd)
         values[TAPS_CONGESTION_WINDOW] = (uint64_t)info.tcpi_snd_cwnd * info.tcpi_snd_mss;
-    count_bytes(&info, length, values);
+    count_bytes(tcp, &info, length, values);
     if (HAS(length, tcpi_min_rtt) && info.tcpi_min_rtt != UINT32_MAX)
         values[TAPS_MIN_ROUND_TRIP_US] = info.tcpi_min_rtt;
     if (HAS(length, tcpi_delivery_rate) && info.tcpi_delivery_rate)
