@@ -186,7 +186,7 @@ int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config 
     int err = tapsi_connection_new(context, config, events, user, &c);
     if (err)
         return tapsi_error_set(ret_error, err, "no memory for a Connection");
-    err = tapsi_race_new(&context->loop, config, plan, &options, &race_sink, c, &c->race, ret_error);
+    err = tapsi_race_new(&context->loop, config, plan, &options, &race_sink, c, &c->past.race, ret_error);
     if (err) {
         tapsi_connection_free(c);
         return err;
@@ -233,8 +233,9 @@ void tapsi_connection_drop_stack(struct taps_connection *c, int reason)
     struct tapsi_layer *top = c->top;
     c->top = NULL;
     tapsi_layer_destroy(top, reason);
-    if (c->race && !c->race->over)
-        tapsi_race_cancel(c->race, reason ? "the Connection was aborted" : "the Connection was given up");
+    struct tapsi_race *race = tapsi_connection_race(c);
+    if (race && !race->over)
+        tapsi_race_cancel(race, reason ? "the Connection was aborted" : "the Connection was given up");
 }
 
 void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *error, int reason)
@@ -329,7 +330,9 @@ static void reap(struct tapsi_task *task)
     struct tapsi_mem *mem = &c->context->loop.mem;
     tapsi_connection_send_done(c);
     tapsi_connection_receive_done(c);
-    tapsi_race_free(c->race);
+    tapsi_race_free(tapsi_connection_race(c));
+    if (c->recorded)
+        tapsi_record_free(mem, c->past.record);
     tapsi_properties_unref(c->properties);
     tapsi_config_unref(c->config);
     free_rare(mem, c->rare);
@@ -365,9 +368,22 @@ static struct taps_error end_error(const struct taps_connection *c)
         .code = c->end_code, .reason = taps_err_reason(c->end_code), .detail = taps_err_text(c->end_code)};
 }
 
+/* Without memory the race is kept: it tells the same. */
+static void record_race(struct taps_connection *c)
+{
+    struct tapsi_race *race = tapsi_connection_race(c);
+    struct tapsi_record *record = race ? tapsi_record_new(race) : NULL;
+    if (!record)
+        return;
+    tapsi_race_free(race);
+    c->past.record = record;
+    c->recorded = true;
+}
+
 static void tell_ready(struct taps_connection *c)
 {
     c->pending_ready = false;
+    record_race(c);
     if (c->logs)
         tapsi_connection_log_start(c, "ready");
     if (c->events && c->events->ready)

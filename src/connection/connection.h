@@ -9,7 +9,7 @@
 #define TAPSI_CONNECTION_CONNECTION_H
 
 #include "connection/context.h"
-#include "establish/race.h"
+#include "establish/record.h"
 #include "monitor/report.h"
 #include "select/message_properties.h"
 
@@ -89,6 +89,7 @@ struct taps_connection {
     bool close_passed : 1;  /* and the stack was told */
     bool pumping : 1;       /* sends are being handed down */
     bool logs : 1;          /* its events are logged: there is a `rare` */
+    bool recorded : 1;      /* `past` is a record */
     /* what every Send and Receive asks of `properties` and `row`: tapsi_connection_learn */
     bool sends_nothing : 1, receives_nothing : 1; /* direction */
     bool message_defaults : 1;                    /* no Message Property is set, but perhaps safelyReplayable */
@@ -109,9 +110,25 @@ struct taps_connection {
     struct tapsi_properties *properties;
     const struct tapsi_stack_row *row;
     struct tapsi_config *config;
-    struct tapsi_race *race;
+    union {
+        struct tapsi_race *race;     /* NULL: accepted */
+        struct tapsi_record *record; /* `recorded`: what is left of the race */
+    } past;
     struct tapsi_link link; /* the context's list */
 };
+
+/* The race while it runs, and when it was lost; else NULL. */
+static inline struct tapsi_race *tapsi_connection_race(const struct taps_connection *c)
+{
+    return c->recorded ? NULL : c->past.race;
+}
+
+/* What an Initiate planned; NULL when it was accepted. */
+static inline const struct tapsi_plan *tapsi_connection_plan(const struct taps_connection *c)
+{
+    const struct tapsi_race *race = tapsi_connection_race(c);
+    return c->recorded ? c->past.record->plan : race ? race->plan : NULL;
+}
 
 /* connection.c */
 int tapsi_connection_new(struct taps_context *context, struct tapsi_config *config,

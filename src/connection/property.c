@@ -90,10 +90,11 @@ static struct taps_value from_stack(const struct taps_connection *c, enum taps_p
  */
 static bool uses_temporary_address(struct taps_connection *c)
 {
-    const struct tapsi_network *network = c->race ? c->race->plan->network : NULL;
+    const struct tapsi_plan *plan = tapsi_connection_plan(c);
     const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
-    if (!network || !local)
+    if (!plan || !local)
         return false;
+    const struct tapsi_network *network = plan->network;
     for (size_t i = 0; i < network->interface_count; i++) {
         const struct tapsi_interface *interface = &network->interfaces[i];
         for (size_t a = 0; a < interface->address_count; a++) {
@@ -115,7 +116,7 @@ static struct taps_value selected(struct taps_connection *c, enum taps_property 
 static struct taps_value multipath(const struct taps_connection *c)
 {
     struct taps_value value = c->properties->values[TAPS_MULTIPATH];
-    enum tapsi_role role = c->race ? TAPSI_ROLE_CLIENT : TAPSI_ROLE_SERVER;
+    enum tapsi_role role = tapsi_connection_plan(c) ? TAPSI_ROLE_CLIENT : TAPSI_ROLE_SERVER;
     if (!tapsi_properties_is_set(c->properties, TAPS_MULTIPATH) && c->row)
         value.enumeration =
             c->row->offer.multipath ? tapsi_select_multipath(c->properties, role) : TAPS_MULTIPATH_DISABLED;
@@ -201,19 +202,31 @@ int tapsi_connection_get_text(struct taps_connection *c, enum taps_property prop
     return err ? err : length;
 }
 
+static int make_report(struct taps_connection *c, const union tapsi_addr *local, struct taps_report **ret)
+{
+    if (!c->recorded)
+        return tapsi_report_from_race(c->past.race, local, ret);
+    struct tapsi_race *race = tapsi_record_read(c->past.record, &c->context->loop, c->config);
+    int err = race ? tapsi_report_from_race(race, local, ret) : TAPS_E_MEMORY;
+    tapsi_race_free(race);
+    return err;
+}
+
 /* The application may hold the last one: a new one is made only when it would say something else. */
 const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 {
+    const struct tapsi_plan *plan = tapsi_connection_plan(c);
     struct taps_report *report;
-    if (!c->race)
+    if (!plan)
         return NULL;
+    unsigned version = c->recorded ? c->past.record->version : c->past.race->version;
     const struct taps_endpoint *local = tapsi_connection_endpoint(c, false);
     struct tapsi_rare *rare = tapsi_connection_rare(c);
     if (!rare)
         return NULL;
-    if (rare->report && tapsi_report_version(rare->report) == c->race->version && (rare->report_local || !local))
+    if (rare->report && tapsi_report_version(rare->report) == version && (rare->report_local || !local))
         return rare->report;
-    if (tapsi_report_from_race(c->race, local ? &local->address : NULL, &report))
+    if (make_report(c, local ? &local->address : NULL, &report))
         return rare->report;
     tapsi_report_free(rare->report);
     rare->report = report;
@@ -222,6 +235,15 @@ const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 }
 
 /* ---------------------------------------------------------------------------------------------- endpoints */
+
+/* The interface of the winner, or NULL. */
+static const struct tapsi_interface *won_on(const struct taps_connection *c)
+{
+    const struct tapsi_race *race = tapsi_connection_race(c);
+    if (c->recorded)
+        return &c->past.record->plan->network->interfaces[c->past.record->interface];
+    return race && race->winner ? race->winner->node.interface : NULL;
+}
 
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c, bool remote)
 {
@@ -236,8 +258,9 @@ const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c,
     if (!e)
         return NULL;
     tapsi_endpoint_from_addr(e, remote, &got.address);
-    if (!remote && c->race && c->race->winner)
-        tapsi_format(e->interface, sizeof(e->interface), "%s", c->race->winner->node.interface->name);
+    const struct tapsi_interface *interface = remote ? NULL : won_on(c);
+    if (interface)
+        tapsi_format(e->interface, sizeof(e->interface), "%s", interface->name);
     *kept = e;
     return e;
 }
