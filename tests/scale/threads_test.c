@@ -152,16 +152,16 @@ TEST(threads_with_a_context_each_share_a_port_and_the_work)
     CHECK_INT(atomic_load(&greeted), THREADS * (THREADS - 1) * (ROUNDS + 1));
 }
 
-static void listen_twice(bool first_shares, bool second_shares, int expected)
+static void listen_twice(enum scale_stack stack, bool first_shares, bool second_shares, int expected)
 {
     struct scale_server first, second;
     taps_context *a, *b;
     taps_context_new(NULL, &a);
     taps_context_new(NULL, &b);
-    scale_listen(&first, a, SCALE_TCP, "127.0.4.2", 0, first_shares);
+    scale_listen(&first, a, stack, "127.0.4.2", 0, first_shares);
     while (!first.port && !first.code)
         taps_context_run_once(a, TURN_MS);
-    scale_listen(&second, b, SCALE_TCP, "127.0.4.2", first.port, second_shares);
+    scale_listen(&second, b, stack, "127.0.4.2", first.port, second_shares);
     while (!second.port && !second.code)
         taps_context_run_once(b, TURN_MS);
     CHECK_INT(second.code, expected);
@@ -174,8 +174,11 @@ static void listen_twice(bool first_shares, bool second_shares, int expected)
 /* proves API-066: on the kernel, as in the simulated network. */
 TEST(a_port_is_shared_only_by_those_who_agree)
 {
-    listen_twice(true, true, 0);
-    listen_twice(false, true, TAPS_E_ADDRESS_IN_USE);
-    listen_twice(true, false, TAPS_E_ADDRESS_IN_USE);
-    listen_twice(false, false, TAPS_E_ADDRESS_IN_USE);
+    scale_certificates();
+    for (enum scale_stack stack = SCALE_TCP; stack <= SCALE_UDP; stack++) {
+        listen_twice(stack, true, true, 0);
+        listen_twice(stack, false, true, TAPS_E_ADDRESS_IN_USE);
+        listen_twice(stack, true, false, TAPS_E_ADDRESS_IN_USE);
+        listen_twice(stack, false, false, TAPS_E_ADDRESS_IN_USE);
+    }
 }
