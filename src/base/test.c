@@ -21,6 +21,7 @@
 #endif
 
 static struct tapsi_test *first, **tail = &first;
+static const char *running;
 static bool failed;
 static const char *skipped;
 static char late[256]; /* what a test that ran out of time has to say, made before it starts */
@@ -41,6 +42,11 @@ void tapsi_test_fail(const char *file, int line, const char *format, ...)
     vprintf(format, args);
     va_end(args);
     putchar('\n');
+}
+
+const char *tapsi_test_name(void)
+{
+    return running;
 }
 
 bool tapsi_test_failed(void)
@@ -93,7 +99,9 @@ static void run(struct tapsi_test *test, unsigned number)
     late_length = length > 0 ? (size_t)length : 0;
 
     alarm(DEFAULT_LIMIT);
+    running = test->name;
     test->run();
+    running = NULL;
     alarm(0);
 
     if (failed) {

@@ -17,6 +17,8 @@ struct tapsi_test {
 void tapsi_test_register(struct tapsi_test *test);
 /* Records a failed check of the running test; the test goes on. */
 void tapsi_test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The name of the running test, or NULL. */
+const char *tapsi_test_name(void);
 /* Has a check of the running test failed so far? */
 bool tapsi_test_failed(void);
 /* Marks the running test as skipped, with the reason; the test then returns by itself. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/str.h"
 #include "platform/sim/dns.h"
+#include "platform/sim/trace.h"
 
 #define NAME_ROOM   TAPSI_SIMDNS_NAME
 #define HOPS_MAX    8
@@ -258,6 +259,37 @@ struct exchange {
     uint64_t delay;
 };
 
+/* "query example.test AAAA over UDP". */
+static void trace(const struct exchange *x, const char *what, const char *result)
+{
+    char number[16];
+    const char *type = tapsi_simdns_type_text(x->q.type);
+    tapsi_format(number, sizeof number, "type %u", x->q.type);
+    tapsi_simtrace_line(x->dns->sim, x->dns->host, "dns", "%s %s %s over %s%s", what,
+                        !x->parsed     ? "(malformed)"
+                        : x->q.name[0] ? x->q.name
+                                       : ".",
+                        type ? type : number, x->udp ? "UDP" : "TCP", result);
+}
+
+static void trace_answer(const struct exchange *x, size_t length, const char *lie)
+{
+    const uint8_t *at = x->dns->answer;
+    char result[80], time[32];
+    if (!x->dns->sim->trace_to)
+        return;
+    if (lie)
+        tapsi_format(result, sizeof result, ": lie %s, %zu bytes after %s", lie, length,
+                     tapsi_simtrace_time(x->delay, time));
+    else if (!length)
+        tapsi_format(result, sizeof result, ": none");
+    else
+        tapsi_format(result, sizeof result, ": rcode %u, %u records%s, %zu bytes after %s", at[3] & 15u,
+                     tapsi_simdns_read_16(at + 6), at[2] & 2 ? ", truncated" : "", length,
+                     tapsi_simtrace_time(x->delay, time));
+    trace(x, "answer", result);
+}
+
 /* false: there is nothing to answer. */
 static bool begin(struct exchange *x)
 {
@@ -269,6 +301,8 @@ static bool begin(struct exchange *x)
     else
         note_query(x->dns, &x->q);
     x->lie = x->parsed ? tapsi_simdns_choose_lie(x->dns, &x->q, x->udp) : TAPSI_SIM_DNS_HONEST;
+    if (x->dns->sim->trace_to)
+        trace(x, "query", "");
     return true;
 }
 
@@ -311,9 +345,12 @@ static void on_packet(void *arg, struct tapsi_sim_udp *udp, const union tapsi_ad
     if (is_lie(&x)) {
         union tapsi_addr source = tapsi_simdns_lie_source(x.lie, to);
         size_t lie = tell_lie(&x);
+        trace_answer(&x, lie, tapsi_simdns_lie_text(x.lie));
         tapsi_simudp_forge(udp, &source, from, x.dns->answer, lie, x.delay);
         truth = x.lie & TAPSI_SIM_DNS_THEN_TRUTH ? tell_truth(&x) : 0;
     }
+    if (truth || !is_lie(&x))
+        trace_answer(&x, truth, NULL);
     if (truth)
         tapsi_sim_udp_reply(udp, to, from, x.dns->answer, truth, x.delay);
 }
@@ -338,9 +375,13 @@ static void answer_over_tcp(struct tapsi_sim_dns *dns, struct tapsi_simtalk *tal
     }
     size_t truth = tell_truth(&x);
     if (is_lie(&x)) {
-        send_framed(&x, talk, tell_lie(&x));
+        size_t lie = tell_lie(&x);
+        trace_answer(&x, lie, tapsi_simdns_lie_text(x.lie));
+        send_framed(&x, talk, lie);
         truth = x.lie & TAPSI_SIM_DNS_THEN_TRUTH ? tell_truth(&x) : 0;
     }
+    if (truth || !is_lie(&x))
+        trace_answer(&x, truth, NULL);
     if (truth)
         send_framed(&x, talk, truth);
 }
@@ -401,6 +442,7 @@ struct tapsi_sim_dns *tapsi_sim_dns_new(struct tapsi_sim_host *host)
         return NULL;
     }
     dns->sim = host->sim;
+    dns->host = host;
     dns->answer = answer;
     dns->ttl = TTL_DEFAULT;
     dns->resident.free = free_dns;

@@ -18,6 +18,7 @@
 struct tapsi_sim_dns {
     struct tapsi_sim_resident resident;
     struct tapsi_sim *sim;
+    struct tapsi_sim_host *host;
     struct tapsi_link entries, asked, lies;
     uint32_t ttl;
     enum tapsi_sim_dns_tcp tcp_mode;
@@ -76,6 +77,7 @@ void tapsi_simdns_write_lie(struct tapsi_sim_dns *dns, struct tapsi_simdns_write
                             const struct tapsi_simdns_query *q, const uint8_t *query, bool udp);
 /* From where a lie comes over UDP: `to` is where the query went. */
 union tapsi_addr tapsi_simdns_lie_source(unsigned lie, const union tapsi_addr *to);
+const char *tapsi_simdns_lie_text(unsigned lie);
 void tapsi_simdns_done_lies(struct tapsi_sim_dns *dns);
 
 #endif

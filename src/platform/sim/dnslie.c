@@ -67,6 +67,16 @@ void tapsi_sim_dns_lie(struct tapsi_sim_dns *dns, const char *name, const char *
     r->left = times;
 }
 
+const char *tapsi_simdns_lie_text(unsigned lie)
+{
+    static const char *const names[] = {"none",        "truncated", "wrong id",      "wrong name", "wrong type",
+                                        "no question", "no answer", "other address", "other port", "foreign",
+                                        "foreign too", "loop",      "pointer loop",  "many",       "cut",
+                                        "garbage",     "nothing"};
+    lie &= ~(unsigned)TAPSI_SIM_DNS_THEN_TRUTH;
+    return lie < sizeof names / sizeof *names ? names[lie] : "?";
+}
+
 static bool only_over_udp(unsigned lie)
 {
     lie &= ~(unsigned)TAPSI_SIM_DNS_THEN_TRUTH;

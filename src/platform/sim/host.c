@@ -1,13 +1,16 @@
 /* Hosts: their interfaces, addresses, routes, links and files, and the snapshot a platform gives of them. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/str.h"
-#include "platform/sim/socket.h"
 #include "platform/sim/link.h"
+#include "platform/sim/socket.h"
+#include "platform/sim/trace.h"
 
-#define MTU_DEFAULT 1500
-#define TEXT_MAX    80
+#define MTU_DEFAULT  1500
+#define MTU_LOOPBACK 65536
+#define TEXT_MAX     80
 
 struct file {
     struct tapsi_link link;
@@ -30,8 +33,7 @@ struct tapsi_sim_host *tapsi_sim_host_new(struct tapsi_sim *sim, const char *nam
     tapsi_link_init(&host->narrows);
     host->generation = 1;
     tapsi_list_append(&sim->hosts, &host->link);
-    struct tapsi_sim_interface *lo = tapsi_sim_interface_new(host, "lo", TAPSI_IF_LOOPBACK, "127.0.0.1/8 ::1/128");
-    tapsi_sim_interface_mtu(lo, 65536);
+    tapsi_sim_interface_new(host, "lo", TAPSI_IF_LOOPBACK, "127.0.0.1/8 ::1/128");
     return host;
 }
 
@@ -87,9 +89,17 @@ bool tapsi_simhost_parse(struct tapsi_sim *sim, const char *text, union tapsi_ad
     return false;
 }
 
-void tapsi_simhost_changed(struct tapsi_sim_host *host)
+void tapsi_simhost_changed(struct tapsi_sim_host *host, const char *format, ...)
 {
     host->generation++;
+    if (host->sim->trace_to) {
+        char text[TEXT_MAX * 2];
+        va_list args;
+        va_start(args, format);
+        vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        tapsi_simtrace_line(host->sim, host, "network", "%llu: %s", (unsigned long long)host->generation, text);
+    }
     for (struct tapsi_link *l = host->sim->platforms.next; l != &host->sim->platforms; l = l->next) {
         struct tapsi_simplatform *p = TAPSI_CONTAINER(l, struct tapsi_simplatform, link);
         if (p->host == host && p->network)
@@ -106,14 +116,14 @@ static bool grow(struct tapsi_sim *sim, void *array_pointer, size_t *capacity, s
     return false;
 }
 
-static void add_route(struct tapsi_sim_interface *interface, const union tapsi_addr *destination, unsigned bits,
+static bool add_route(struct tapsi_sim_interface *interface, const union tapsi_addr *destination, unsigned bits,
                       unsigned metric)
 {
     if (!grow(interface->host->sim, &interface->routes, &interface->route_capacity, interface->route_count,
               sizeof *interface->routes))
-        return;
+        return false;
     interface->routes[interface->route_count++] = (struct tapsi_route){*destination, bits, metric};
-    tapsi_simhost_changed(interface->host);
+    return true;
 }
 
 /* Clears the bits after the prefix. */
@@ -140,18 +150,18 @@ static bool has_default(const struct tapsi_sim_interface *interface, int family)
     return false;
 }
 
-void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *address, bool temporary, bool deprecated)
+static bool add_address(struct tapsi_sim_interface *interface, const char *address, bool temporary, bool deprecated)
 {
     struct tapsi_local_address entry = {.temporary = temporary, .deprecated = deprecated};
-    if (!interface || !tapsi_simhost_parse(interface->host->sim, address, &entry.address, &entry.prefix_bits))
-        return;
+    if (!tapsi_simhost_parse(interface->host->sim, address, &entry.address, &entry.prefix_bits))
+        return false;
     bool local = tapsi_addr_is_link_local(&entry.address) || interface->type == TAPSI_IF_LOOPBACK;
     int family = entry.address.sa.sa_family;
     if (family == AF_INET6 && tapsi_addr_is_link_local(&entry.address))
         entry.address.in6.sin6_scope_id = interface->index;
     if (!grow(interface->host->sim, &interface->addresses, &interface->address_capacity, interface->address_count,
               sizeof entry))
-        return;
+        return false;
     interface->addresses[interface->address_count++] = entry;
     union tapsi_addr network = network_of(&entry.address, entry.prefix_bits);
     add_route(interface, &network, entry.prefix_bits, family == AF_INET6 ? 256 : 0);
@@ -159,6 +169,14 @@ void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *ad
         network = network_of(&entry.address, 0);
         add_route(interface, &network, 0, 100 * interface->index);
     }
+    return true;
+}
+
+void tapsi_sim_address_add(struct tapsi_sim_interface *interface, const char *address, bool temporary, bool deprecated)
+{
+    if (interface && add_address(interface, address, temporary, deprecated))
+        tapsi_simhost_changed(interface->host, "%s address %s%s%s", interface->name, address,
+                              temporary ? " temporary" : "", deprecated ? " deprecated" : "");
 }
 
 /* The route of its prefix goes unless another address keeps it; with the last IPv4 address all of IPv4 goes, while the
@@ -202,7 +220,7 @@ void tapsi_sim_address_remove(struct tapsi_sim_interface *interface, const char 
         drop_routes_of(interface, &entry);
         break;
     }
-    tapsi_simhost_changed(interface->host);
+    tapsi_simhost_changed(interface->host, "%s no address %s", interface->name, address);
 }
 
 struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host, const char *name,
@@ -217,7 +235,7 @@ struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host,
     interface->host = host;
     interface->index = ++host->interface_count;
     interface->type = type;
-    interface->mtu = MTU_DEFAULT;
+    interface->mtu = type == TAPSI_IF_LOOPBACK ? MTU_LOOPBACK : MTU_DEFAULT;
     interface->up = true;
     tapsi_format(interface->name, sizeof interface->name, "%s", name);
     tapsi_list_append(&host->interfaces, &interface->link);
@@ -226,10 +244,10 @@ struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host,
         char one[TEXT_MAX];
         tapsi_format(one, sizeof one, "%.*s", (int)length, at);
         if (length)
-            tapsi_sim_address_add(interface, one, false, false);
+            add_address(interface, one, false, false);
         at += length + (at[length] == ' ');
     }
-    tapsi_simhost_changed(host);
+    tapsi_simhost_changed(host, "%s %s", interface->name, addresses ? addresses : "");
     return interface;
 }
 
@@ -242,7 +260,7 @@ void tapsi_sim_interface_up(struct tapsi_sim_interface *interface, bool up)
 {
     if (interface) {
         interface->up = up;
-        tapsi_simhost_changed(interface->host);
+        tapsi_simhost_changed(interface->host, "%s %s", interface->name, up ? "up" : "down");
     }
 }
 
@@ -250,7 +268,7 @@ void tapsi_sim_interface_mtu(struct tapsi_sim_interface *interface, unsigned mtu
 {
     if (interface) {
         interface->mtu = mtu;
-        tapsi_simhost_changed(interface->host);
+        tapsi_simhost_changed(interface->host, "%s MTU %u", interface->name, mtu);
     }
 }
 
@@ -258,8 +276,9 @@ void tapsi_sim_route_add(struct tapsi_sim_interface *interface, const char *dest
 {
     union tapsi_addr network;
     unsigned bits;
-    if (interface && tapsi_simhost_parse(interface->host->sim, destination, &network, &bits))
-        add_route(interface, &network, bits, metric);
+    if (interface && tapsi_simhost_parse(interface->host->sim, destination, &network, &bits) &&
+        add_route(interface, &network, bits, metric))
+        tapsi_simhost_changed(interface->host, "%s route to %s metric %u", interface->name, destination, metric);
 }
 
 void tapsi_sim_route_remove(struct tapsi_sim_interface *interface, const char *destination)
@@ -275,7 +294,7 @@ void tapsi_sim_route_remove(struct tapsi_sim_interface *interface, const char *d
             interface->routes[kept++] = *r;
     }
     interface->route_count = kept;
-    tapsi_simhost_changed(interface->host);
+    tapsi_simhost_changed(interface->host, "%s no route to %s", interface->name, destination);
 }
 
 static struct file *find_file(struct tapsi_sim_host *host, const char *path)

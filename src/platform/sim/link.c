@@ -5,11 +5,26 @@
  * Chance is asked only for what is switched on, so a world that uses no more than before runs as before.
  */
 #include <string.h>
+#include "base/str.h"
 #include "platform/sim/link.h"
+#include "platform/sim/trace.h"
 
 #define DOUBLE_BITS 53
 #define QUEUE_MAX   ((size_t)1 << 30)
 #define MTU_MIN     1280
+
+/* A link is named by its first two interfaces. Numbers are nanoseconds, millionths, bits or bytes. */
+static void note(const struct tapsi_sim_link *link, const char *what, uint64_t value, uint64_t second)
+{
+    char more[32] = "";
+    if (!link->sim->trace_to || link->member_count < 2)
+        return;
+    if (second)
+        tapsi_format(more, sizeof more, " %llu", (unsigned long long)second);
+    const struct tapsi_sim_interface *a = link->members[0], *b = link->members[1];
+    tapsi_simtrace_line(link->sim, NULL, "link", "%s/%s %s/%s %s %llu%s", a->host->name, a->name, b->host->name,
+                        b->name, what, (unsigned long long)value, more);
+}
 
 struct tapsi_sim_link *tapsi_sim_link_new(struct tapsi_sim_interface *a, struct tapsi_sim_interface *b,
                                           uint64_t delay_ns)
@@ -27,6 +42,7 @@ struct tapsi_sim_link *tapsi_sim_link_new(struct tapsi_sim_interface *a, struct 
     tapsi_list_append(&sim->links, &link->link);
     tapsi_sim_link_join(link, a);
     tapsi_sim_link_join(link, b);
+    note(link, "delay", delay_ns, 0);
     return link;
 }
 
@@ -67,16 +83,25 @@ void tapsi_sim_link_join(struct tapsi_sim_link *link, struct tapsi_sim_interface
     interface->ports[interface->port_count++] = (struct tapsi_sim_port){.on = link};
 }
 
+static uint64_t per_million(double probability)
+{
+    return (uint64_t)(probability * 1000000 + 0.5);
+}
+
 void tapsi_sim_link_delay(struct tapsi_sim_link *link, uint64_t delay_ns)
 {
-    if (link)
-        link->delay = delay_ns;
+    if (!link)
+        return;
+    link->delay = delay_ns;
+    note(link, "delay", delay_ns, 0);
 }
 
 void tapsi_sim_link_jitter(struct tapsi_sim_link *link, uint64_t jitter_ns)
 {
-    if (link)
-        link->jitter = jitter_ns;
+    if (!link)
+        return;
+    link->jitter = jitter_ns;
+    note(link, "jitter", jitter_ns, 0);
 }
 
 /* NaN is none either. */
@@ -90,8 +115,10 @@ static bool is_probability(struct tapsi_sim_link *link, double p)
 
 void tapsi_sim_link_loss(struct tapsi_sim_link *link, double probability)
 {
-    if (link && is_probability(link, probability))
-        link->loss = probability;
+    if (!link || !is_probability(link, probability))
+        return;
+    link->loss = probability;
+    note(link, "loss", per_million(probability), 0);
 }
 
 void tapsi_sim_link_bursts(struct tapsi_sim_link *link, double enter, double leave)
@@ -100,6 +127,7 @@ void tapsi_sim_link_bursts(struct tapsi_sim_link *link, double enter, double lea
         return;
     link->enter = enter;
     link->leave = leave;
+    note(link, "bursts", per_million(enter), per_million(leave));
 }
 
 void tapsi_sim_link_reorder(struct tapsi_sim_link *link, double probability, uint64_t late_ns)
@@ -108,24 +136,31 @@ void tapsi_sim_link_reorder(struct tapsi_sim_link *link, double probability, uin
         return;
     link->late = late_ns ? probability : 0;
     link->late_by = late_ns;
+    note(link, "reorder", per_million(probability), late_ns);
 }
 
 void tapsi_sim_link_duplicate(struct tapsi_sim_link *link, double probability)
 {
-    if (link && is_probability(link, probability))
-        link->twice = probability;
+    if (!link || !is_probability(link, probability))
+        return;
+    link->twice = probability;
+    note(link, "duplicate", per_million(probability), 0);
 }
 
 void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second)
 {
-    if (link)
-        link->rate = bits_per_second;
+    if (!link)
+        return;
+    link->rate = bits_per_second;
+    note(link, "rate", bits_per_second, 0);
 }
 
 void tapsi_sim_link_queue(struct tapsi_sim_link *link, size_t bytes)
 {
-    if (link)
-        link->queue = bytes < QUEUE_MAX ? bytes : QUEUE_MAX;
+    if (!link)
+        return;
+    link->queue = bytes < QUEUE_MAX ? bytes : QUEUE_MAX;
+    note(link, "queue", link->queue, 0);
 }
 
 void tapsi_sim_link_mtu(struct tapsi_sim_link *link, unsigned mtu, bool silent)
@@ -138,12 +173,15 @@ void tapsi_sim_link_mtu(struct tapsi_sim_link *link, unsigned mtu, bool silent)
     }
     link->mtu = mtu;
     link->mtu_silent = silent;
+    note(link, silent ? "silent MTU" : "MTU", mtu, 0);
 }
 
 void tapsi_sim_link_fault(struct tapsi_sim_link *link, enum tapsi_sim_fault fault)
 {
-    if (link)
-        link->fault = fault;
+    if (!link)
+        return;
+    link->fault = fault;
+    note(link, tapsi_simtrace_fault(fault), 0, 0);
 }
 
 void tapsi_sim_link_up(struct tapsi_sim_link *link, bool up)
@@ -152,7 +190,7 @@ void tapsi_sim_link_up(struct tapsi_sim_link *link, bool up)
         return;
     link->down = !up;
     for (size_t i = 0; i < link->member_count; i++)
-        tapsi_simhost_changed(link->members[i]->host);
+        tapsi_simhost_changed(link->members[i]->host, "%s cable %s", link->members[i]->name, up ? "in" : "out");
 }
 
 bool tapsi_simlink_carrier(const struct tapsi_sim_interface *interface)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/uio.h>
 #include "platform/sim/socket.h"
+#include "platform/sim/trace.h"
 
 #define SHORT 1 /* what `enter` says when the call is to move little */
 #define DEADLOCKS_QUIET                                                                                                \
@@ -29,6 +30,7 @@ static int enter(struct tapsi_simplatform *self)
     for (size_t i = 0; i < 2; i++) {
         if (failures[i]->left && --failures[i]->left == 0) {
             sim->call_failed = true;
+            sim->failures++;
             return failures[i]->err ? -failures[i]->err : SHORT;
         }
     }
@@ -381,7 +383,7 @@ static int read_file(struct tapsi_platform *p, const char *path, size_t max, cha
     return r < 0 ? r : tapsi_simhost_read(self->host, p->mem, path, max, ret_text, ret_length);
 }
 
-static const struct tapsi_platform_ops ops = {
+const struct tapsi_platform_ops tapsi_simplatform_plain = {
     .name = "sim",
     .destroy = destroy,
     .now = now,
@@ -413,16 +415,21 @@ static const struct tapsi_platform_ops ops = {
     .read_file = read_file,
 };
 
+void tapsi_simplatform_table(struct tapsi_simplatform *p)
+{
+    p->platform.ops = p->sim->trace_to ? &tapsi_simcalls_traced : &tapsi_simplatform_plain;
+}
+
 int tapsi_sim_platform_new(struct tapsi_sim_host *host, struct tapsi_mem *mem, struct tapsi_platform **ret)
 {
     struct tapsi_simplatform *self = host ? tapsi_zalloc(mem, sizeof *self) : NULL;
     if (!self)
         return TAPS_E_MEMORY;
     struct tapsi_sim *sim = host->sim;
-    self->platform.ops = &ops;
     self->platform.mem = mem;
     self->sim = sim;
     self->host = host;
+    tapsi_simplatform_table(self);
     self->dice = sim->seed ^ (++sim->platforms_made * UINT64_C(0xd1342543de82ef95));
     self->armed = TAPSI_FOREVER;
     tapsi_link_init(&self->ready);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include "platform/sim/service.h"
+#include "platform/sim/trace.h"
 
 #define CHUNK           16384
 #define BACKLOG_DEFAULT 128
@@ -35,10 +36,20 @@ struct chunk {
 
 static void go_on(struct tapsi_simsock *s);
 
+static void trace(const struct tapsi_simtalk *talk, const char *what)
+{
+    const struct tapsi_sim_service *service = talk->service;
+    char peer[TAPSI_ADDR_TEXT];
+    if (service->host->sim->trace_to)
+        tapsi_simtrace_line(service->host->sim, service->host, "service", "port %u %s %s", service->port, what,
+                            tapsi_addr_text(&talk->socket->remote, peer));
+}
+
 static void end_talk(struct tapsi_simtalk *talk, bool reset)
 {
     struct tapsi_sim_service *service = talk->service;
     struct tapsi_sim *sim = service->host->sim;
+    trace(talk, reset ? "resets" : "ends");
     for (struct tapsi_link *l; (l = tapsi_list_pop(&talk->later));) {
         struct chunk *chunk = TAPSI_CONTAINER(l, struct chunk, link);
         tapsi_sim_cancel(sim, &chunk->event);
@@ -176,6 +187,7 @@ static void start_talk(struct tapsi_sim_service *service, struct tapsi_simsock *
     talk->socket = s;
     tapsi_link_init(&talk->later);
     tapsi_list_append(&service->talks, &talk->link);
+    trace(talk, "accepts");
     service->counts.accepted++;
     service->counts.open++;
     s->owner = talk;

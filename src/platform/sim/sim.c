@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "platform/sim/link.h"
 #include "platform/sim/socket.h"
+#include "platform/sim/trace.h"
 
 #define TURNS_MAX 100000 /* pumps in a row without time moving: somebody spins */
 
@@ -45,6 +46,7 @@ struct tapsi_sim *tapsi_sim_new(uint64_t seed)
         tapsi_link_init(lists[i]);
     sim->older = newest;
     newest = sim;
+    tapsi_simtrace_begin(sim);
     return sim;
 }
 
@@ -83,6 +85,8 @@ void tapsi_sim_unref(struct tapsi_sim *sim)
     tapsi_simtcp_done_all(sim);
     tapsi_simudp_done_all(sim);
     tapsi_simlink_done(sim);
+    if (sim->trace_to)
+        tapsi_simtrace_end(sim);
     tapsi_simwire_done(sim);
     tapsi_free(&sim->mem, sim->sockets);
     tapsi_heap_done(&sim->events);
@@ -104,12 +108,16 @@ void tapsi_sim_set_date(struct tapsi_sim *sim, int64_t unix_seconds)
 {
     if (sim)
         sim->date_ns = unix_seconds * (int64_t)TAPSI_SIM_S - (int64_t)tapsi_sim_elapsed(sim);
+    if (sim && sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "clock", "date %lld", (long long)unix_seconds);
 }
 
 void tapsi_sim_shift_date(struct tapsi_sim *sim, int64_t by_ns)
 {
     if (sim)
         sim->date_ns += by_ns;
+    if (sim && sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "clock", "date moved by %lld ns", (long long)by_ns);
 }
 
 void tapsi_sim_leap(struct tapsi_sim *sim, uint64_t by_ns)
@@ -118,6 +126,8 @@ void tapsi_sim_leap(struct tapsi_sim *sim, uint64_t by_ns)
         return;
     sim->now += by_ns;
     sim->idle_turns = 0;
+    if (sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "clock", "leapt %llu ns", (unsigned long long)by_ns);
 }
 
 const char *tapsi_sim_problem(const struct tapsi_sim *sim)
@@ -154,6 +164,8 @@ void tapsi_sim_say(struct tapsi_sim *sim, const char *format, ...)
     fprintf(stderr, "# sim: %s\n", text);
     if (!sim->problem[0])
         memcpy(sim->problem, text, sizeof text);
+    if (sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "problem", "%s", text);
 }
 
 void tapsi_sim_say_memory(struct tapsi_sim *sim)
@@ -315,11 +327,20 @@ bool tapsi_sim_run_until(struct tapsi_sim *sim, bool (*done)(void *arg), void *a
     return true;
 }
 
+static void trace_failure(struct tapsi_sim *sim, const struct tapsi_sim_host *host, uint64_t nth, int err)
+{
+    char name[32];
+    tapsi_simtrace_line(sim, host, "failure", "call %llu from now: %s", (unsigned long long)nth,
+                        err ? tapsi_simname_error(err, name) : "short");
+}
+
 void tapsi_sim_fail_call(struct tapsi_sim *sim, uint64_t nth, int err)
 {
     if (sim) {
         sim->failure = (struct tapsi_sim_failure){nth, err};
         sim->call_failed = false;
+        if (sim->trace_to)
+            trace_failure(sim, NULL, nth, err);
     }
 }
 
@@ -328,6 +349,8 @@ void tapsi_sim_host_fail_call(struct tapsi_sim_host *host, uint64_t nth, int err
     if (host) {
         host->failure = (struct tapsi_sim_failure){nth, err};
         host->sim->call_failed = false;
+        if (host->sim->trace_to)
+            trace_failure(host->sim, host, nth, err);
     }
 }
 

@@ -34,6 +34,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include "platform/platform.h"
 
 #define TAPSI_SIM_US    UINT64_C(1000)
@@ -174,6 +175,21 @@ void tapsi_sim_trace(struct tapsi_sim *sim, void (*hook)(void *arg, const struct
 void tapsi_sim_trace_print(void *arg, const struct tapsi_sim_packet *packet);
 /* Packets that were sent to `address` (with or without a port) whatever became of them. */
 uint64_t tapsi_sim_packets_to(const struct tapsi_sim *sim, const char *address);
+
+/*
+ * The trace: one line for each thing that happens, in order, in virtual time: packets and their fate (those inside a
+ * host too), calls of platforms and their results, DNS queries and answers, changes of the network, jumps of the
+ * clocks, services, notes of the test and the library's log. The same seed gives the same lines, byte for byte, in any
+ * build; 008 in docs/design says how to read them. With TAPS_TRACE=FILE in the environment every world of a program
+ * appends its trace to FILE, with the number of the world before each line.
+ */
+
+/* Borrows `file` until the world ends or another (NULL = none) is given; it may be given at any time. */
+void tapsi_sim_trace_file(struct tapsi_sim *sim, FILE *file);
+/* Adds a line, where there is a trace. Nothing that varies from run to run may be in it. */
+void tapsi_sim_note(struct tapsi_sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A taps_log_fn whose `user` is the world: for struct taps_context_options. */
+void tapsi_sim_log(void *sim, enum taps_log_level level, const char *text);
 
 /*
  * Failing calls. Fallible are all calls of a platform but now, wait, arm, wake, descriptor, unwatch, close and destroy.

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "platform/sim/link.h"
 #include "platform/sim/socket.h"
+#include "platform/sim/trace.h"
 
 #define LOOPBACK_DELAY  (10 * TAPSI_SIM_US) /* above 0, so that a loop of packets makes time go on */
 #define NEIGHBOUR_DELAY (3 * TAPSI_SIM_S)   /* until a neighbour is given up */
@@ -90,6 +91,8 @@ void tapsi_sim_fault(struct tapsi_sim *sim, const char *address, enum tapsi_sim_
     struct rule *rule = rule_for(sim, address);
     if (rule)
         rule->fault = fault;
+    if (rule && sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "fault", "%s %s", address, tapsi_simtrace_fault(fault));
 }
 
 void tapsi_sim_delay(struct tapsi_sim *sim, const char *address, uint64_t delay_ns)
@@ -97,6 +100,8 @@ void tapsi_sim_delay(struct tapsi_sim *sim, const char *address, uint64_t delay_
     struct rule *rule = rule_for(sim, address);
     if (rule)
         rule->delay = delay_ns;
+    if (rule && sim->trace_to)
+        tapsi_simtrace_line(sim, NULL, "fault", "%s delay %llu", address, (unsigned long long)delay_ns);
 }
 
 void tapsi_sim_trace(struct tapsi_sim *sim, void (*hook)(void *arg, const struct tapsi_sim_packet *packet), void *arg)
@@ -442,20 +447,12 @@ static void loop_back(struct tapsi_simwire_verdict *ret)
     ret->why = NULL;
 }
 
-void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, size_t length,
-                        struct tapsi_simwire_verdict *ret)
+static void send_out(const struct tapsi_simwire_way *way, const char *kind, size_t length,
+                     struct tapsi_simwire_verdict *ret)
 {
     struct tapsi_sim *sim = way->host->sim;
-    *ret = (struct tapsi_simwire_verdict){.fate = TAPSI_SIM_LOST, .why = "no route"};
-    union tapsi_addr source;
-    if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &ret->out, &source) < 0)
-        return;
-    if (ret->out->type == TAPSI_IF_LOOPBACK) {
-        loop_back(ret);
-        return;
-    }
-    ret->why = "no link";
     uint16_t port = tapsi_addr_port(&way->to);
+    ret->why = "no link";
     if (way->forged || tapsi_simhost_owner(way->host, &way->from))
         judge(sim, way, packet_bytes(way, length), find_rule(sim, &way->to, 0),
               port ? find_rule(sim, &way->to, port) : NULL, ret);
@@ -464,6 +461,21 @@ void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, s
     count(sim, &way->to);
     if (sim->trace)
         tell_hook(sim, way, kind, length, ret);
+}
+
+void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, size_t length,
+                        struct tapsi_simwire_verdict *ret)
+{
+    union tapsi_addr source;
+    *ret = (struct tapsi_simwire_verdict){.fate = TAPSI_SIM_LOST, .why = "no route"};
+    if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &ret->out, &source) == 0) {
+        if (ret->out->type == TAPSI_IF_LOOPBACK)
+            loop_back(ret);
+        else
+            send_out(way, kind, length, ret);
+    }
+    if (way->host->sim->trace_to)
+        tapsi_simtrace_packet(way, kind, length, ret);
 }
 
 int tapsi_simwire_errno(enum tapsi_sim_fault answer, int family)

@@ -30,13 +30,15 @@ struct tapsi_sim {
     struct tapsi_simsock **sockets; /* by fd - TAPSI_SIM_FD; closed ones are NULL and never used again */
     size_t socket_count, socket_capacity;
     struct tapsi_sim_failure failure;
-    uint64_t calls;
+    uint64_t calls, failures; /* fallible ones; those that failed because they were to */
     bool call_failed, deadlocked, pumping;
     unsigned deadlocks, idle_turns;
     uint64_t platforms_made;
     char problem[160];
     void (*trace)(void *arg, const struct tapsi_sim_packet *packet);
     void *trace_arg;
+    FILE *trace_to;        /* NULL: no trace */
+    unsigned trace_number; /* of the world in a file it shares with others, else 0 */
 };
 
 struct tapsi_sim_host {
@@ -101,10 +103,15 @@ enum tapsi_sim_progress { TAPSI_SIM_MOVED, TAPSI_SIM_DUE, TAPSI_SIM_STUCK };
    limit has come; STUCK: it never will, for nothing will ever happen. */
 enum tapsi_sim_progress tapsi_sim_step(struct tapsi_sim *sim, struct tapsi_simplatform *self, uint64_t limit);
 
+/* platform.c */
+extern const struct tapsi_platform_ops tapsi_simplatform_plain;
+/* Chooses its table of calls, with or without a trace. */
+void tapsi_simplatform_table(struct tapsi_simplatform *p);
+
 /* host.c */
 void tapsi_simhost_free(struct tapsi_sim_host *host);
 /* Its network is not what it was: a new generation, and whoever has seen the old one is woken. */
-void tapsi_simhost_changed(struct tapsi_sim_host *host);
+void tapsi_simhost_changed(struct tapsi_sim_host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct tapsi_sim_interface *tapsi_simhost_interface(struct tapsi_sim_host *host, unsigned index);
 struct tapsi_sim_interface *tapsi_simhost_interface_named(struct tapsi_sim_host *host, const char *name);
 /* Whose address is it? Scopes count for link-local addresses unless `address` has none. */
