@@ -56,6 +56,7 @@ bool tapsi_tree_reaches_no_literal(const struct tapsi_race *race, const struct t
         union tapsi_addr address = remote->address;
         if (!remote->has_address)
             return false;
+        tapsi_addr_unmap(&address);
         if (tapsi_addr_is_link_local(&address) && address.sa.sa_family == AF_INET6 && !address.in6.sin6_scope_id)
             address.in6.sin6_scope_id = interface->index;
         if (in_zone(race, interface, remote, &address) && usable(race, interface, &address))
@@ -254,14 +255,20 @@ static bool is_of_a_host(const union tapsi_addr *address)
     return !tapsi_addr_is_any(address) && !tapsi_addr_is_multicast(address);
 }
 
+/* The destinations of one name from one Local Endpoint each, to be sorted; `place` leads back to the binding. */
+struct choice {
+    size_t count;
+    struct tapsi_destination destinations[SORTED_MAX];
+    struct binding bindings[SORTED_MAX];
+};
+
 /* One address from the `turn`-th Local Endpoint that suits it: a destination to try, or a pruned leaf that says why
    not. */
 static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *endpoint, const union tapsi_addr *address,
-                     size_t turn, struct tapsi_destination *ret)
+                     size_t turn, struct tapsi_destination *ret, struct binding *binding)
 {
     static const struct binding nothing;
     struct tapsi_race *race = protocol->race;
-    struct binding binding;
     if (!is_of_a_host(address)) {
         add_pruned(protocol, endpoint, address, &nothing, "cannot connect to");
         return false;
@@ -270,19 +277,19 @@ static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *en
         add_pruned(protocol, endpoint, address, &nothing, "does not reach");
         return false;
     }
-    if (!binding_for(protocol, address, turn, &binding)) {
+    if (!binding_for(protocol, address, turn, binding)) {
         if (turn == 0)
             add_pruned(protocol, endpoint, address, &nothing, "has no Local Endpoint that suits");
         return false;
     }
     *ret = (struct tapsi_destination){.address = *address};
-    find_source(protocol, &binding, ret);
+    find_source(protocol, binding, ret);
     if (temporary(race) == TAPS_PROHIBIT && ret->source_temporary) {
-        add_pruned(protocol, endpoint, address, &binding, "has only a temporary address (which is prohibited) for");
+        add_pruned(protocol, endpoint, address, binding, "has only a temporary address (which is prohibited) for");
         return false;
     }
     if (temporary(race) == TAPS_REQUIRE && !ret->source_temporary) {
-        add_pruned(protocol, endpoint, address, &binding,
+        add_pruned(protocol, endpoint, address, binding,
                    "has no temporary address (useTemporaryLocalAddress is required) for");
         return false;
     }
@@ -297,25 +304,24 @@ static uint16_t port_for(const struct tapsi_node *protocol, const struct taps_en
     return tapsi_resolver_service(protocol->race->names.resolver, endpoint->service, datagram ? "udp" : "tcp");
 }
 
-static size_t collect(struct tapsi_node *protocol, const struct tapsi_lookup *name, uint16_t port, size_t turn,
-                      struct tapsi_destination *list)
+static void collect(struct tapsi_node *protocol, const struct tapsi_lookup *name, uint16_t port, size_t turn,
+                    struct choice *ret)
 {
-    size_t count = 0;
+    ret->count = 0;
     for (int f = 0; f < TAPSI_LOOKUP_FAMILIES; f++) {
         const struct tapsi_lookup_query *q = &name->queries[f];
-        for (size_t i = 0; i < q->count && count < SORTED_MAX; i++) {
+        for (size_t i = 0; i < q->count && ret->count < SORTED_MAX; i++) {
             union tapsi_addr address = q->addresses[i];
             tapsi_addr_unmap(&address); /* what is written as IPv6 is held against what is said of IPv4 */
             tapsi_addr_set_port(&address, port);
             if (tapsi_addr_is_link_local(&address) && address.sa.sa_family == AF_INET6 && !address.in6.sin6_scope_id)
                 address.in6.sin6_scope_id = protocol->interface->index;
-            if (consider(protocol, name->endpoint, &address, turn, &list[count])) {
-                list[count].place = (unsigned)count;
-                count++;
-            }
+            struct tapsi_destination *d = &ret->destinations[ret->count];
+            if (!consider(protocol, name->endpoint, &address, turn, d, &ret->bindings[ret->count]))
+                continue;
+            d->place = (unsigned)ret->count++;
         }
     }
-    return count;
 }
 
 /* --------------------------------------------------------------------------------------------------- merging */
@@ -336,14 +342,12 @@ static void move_last(struct tapsi_node *parent, struct tapsi_node *node)
     parent->children[parent->count - 1] = node;
 }
 
-static int merge(struct tapsi_node *protocol, const struct taps_endpoint *endpoint,
-                 const struct tapsi_destination *list, size_t count, size_t turn)
+static int merge(struct tapsi_node *protocol, const struct taps_endpoint *endpoint, const struct choice *choice)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct binding binding;
-        if (!binding_for(protocol, &list[i].address, turn, &binding))
-            continue;
-        struct tapsi_node *node = find_leaf(protocol, &list[i].address, &binding);
+    for (size_t i = 0; i < choice->count; i++) {
+        const struct tapsi_destination *d = &choice->destinations[i];
+        const struct binding *binding = &choice->bindings[d->place];
+        struct tapsi_node *node = find_leaf(protocol, &d->address, binding);
         if (node && waits(node) && node->leaf->pass != protocol->race->passes) {
             node->leaf->endpoint = endpoint; /* the first one's, if several have it */
             node->leaf->pass = protocol->race->passes;
@@ -351,7 +355,7 @@ static int merge(struct tapsi_node *protocol, const struct taps_endpoint *endpoi
         }
         if (node || protocol->race->leaves >= LEAVES_MAX)
             continue;
-        node = add_leaf(protocol, endpoint, &list[i].address, &binding);
+        node = add_leaf(protocol, endpoint, &d->address, binding);
         if (!node)
             return TAPS_E_MEMORY;
         node->leaf->choose_source = has_choice(protocol, node->leaf);
@@ -361,19 +365,18 @@ static int merge(struct tapsi_node *protocol, const struct taps_endpoint *endpoi
 
 static int add_name(struct tapsi_node *protocol, const struct tapsi_lookup *name)
 {
-    struct tapsi_destination list[SORTED_MAX];
-    const struct taps_endpoint *endpoint = name->endpoint;
+    struct choice choice;
     size_t turns = protocol->race->config->local_count;
-    uint16_t port = port_for(protocol, endpoint);
+    uint16_t port = port_for(protocol, name->endpoint);
     if (!port)
         return 0;
     for (size_t turn = 0; turn == 0 || turn < turns; turn++) {
-        size_t count = collect(protocol, name, port, turn, list);
-        if (count > 1) {
-            tapsi_rfc6724_sort(list, count);
-            tapsi_rfc8305_interleave(list, count, 1);
+        collect(protocol, name, port, turn, &choice);
+        if (choice.count > 1) {
+            tapsi_rfc6724_sort(choice.destinations, choice.count);
+            tapsi_rfc8305_interleave(choice.destinations, choice.count, 1);
         }
-        int err = merge(protocol, endpoint, list, count, turn);
+        int err = merge(protocol, name->endpoint, &choice);
         if (err)
             return err;
     }

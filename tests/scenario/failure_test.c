@@ -39,6 +39,14 @@ static void race_and_echo(struct trial *t)
         exchange(t, p);
 }
 
+/* Opportunistic security with a peer that has none, and a dead address: plain text waits for its turn. */
+static void plain_after_tls(struct trial *t)
+{
+    taps_security_parameters_free(t->client_security);
+    taps_security_parameters_new_opportunistic(&t->client_security);
+    race_and_echo(t);
+}
+
 static void datagram_echo(struct trial *t)
 {
     struct party *p;
@@ -328,6 +336,7 @@ static void fail_each_call(scenario run)
     }
 
 SCENARIO(race_and_echo)
+SCENARIO(plain_after_tls)
 SCENARIO(datagram_echo)
 SCENARIO(two_contexts)
 SCENARIO(two_contexts_with_datagrams)

@@ -230,7 +230,7 @@ TEST(aliases_that_lead_nowhere_are_an_error)
     }
 }
 
-/* proves IMPL-12: 65 addresses are 64 candidates; thousands, which need TCP, no more; and the memory is that of 64. */
+/* proves IMPL-12, IMPL-13: 65 addresses are 64 candidates; thousands, which need TCP, no more; and the memory is that of 64. */
 TEST(many_records_are_cut_to_a_bound)
 {
     static const unsigned counts[] = {64, 65, 500, 3000};
@@ -313,6 +313,20 @@ TEST(a_mapped_address_is_an_ipv4_address)
             CHECK_INT(tapsi_sim_packets_to(w.sim, V4), 0);
         world_finish(&w);
     }
+}
+
+/* proves API-007: also as a literal, on a machine without IPv6. */
+TEST(a_mapped_literal_is_reached_over_ipv4)
+{
+    struct world w;
+    begin(&w);
+    tapsi_sim_address_remove(w.client_if, "2001:db8::2");
+    tapsi_sim_route_remove(w.client_if, "::/0");
+    tapsi_sim_route_remove(w.client_if, "2001:db8::/64");
+    go(&w, "[::ffff:192.0.2.1]:80");
+    CHECK_INT(w.heard.ready, 1);
+    CHECK_TEXT(world_winner(&w), V4);
+    world_finish(&w);
 }
 
 /* ------------------------------------------------------------------------------------------------------ services */
