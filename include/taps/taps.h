@@ -446,7 +446,11 @@ enum taps_security_protocol { TAPS_TLS_1_2 = 1, TAPS_TLS_1_3 = 2 };
 
 /* Secure defaults: TLS 1.3 and 1.2, the system's trust store, host name checked. Returns owned. */
 TAPS_API int taps_security_parameters_new(taps_security_parameters **ret_parameters);
+/* No security at all: only stacks without it are eligible. Returns owned. */
 TAPS_API int taps_security_parameters_new_disabled(taps_security_parameters **ret_parameters);
+/* TLS without authentication where the peer has it, plain text where it was found to have none: when every attempt with
+   TLS has failed, on every path, or a second after a peer has refused it and no other handshake is under way. A peer
+   that does not answer is not spoken to in clear (RFC 9622, 6.3). Returns owned. */
 TAPS_API int taps_security_parameters_new_opportunistic(taps_security_parameters **ret_parameters);
 TAPS_API int taps_security_parameters_copy(const taps_security_parameters *parameters,
                                            taps_security_parameters **ret_parameters);
