@@ -230,7 +230,8 @@ TEST(aliases_that_lead_nowhere_are_an_error)
     }
 }
 
-/* proves IMPL-12, IMPL-13: 65 addresses are 64 candidates; thousands, which need TCP, no more; and the memory is that of 64. */
+/* proves IMPL-12, IMPL-13: 65 addresses are 64 candidates; thousands, which need TCP, no more; and the memory is that
+ * of 64. */
 TEST(many_records_are_cut_to_a_bound)
 {
     static const unsigned counts[] = {64, 65, 500, 3000};
