@@ -511,6 +511,14 @@ TAPS_API int taps_message_context_set_value(taps_message_context *context, enum 
 TAPS_API int taps_message_context_get(const taps_message_context *context, enum taps_property property,
                                       struct taps_value *ret_value);
 
+/* Of a received Message, or a copy of its context (RFC 9622, 9.3.3): where it came to, with the interface, and where it
+   came from; NULL for other contexts, or without memory. Returns borrowed: from the Connection, or from the copy. */
+TAPS_API const taps_endpoint *taps_message_context_local(const taps_message_context *context);
+TAPS_API const taps_endpoint *taps_message_context_remote(const taps_message_context *context);
+/* The ECN field of the datagram, 0 to 3: only udp has it, and only where softErrorNotify is preferred or required,
+   since asking the system for it costs every datagram something. TAPS_E_NOT_APPLICABLE elsewhere. */
+TAPS_API int taps_message_context_ecn(const taps_message_context *context);
+
 enum taps_send_flags {
     TAPS_SEND_PARTIAL = 1, /* more of this Message follows (endOfMessage false); stacks without boundaries only */
     TAPS_SEND_LEND = 2,    /* the bytes are not copied: they stay the caller's, unchanged, until the send's event */

@@ -1,5 +1,7 @@
 #include <string.h>
 #include "base/mem.h"
+#include "connection/connection.h"
+#include "select/endpoint.h"
 #include "select/message_properties.h"
 
 int taps_message_context_new(taps_message_context **ret_context)
@@ -17,8 +19,52 @@ int taps_message_context_new(taps_message_context **ret_context)
 /* One without memory of its own is part of something that the library owns: a received Message. */
 void taps_message_context_free(taps_message_context *context)
 {
-    if (context && context->head.mem)
-        tapsi_free(context->head.mem, context);
+    if (!context || !context->head.mem)
+        return;
+    tapsi_free(context->head.mem, context->local);
+    tapsi_free(context->head.mem, context->remote);
+    tapsi_free(context->head.mem, context);
+}
+
+static const struct taps_endpoint *endpoint_of(const taps_message_context *context, bool remote)
+{
+    if (!context || !(context->head.received & TAPSI_RECEIVED))
+        return NULL;
+    if (context->head.received & TAPSI_RECEIVED_HERE)
+        return tapsi_connection_received_endpoint(&context->head, remote);
+    return remote ? context->remote : context->local;
+}
+
+const taps_endpoint *taps_message_context_local(const taps_message_context *context)
+{
+    return endpoint_of(context, false);
+}
+
+const taps_endpoint *taps_message_context_remote(const taps_message_context *context)
+{
+    return endpoint_of(context, true);
+}
+
+int taps_message_context_ecn(const taps_message_context *context)
+{
+    if (!context)
+        return TAPS_E_ARGUMENT;
+    int ecn = tapsi_received_ecn(context->head.received);
+    return ecn < 0 ? TAPS_E_NOT_APPLICABLE : ecn;
+}
+
+/* 0 also where there is none to copy. */
+static int copy_endpoint(const taps_message_context *from, bool remote, struct tapsi_mem *mem,
+                         struct taps_endpoint **ret)
+{
+    const struct taps_endpoint *e = endpoint_of(from, remote);
+    if (!e)
+        return 0;
+    *ret = tapsi_alloc(mem, sizeof(**ret));
+    if (!*ret)
+        return TAPS_E_MEMORY;
+    **ret = *e;
+    return 0;
 }
 
 int taps_message_context_copy(const taps_message_context *context, taps_message_context **ret_context)
@@ -30,9 +76,16 @@ int taps_message_context_copy(const taps_message_context *context, taps_message_
     if (err)
         return err;
     copy->head.set = context->head.set;
-    copy->head.received = context->head.received;
+    copy->head.received = context->head.received & ~(unsigned)TAPSI_RECEIVED_HERE;
     if (context->head.set)
         memcpy(copy->values, context->values, sizeof(copy->values));
+    err = copy_endpoint(context, false, copy->head.mem, &copy->local);
+    if (!err)
+        err = copy_endpoint(context, true, copy->head.mem, &copy->remote);
+    if (err) {
+        taps_message_context_free(copy);
+        return err;
+    }
     *ret_context = copy;
     return 0;
 }

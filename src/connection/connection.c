@@ -465,6 +465,15 @@ static void tell_sends(struct taps_connection *c)
     }
 }
 
+/* What is left when the peer has ended came from somewhere, and the stack may be gone when it is asked for. */
+static void remember_endpoints(struct taps_connection *c)
+{
+    if (!c->held_bytes)
+        return;
+    tapsi_connection_endpoint(c, false);
+    tapsi_connection_endpoint(c, true);
+}
+
 static void dispatch(struct tapsi_task *task)
 {
     struct taps_connection *c = TAPSI_CONTAINER(task, struct taps_connection, task);
@@ -476,6 +485,8 @@ static void dispatch(struct tapsi_task *task)
         continue;
     if (!c->freed)
         tell_side_events(c);
+    if (!c->freed && c->final_received)
+        remember_endpoints(c);
     if (c->freed || !end_is_due(c))
         return;
     tapsi_connection_drop_received(c); /* so that no more Receives are taken */

@@ -221,6 +221,8 @@ int tapsi_connection_set_value(struct taps_connection *connection, enum taps_pro
 int tapsi_connection_get_value(struct taps_connection *connection, enum taps_property property, struct taps_value *ret);
 int tapsi_connection_properties(struct taps_connection *connection, struct tapsi_properties **ret);
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *connection, bool remote);
+/* Of a context that is TAPSI_RECEIVED_HERE. */
+const struct taps_endpoint *tapsi_connection_received_endpoint(const struct tapsi_context_head *head, bool remote);
 /* As taps_connection_get_property. */
 int tapsi_connection_get_text(struct taps_connection *connection, enum taps_property property, char *text, size_t size);
 /* The report as of now; NULL without a race, or without memory. */

@@ -245,6 +245,24 @@ static const struct tapsi_interface *won_on(const struct taps_connection *c)
     return race && race->winner ? race->winner->node.interface : NULL;
 }
 
+/* Of an accepted one: where its packets come in, or whose its address is. */
+static void find_interface(struct taps_connection *c, struct taps_endpoint *local)
+{
+    struct tapsi_platform *p = c->context->loop.platform;
+    struct tapsi_network *network;
+    union tapsi_got got;
+    char index[16] = "";
+    if (local->interface[0] || p->ops->network(p, &network) < 0)
+        return;
+    if (tapsi_layer_get(c->top, TAPSI_GET_INTERFACE, &got) == 0)
+        tapsi_format(index, sizeof(index), "%llu", (unsigned long long)got.value.integer);
+    const struct tapsi_interface *found =
+        index[0] ? tapsi_path_find(network, index) : tapsi_path_of_address(network, &local->address);
+    if (found)
+        tapsi_format(local->interface, sizeof(local->interface), "%s", found->name);
+    tapsi_network_unref(network);
+}
+
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c, bool remote)
 {
     struct tapsi_rare *rare = tapsi_connection_rare(c);
@@ -261,6 +279,14 @@ const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c,
     const struct tapsi_interface *interface = remote ? NULL : won_on(c);
     if (interface)
         tapsi_format(e->interface, sizeof(e->interface), "%s", interface->name);
+    else if (!remote)
+        find_interface(c, e);
     *kept = e;
     return e;
+}
+
+const struct taps_endpoint *tapsi_connection_received_endpoint(const struct tapsi_context_head *head, bool remote)
+{
+    struct taps_connection *c = TAPSI_CONTAINER((void *)(uintptr_t)head, struct taps_connection, received);
+    return tapsi_connection_endpoint(c, remote);
 }

@@ -9,6 +9,21 @@
 #define WINDOW_MAX ((uint32_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
 #define SMALL_REST 4096                    /* unread rests up to this are copied out of the large read buffer */
 
+/* Above the flags of a slice: its ECN field + 1; 0 = not told. */
+#define HELD_ECN  16u
+#define HELD_ECNS (7 * HELD_ECN)
+
+static unsigned flags_of(const struct tapsi_slice *slice)
+{
+    return slice->flags | (unsigned)(slice->ecn + 1) * HELD_ECN;
+}
+
+static unsigned received_of(unsigned held_flags)
+{
+    unsigned early = held_flags & TAPSI_SLICE_EARLY ? TAPSI_RECEIVED_EARLY : 0u;
+    return TAPSI_RECEIVED | TAPSI_RECEIVED_HERE | early | (held_flags & HELD_ECNS) / HELD_ECN * TAPSI_RECEIVED_ECN;
+}
+
 /* ------------------------------------------------------------------------------------------------- holding */
 
 static struct tapsi_held *held_at(const struct tapsi_inbox *in, uint32_t i)
@@ -114,7 +129,7 @@ void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *
         (struct tapsi_held){.data = slice->data,
                             .length = slice->length,
                             .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                            .flags = slice->flags};
+                            .flags = flags_of(slice)};
     c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
@@ -243,7 +258,7 @@ static void take_from_first(struct taps_connection *c, size_t max, struct piece 
         return;
     }
     p->length = max;
-    p->flags = first->flags & TAPSI_SLICE_EARLY;
+    p->flags = first->flags & (TAPSI_SLICE_EARLY | HELD_ECNS);
     tapsi_buffer_ref(p->owner);
     first->data += max;
     first->length -= max;
@@ -278,7 +293,7 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
                                     .final = p->flags & TAPSI_SLICE_FINAL,
                                     .early = p->flags & TAPSI_SLICE_EARLY};
     bool whole = message.end_of_message && !c->in_message;
-    c->received.received = TAPSI_RECEIVED | (message.early ? TAPSI_RECEIVED_EARLY : 0u);
+    c->received.received = received_of(p->flags);
     c->in_message = !message.end_of_message;
     c->end_delivered = message.final;
     if (c->logs)

@@ -11,7 +11,14 @@
 enum tapsi_received {
     TAPSI_RECEIVED = 1,       /* it is one */
     TAPSI_RECEIVED_EARLY = 2, /* came as 0-RTT data */
+    TAPSI_RECEIVED_HERE = 4,  /* it is the one of a Connection, who knows where it came from */
+    TAPSI_RECEIVED_ECN = 8,   /* times ECN field + 1; 0 = not told */
 };
+
+static inline int tapsi_received_ecn(unsigned received)
+{
+    return (int)(received / TAPSI_RECEIVED_ECN) - 1;
+}
 
 /* A received Message's context may be this alone: then nothing is set. */
 struct tapsi_context_head {
@@ -23,6 +30,7 @@ struct tapsi_context_head {
 struct taps_message_context {
     struct tapsi_context_head head;
     struct taps_value values[TAPSI_MESSAGE_PROPERTIES]; /* from TAPS_MSG_LIFETIME on */
+    struct taps_endpoint *local, *remote;               /* of a copy of a received one, which owns them; or NULL */
 };
 
 /* The application sees it as any other context: read-only, and copied by taps_message_context_copy. */

@@ -64,6 +64,7 @@ enum { TAPSI_HANDLED = 0, TAPSI_PASS = 1 };
 enum tapsi_get {
     TAPSI_GET_LOCAL = 1000, /* address */
     TAPSI_GET_REMOTE,       /* address */
+    TAPSI_GET_INTERFACE,    /* value.integer: the index of that by which the peer's packets come in, if that is known */
     TAPSI_GET_ALPN,         /* text, borrowed from the layer */
     TAPSI_GET_SECURITY,     /* text: "TLS 1.3" */
     TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */

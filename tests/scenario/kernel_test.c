@@ -211,6 +211,74 @@ TEST(message_there_and_closed)
     close_pair(&p);
 }
 
+struct ecn_seen {
+    unsigned count;
+    int ecn[4];
+};
+
+static void note_ecn(taps_connection *c, const struct taps_received *m, void *user)
+{
+    struct ecn_seen *seen = user;
+    if (seen->count < 4)
+        seen->ecn[seen->count++] = taps_message_context_ecn(m->context);
+    CHECK_TEXT(taps_endpoint_ip_address(taps_message_context_remote(m->context)), "127.0.0.1");
+    CHECK_TEXT(taps_endpoint_interface(taps_message_context_local(m->context)), "lo");
+    taps_connection_receive(c, 1, SIZE_MAX, NULL);
+}
+
+static const struct taps_connection_events ecn_events = {.received = note_ecn};
+
+/* Datagrams with each ECN field from a plain socket, to a Connection with this wish. */
+static void send_with_ecn(struct ecn_seen *seen, const char *soft_errors)
+{
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, peer = own;
+    socklen_t length = sizeof(own);
+    taps_transport_properties *properties;
+    taps_context *context;
+    taps_connection *c = NULL;
+    char remote[64];
+    memset(seen, 0, sizeof(*seen));
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    NEED(fd >= 0 && bind(fd, (struct sockaddr *)&own, length) == 0);
+    getsockname(fd, (struct sockaddr *)&own, &length);
+    taps_context_new(NULL, &context);
+    snprintf(remote, sizeof(remote), "127.0.0.1:%u", ntohs(own.sin_port));
+    taps_preconnection *p = preconnection(context, NULL, remote);
+    taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &properties);
+    taps_transport_properties_set(properties, "softErrorNotify", soft_errors);
+    taps_preconnection_set_transport_properties(p, properties);
+    taps_transport_properties_free(properties);
+    CHECK_INT(taps_preconnection_initiate(p, 5000, &ecn_events, seen, &c), 0);
+    taps_preconnection_free(p);
+    taps_connection_receive(c, 1, SIZE_MAX, NULL);
+    for (int i = 0; i < 100 && taps_connection_state(c) == TAPS_ESTABLISHING; i++)
+        taps_context_run_once(context, 10);
+    peer.sin_port = htons(taps_endpoint_port(taps_connection_local(c)));
+    for (int ecn = 0; ecn < 4; ecn++) {
+        setsockopt(fd, IPPROTO_IP, IP_TOS, &ecn, sizeof(ecn));
+        CHECK_INT(sendto(fd, "x", 1, 0, (struct sockaddr *)&peer, sizeof(peer)), 1);
+    }
+    for (int i = 0; i < 500 && seen->count < 4; i++)
+        taps_context_run_once(context, 10);
+    taps_connection_free(c);
+    taps_context_free(context);
+    close(fd);
+}
+
+/* proves API-125: the ECN field comes with each datagram, to those who prefer to hear from the network. */
+TEST(ecn_is_told_where_it_was_asked_for)
+{
+    struct ecn_seen seen;
+    send_with_ecn(&seen, "prefer");
+    CHECK_INT(seen.count, 4);
+    for (int ecn = 0; ecn < 4; ecn++)
+        CHECK_INT(seen.ecn[ecn], ecn);
+    send_with_ecn(&seen, "no preference");
+    CHECK_INT(seen.count, 4);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(seen.ecn[i], TAPS_E_NOT_APPLICABLE);
+}
+
 static uint64_t statistic(taps_connection *c, enum taps_statistic which)
 {
     uint64_t values[TAPS_STATISTIC_COUNT];

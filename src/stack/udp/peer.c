@@ -210,6 +210,10 @@ static int get_peer(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         ret->address = what == TAPSI_GET_REMOTE ? p->path.remote : p->path.local;
         return TAPSI_HANDLED;
     }
+    if (what == TAPSI_GET_INTERFACE && p->path.interface_index) {
+        ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = p->path.interface_index};
+        return TAPSI_HANDLED;
+    }
     if (what == TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN)
         look_at_mtu(p);
     return tapsi_udp_get(layer, what, p->profile, ret);
