@@ -29,7 +29,7 @@ def parser_of(names, cpus):
     parser.add_argument("--cpu", type=int, default=cpus[-1], help="pin to this CPU (default: the last)")
     parser.add_argument("--client-cpu", type=int, help="pin clients to another CPU than servers")
     parser.add_argument("--no-strace", dest="strace", action="store_false", help="do not count system calls")
-    parser.add_argument("--out", metavar="FOLDER", help="write figures.json and figures.svg there")
+    parser.add_argument("--out", metavar="FOLDER", help="write figures.json, .md and .svg there")
     parser.add_argument("--keep", action="store_true", help="rows of --out that this run does not measure stay there")
     parser.add_argument("--build", default="", help="how the programs were built, for a warning")
     parser.add_argument("--smoke", action="store_true", help="only show that every row works, as TAP")
@@ -148,8 +148,9 @@ def main():
         if args.keep:
             results, exchange = report.merge(os.path.join(args.out, "figures.json"), args.all, results, exchange)
         report.write_json(os.path.join(args.out, "figures.json"), about, results, exchange)
+        report.write_markdown(os.path.join(args.out, "figures.md"), about, results, exchange)
         plot.write(os.path.join(args.out, "figures.svg"), results, about)
-        print(f"{args.out}/figures.json, figures.svg")
+        print(f"{args.out}/figures.json, figures.md, figures.svg")
     return 0
 
 

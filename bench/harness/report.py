@@ -1,6 +1,8 @@
 """The table for people and the file for programs."""
 import json
 
+COLUMNS = ["row", "twin", "subject", "ratio (95 % range)", "twin/twin (same)", "CPU", "syscalls/op", "target", ""]
+
 
 def number(value):
     if value is None:
@@ -50,7 +52,7 @@ def cells_of(result):
 
 
 def print_table(results):
-    table = [["", "twin", "subject", "ratio  (95 % range)", "twin/twin (same)", "CPU", "syscalls/op", "target", ""]]
+    table = [[""] + COLUMNS[1:]]
     table += [cells_of(result) for result in results]
     full = [cells for cells in table if len(cells) > 2]
     widths = [max(len(cells[i]) for cells in full) for i in range(len(table[0]))]
@@ -63,6 +65,27 @@ def print_table(results):
     for result in results:
         if result.get("time_wait_full"):
             print(f"note: {result['title']}: the kernel's table of TIME-WAIT sockets was full")
+
+
+def markdown_rows(rows):
+    head = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return head + ["| " + " | ".join(row + [""] * (len(rows[0]) - len(row))) + " |" for row in rows[1:]]
+
+
+def write_markdown(path, about, results, exchange):
+    """The same table for a page; the file says that it is made."""
+    lines = ["# Figures", "", "Made by `make bench OUT=docs/bench`; [bench.md](../bench.md) tells how to read them. "
+             f"{about['rounds']} rounds, Linux {about['kernel']}, {about['cpu']}, {about['build']} build.", "",
+             "![ratios to the plain twins](figures.svg)", ""]
+    lines += markdown_rows([COLUMNS] + [cells_of(result) for result in results])
+    if exchange:
+        table = [["two small sends, then a read", "median", "90 %", "99 %", "worst", "exchanges", "stalled", ""]]
+        for entry in exchange:
+            cells, told = ([], "failed: " + entry["error"]) if "error" in entry else exchange_cells(entry)
+            table.append([entry["text"], *(cells or [""] * 6), told])
+        lines += [""] + markdown_rows(table)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def exchange_cells(entry):
