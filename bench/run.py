@@ -22,7 +22,7 @@ def parser_of(names, cpus):
     parser.add_argument("--programs", required=True, metavar="FOLDER", help="where bench-plain, -taps and -dns are")
     parser.add_argument("--rows", default="", help="with commas or spaces, of: " + ", ".join(names))
     parser.add_argument("--join", action="append", default=[], metavar="FILE", help="more rows, from JSON")
-    parser.add_argument("--rounds", type=int, default=15, help="of each row (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=25, help="of each row (default %(default)s)")
     parser.add_argument("--exchange-rounds", type=int, default=5, help="of each write-write-read line (%(default)s)")
     parser.add_argument("--bulk-mib", type=int, default=1024, help="one TCP bulk transfer (default %(default)s)")
     parser.add_argument("--tls-bulk-mib", type=int, default=256, help="one TLS bulk transfer (default %(default)s)")
