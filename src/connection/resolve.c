@@ -118,12 +118,17 @@ static void tell(struct tapsi_task *task)
         err = tapsi_error_set(&error, TAPS_E_TIMEOUT, "the name servers did not answer in time");
     else if (r->lookups.count)
         err = tapsi_lookups_error(&r->lookups, &error);
-    add_locals(r, &locals);
-    add_remotes(r, &remotes);
-    if (locals.failed || remotes.failed)
-        err = tapsi_error_set(&error, TAPS_E_MEMORY, "no memory for the endpoints");
+    if (!err) {
+        add_locals(r, &locals);
+        add_remotes(r, &remotes);
+        if (locals.failed || remotes.failed)
+            err = tapsi_error_set(&error, TAPS_E_MEMORY, "no memory for the endpoints");
+    }
     tapsi_resolve_cancel(r);
-    fn(user, err ? &error.pub : NULL, constant(&locals), locals.count, constant(&remotes), remotes.count);
+    if (err)
+        fn(user, &error.pub, NULL, 0, NULL, 0);
+    else
+        fn(user, NULL, constant(&locals), locals.count, constant(&remotes), remotes.count);
     done(&locals);
     done(&remotes);
 }

@@ -113,11 +113,9 @@ static void on_resolved(void *user, const struct taps_error *error, const taps_e
                         size_t local_count, const taps_endpoint *const *remotes, size_t remote_count)
 {
     struct trial *t = user;
-    (void)locals;
-    (void)remotes;
     t->resolved++;
     if (error)
-        CHECK(error->code < 0 && error->detail[0]);
+        CHECK(error->code < 0 && error->detail[0] && !locals && !remotes && local_count + remote_count == 0);
     t->passed = !error && local_count >= 2 && remote_count == 2;
 }
 
