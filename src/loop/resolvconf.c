@@ -21,10 +21,8 @@ void tapsi_resolvconf_defaults(struct tapsi_resolvconf *conf)
 
 /* ------------------------------------------------------------------------------------------ name servers */
 
-/* Cuts `text` at the first `mark`; what stood behind it goes to *ret_rest. */
-static bool split(struct tapsi_span *text, char mark, struct tapsi_span *ret_rest)
+static bool split_at(struct tapsi_span *text, const char *at, struct tapsi_span *ret_rest)
 {
-    const char *at = text->length ? memchr(text->at, mark, text->length) : NULL;
     if (!at)
         return false;
     size_t length = (size_t)(at - text->at);
@@ -33,13 +31,20 @@ static bool split(struct tapsi_span *text, char mark, struct tapsi_span *ret_res
     return true;
 }
 
+/* Cuts `text` at the first `mark`; what stood behind it goes to *ret_rest. */
+static bool split(struct tapsi_span *text, char mark, struct tapsi_span *ret_rest)
+{
+    return split_at(text, text->length ? memchr(text->at, mark, text->length) : NULL, ret_rest);
+}
+
 /* Takes brackets or the port off: *text is then the address with its zone. */
 static bool split_port(struct tapsi_span *text, struct tapsi_span *ret_port)
 {
     struct tapsi_span rest, after;
     if (text->length && text->at[0] == '[') {
         *text = (struct tapsi_span){text->at + 1, text->length - 1};
-        if (!split(text, ']', &rest))
+        /* The last one: an interface may have brackets in its name. */
+        if (!split_at(text, text->length ? memrchr(text->at, ']', text->length) : NULL, &rest))
             return false;
         if (rest.length == 0)
             return true;

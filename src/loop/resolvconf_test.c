@@ -150,6 +150,8 @@ TEST(a_list_of_name_servers_may_have_ports)
     CHECK_TEXT(one("[2001:db8::53]:5353"), "[2001:db8::53]:5353");
     CHECK_TEXT(one("[fe80::1%7]:5353"), "[fe80::1]:5353");
     CHECK_TEXT(conf.servers[0].zone, "7");
+    CHECK_TEXT(one("[fe80::1%odd]name]:5353"), "[fe80::1]:5353");
+    CHECK_TEXT(conf.servers[0].zone, "odd]name");
     CHECK_TEXT(one(" 192.0.2.1 , 192.0.2.2:53 "), "192.0.2.1:53");
     CHECK_INT(conf.server_count, 2);
 }

@@ -182,7 +182,7 @@ static int parse_parts(struct taps_endpoint *e, char *text)
     char *host = text, *port = NULL;
     int err = 0;
     if (text[0] == '[') {
-        char *end = strchr(++host, ']');
+        char *end = strrchr(++host, ']'); /* the last: an interface may have brackets in its name */
         if (!end || (end[1] && end[1] != ':'))
             return TAPS_E_RANGE;
         if (end[1])

@@ -40,6 +40,7 @@ TEST(endpoints_are_parsed_and_written_in_all_their_forms)
         {"[::1]:domain", "[::1]:domain", "", "::1", "", "domain", -1},
         {"fe80::1%eth0", "fe80::1%eth0", "", "fe80::1", "eth0", "", -1},
         {"[fe80::1%eth0]:65535", "[fe80::1%eth0]:65535", "", "fe80::1", "eth0", "", 65535},
+        {"[fe80::1%a]b]:80", "[fe80::1%a]b]:80", "", "fe80::1", "a]b", "", 80},
         {"[fe80::1%2]:1", "[fe80::1%2]:1", "", "fe80::1", "2", "", 1},
         {"localhost:8443", "localhost:8443", "localhost", "", "", "", 8443},
     };
