@@ -192,7 +192,7 @@ static void start_talk(struct tapsi_sim_service *service, struct tapsi_simsock *
     service->counts.open++;
     s->owner = talk;
     s->notice = go_on;
-    if (!service->data && service->behaviour == TAPSI_SIM_SEND)
+    if (!service->data && service->behaviour == TAPSI_SIM_SEND && service->script.length)
         put(talk, service->script.data + service->script.start, service->script.length);
     go_on(s);
 }
