@@ -18,6 +18,12 @@ test:
 	@scripts/bootstrap test
 	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) scripts/test
 
+# TARGETS="dns tls": only these. FUZZ_SECONDS=600: for so long each, not 60. MERGE=1 takes what is new into fuzz/corpus.
+fuzz:
+	@scripts/bootstrap fuzz
+	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) $(if $(FUZZ_SECONDS),FUZZ_SECONDS=$(FUZZ_SECONDS)) scripts/fuzz $(TARGETS)
+	@$(if $(filter 1,$(MERGE)),scripts/fuzz --merge $(TARGETS))
+
 # ROWS="tcp-pingpong flood": only these. OUT=docs/bench: the figures and the plot go there.
 bench: all
 	@scripts/bench $(BUILD) $(if $(ROWS),--rows "$(ROWS)") $(if $(OUT),--out "$(OUT)")
@@ -44,4 +50,4 @@ coverage:
 	@scripts/bootstrap coverage
 	@scripts/coverage
 
-.PHONY: all demo test bench happy-eyeballs install clean format check-includes coverage
+.PHONY: all demo test fuzz bench happy-eyeballs install clean format check-includes coverage

@@ -1,0 +1,171 @@
+/*
+ * The command line of the program: a word of arguments a line, for a command with rows of each form, up to the
+ * Preconnection it makes; nothing is opened and nobody is called. What is refused is said, in lines, and what is taken
+ * is said nothing about. Files that are named are two of our own, whatever the name.
+ */
+#include "options.h"
+#include <stdio.h>
+#include <unistd.h>
+#include "complain.h"
+#include "input.h"
+#include "stack/tls/test_certificates.h"
+#include "support.h"
+
+#define WORDS 48
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+struct own {
+    unsigned flags;
+    const char *value;
+    uint64_t count;
+};
+
+static int take_flag(void *target, const char *value)
+{
+    (void)value;
+    ((struct own *)target)->flags++;
+    return DONE;
+}
+
+static int take_value(void *target, const char *value)
+{
+    ((struct own *)target)->value = value;
+    return DONE;
+}
+
+static int take_count(void *target, const char *value)
+{
+    if (!options_number(value, UINT64_MAX, &((struct own *)target)->count))
+        return complain_usage("-n takes a number, not '%s'", value);
+    return DONE;
+}
+
+static const struct option_row rows[] = {
+    {'l', "listen", NULL, "a flag", take_flag},
+    {'k', NULL, NULL, "a flag without a name", take_flag},
+    {0, "idle", "SECONDS", "a value without a letter", take_value},
+    {'n', "count", "N", "both", take_count},
+    {0, NULL, NULL, NULL, NULL},
+};
+
+static const struct command command = {.name = "try",
+                                       .arguments = "HOST:PORT",
+                                       .summary = "",
+                                       .description = "For tests.\n",
+                                       .options = rows,
+                                       .common = true};
+
+static char good_file[64], bad_file[64];
+static FILE *files[2];
+
+static void make_file(char *path, size_t size, int which, const char *text)
+{
+    files[which] = tmpfile();
+    if (!files[which] || fputs(text, files[which]) < 0 || fflush(files[which]) != 0)
+        abort();
+    snprintf(path, size, "/proc/self/fd/%d", fileno(files[which]));
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    struct tapsi_test_subject subject = {.name = "somebody", .authority = true, .steady = true};
+    struct tapsi_test_identity id = tapsi_test_identity(&subject, NULL);
+    char *both = malloc(strlen(id.certificate) + strlen(id.key) + 1);
+    (void)argc;
+    (void)argv;
+    if (!both)
+        abort();
+    sprintf(both, "%s%s", id.certificate, id.key);
+    make_file(good_file, sizeof(good_file), 0, both);
+    make_file(bad_file, sizeof(bad_file), 1, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    free(both);
+    tapsi_test_identity_free(&id);
+    return 0;
+}
+
+/* Which file is meant depends on the name's length alone; an odd one is not there at all. */
+static const char *file_for(const char *name)
+{
+    static const char missing[] = "/nonexistent/file";
+    const char *const choices[] = {good_file, bad_file, missing, good_file};
+    return name ? choices[strlen(name) % 4] : NULL;
+}
+
+static void make_all(struct options *options, bool listening)
+{
+    taps_context *context = NULL;
+    taps_preconnection *preconnection = NULL;
+    options->cafile = file_for(options->cafile);
+    options->pin = file_for(options->pin);
+    options->cert = file_for(options->cert);
+    options->key = file_for(options->key);
+    int code = options_context(options, &context);
+    CHECK((code == DONE) == (context != NULL));
+    if (code != DONE)
+        return;
+    if (options->argument_count)
+        code = options_preconnection(options, context, options->arguments[0], listening, options->verbose > 0,
+                                     &preconnection);
+    CHECK(options->argument_count == 0 || (code == DONE) == (preconnection != NULL));
+    taps_preconnection_free(preconnection);
+    CHECK_INT(taps_context_free(context), 0);
+    (void)code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct options options;
+    struct own own = {0};
+    complain_as("try");
+    int code = options_parse(&options, &own, &command, argc, argv);
+    CHECK(code == OPTIONS_RUN || code == DONE || code == USAGE);
+    if (code != OPTIONS_RUN)
+        return code;
+    CHECK(options.argument_count <= 2);
+    CHECK(options.properties.count <= OPTIONS_LIST_MAX && options.alpn.count <= OPTIONS_LIST_MAX);
+    CHECK(options.family == 0 || options.family == 4 || options.family == 6);
+    fflush(stderr);
+    make_all(&options, own.flags > 0);
+    return code;
+}
+
+/* What goes to standard error, kept in memory meanwhile. */
+static int run_quietly(int argc, char **argv, char **ret_said)
+{
+    FILE *out = stdout, *err = stderr, *null = fopen("/dev/null", "we");
+    size_t length;
+    FILE *said = open_memstream(ret_said, &length);
+    if (!said || !null)
+        abort();
+    stdout = null;
+    stderr = said;
+    int code = run(argc, argv);
+    stdout = out;
+    stderr = err;
+    fclose(said);
+    fclose(null);
+    return code;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_input in = fuzz_input(data, size);
+    char *words[WORDS + 2], *said;
+    int count = 0;
+    fuzz_begin();
+    words[count++] = fuzz_copy("try", 3);
+    while (count <= WORDS && in.left)
+        words[count++] = fuzz_line(&in);
+    words[count] = NULL;
+    int code = run_quietly(count, words, &said);
+    if (code == USAGE) {
+        CHECK(said[0] && said[strlen(said) - 1] == '\n');
+    } else if (code == DONE) {
+        CHECK_TEXT(said, "");
+    }
+    free(said);
+    while (count > 0)
+        free(words[--count]);
+    return 0;
+}
