@@ -404,3 +404,144 @@ TEST(connection_received_comes_before_its_data)
     peer_done(&p);
     world_finish(&w);
 }
+
+/* ------------------------------------------------------------------ Messages that will never be complete */
+
+/* The service sends its bytes and then nothing more, until the test says how it ends. */
+static struct tapsi_sim_service *start_half_a_message(struct world *w)
+{
+    world_new(w);
+    struct tapsi_sim_service *s = tapsi_sim_serve(w->server, 80, TAPSI_SIM_ECHO);
+    world_initiate(w, V4, 0);
+    world_run_until_ready(w);
+    send_text(w, "half a Message");
+    CHECK_INT(taps_connection_receive(w->connection, 1, 4, (void *)1), 0);
+    world_run_ms(w, 100);
+    CHECK_INT(w->heard.received_partial, 1);
+    CHECK_INT(w->heard.length, 4);
+    return s;
+}
+
+/* proves API-124: of a Message that was begun and will not be completed each Receive that waits hears, with the reason,
+   before the Connection ends. */
+TEST(a_reset_in_the_middle_of_a_message_is_a_receive_error)
+{
+    struct world w;
+    struct tapsi_sim_service *s = start_half_a_message(&w);
+    CHECK_INT(taps_connection_receive(w.connection, 1, SIZE_MAX, NULL), 0);
+    world_run_ms(&w, 10);
+    CHECK_INT(w.heard.length, 14);
+    for (uintptr_t i = 2; i < 5; i++)
+        CHECK_INT(taps_connection_receive(w.connection, 1, 100, (void *)i), 0);
+    tapsi_sim_service_end_all(s, true);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.receive_error, 3);
+    CHECK_INT(w.heard.receive_error_code, TAPS_E_ABORTED);
+    CHECK(w.heard.last_tag == (void *)4); /* in their order */
+    CHECK_INT(w.heard.connection_error, 1);
+    CHECK_INT(w.heard.received_partial, 2);
+    CHECK_INT(w.heard.final, false);
+    world_finish(&w);
+}
+
+/* proves API-124: a Receive that waits for more than will ever come is not answered with less, as if it were all. */
+TEST(what_is_too_little_is_no_message_when_the_peer_resets)
+{
+    struct world w;
+    struct tapsi_sim_service *s = start_half_a_message(&w);
+    CHECK_INT(taps_connection_receive(w.connection, 1000, SIZE_MAX, NULL), 0);
+    world_run_ms(&w, 10);
+    CHECK_INT(w.heard.length, 4);
+    tapsi_sim_service_end_all(s, true);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.length, 4);
+    CHECK_INT(w.heard.receive_error, 1);
+    CHECK_INT(w.heard.receive_error_code, TAPS_E_ABORTED);
+    CHECK_INT(w.heard.connection_error, 1);
+    world_finish(&w);
+}
+
+/* An orderly end completes it: that is no error. */
+TEST(an_orderly_end_completes_the_message)
+{
+    struct world w;
+    struct tapsi_sim_service *s = start_half_a_message(&w);
+    CHECK_INT(taps_connection_receive(w.connection, 1000, SIZE_MAX, NULL), 0);
+    tapsi_sim_service_end_all(s, false);
+    world_run_ms(&w, 100);
+    CHECK_INT(w.heard.length, 14);
+    CHECK_INT(w.heard.final, true);
+    CHECK_INT(w.heard.receive_error, 0);
+    CHECK_INT(w.heard.connection_error, 0);
+    world_finish(&w);
+}
+
+/* Who has no Receive outstanding has none to be told of: the last event says it. */
+TEST(without_a_receive_the_end_alone_tells)
+{
+    struct world w;
+    struct tapsi_sim_service *s = start_half_a_message(&w);
+    tapsi_sim_service_end_all(s, true);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.receive_error, 0);
+    CHECK_INT(w.heard.connection_error, 1);
+    CHECK_INT(w.heard.code, TAPS_E_ABORTED);
+    CHECK_INT(taps_connection_receive(w.connection, 1, 100, NULL), TAPS_E_CLOSED);
+    world_finish(&w);
+}
+
+/* proves API-124: the rest of a datagram that was read in part, when this side ends: Close and Abort each tell why. */
+TEST(the_rest_of_a_datagram_is_given_up_with_its_connection)
+{
+    for (int abort = 0; abort < 2; abort++) {
+        struct world w;
+        world_new(&w);
+        datagrams(&w);
+        tapsi_sim_udp_echo(w.server, 80);
+        world_initiate(&w, V4, 0);
+        world_run_until_ready(&w);
+        send_text(&w, "0123456789");
+        CHECK_INT(taps_connection_receive(w.connection, 1, 4, NULL), 0);
+        world_run_ms(&w, 100);
+        CHECK_INT(w.heard.received_partial, 1);
+        CHECK_INT(taps_connection_receive(w.connection, 1, 4, NULL), 0);
+        CHECK_INT(abort ? taps_connection_abort(w.connection) : taps_connection_close(w.connection), 0);
+        world_run_until_end(&w);
+        CHECK_INT(w.heard.received_partial, 1);
+        CHECK_INT(w.heard.length, 4);
+        CHECK_INT(w.heard.receive_error, 1);
+        CHECK_INT(w.heard.receive_error_code, abort ? TAPS_E_LOCAL_ABORT : TAPS_E_CLOSED);
+        CHECK_INT(w.heard.closed, !abort);
+        world_finish(&w);
+    }
+}
+
+/* proves API-124: the peer of a TLS connection whose stream is cut without its last word has sent half a Message. */
+TEST(a_stream_cut_under_tls_is_a_receive_error)
+{
+    struct world w;
+    struct peer peer;
+    struct tapsi_test_identity identity = peer_certificate("192.0.2.1", NULL, NULL);
+    world_new(&w);
+    world_secure(&w);
+    peer_new(&w, w.server, &peer);
+    peer_secure(&peer, &identity);
+    peer.greeting = "half a Message";
+    peer_listen(&w, &peer, V4);
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    CHECK_INT(taps_connection_receive(w.connection, 1, SIZE_MAX, NULL), 0);
+    world_run_ms(&w, 100);
+    CHECK_INT(w.heard.length, 14);
+    CHECK_INT(taps_connection_receive(w.connection, 1, SIZE_MAX, NULL), 0);
+    taps_connection_free(peer.last); /* it goes without a word of TLS's: the kernel ends the stream */
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.receive_error, 1);
+    CHECK_INT(w.heard.receive_error_code, TAPS_E_TRUNCATED);
+    CHECK_INT(w.heard.connection_error, 1);
+    CHECK_INT(w.heard.code, TAPS_E_TRUNCATED);
+    CHECK_INT(w.heard.final, false);
+    peer_done(&peer);
+    tapsi_test_identity_free(&identity);
+    world_finish(&w);
+}

@@ -397,3 +397,114 @@ TEST(a_narrow_path_that_was_found_by_asking_is_a_path_change)
     taps_listener_free(l);
     world_finish(&w);
 }
+
+/* ------------------------------------------------------------------------------------- nothing is delivered */
+
+static void connect_with_timeout(struct world *w, enum tapsi_sim_behaviour behaviour, const char *seconds)
+{
+    world_new(w);
+    tapsi_sim_serve(w->server, 80, behaviour);
+    taps_transport_properties_set(w->properties, "connTimeout", seconds);
+    world_initiate(w, V4, 0);
+    world_run_until_ready(w);
+    CHECK_INT(w->heard.ready, 1);
+}
+
+static void check_timeout(struct world *w, double begin, double low, double high)
+{
+    double took = w->heard.end_ms - begin;
+    CHECK_INT(w->heard.connection_error, 1);
+    CHECK_INT(w->heard.code, TAPS_E_TIMEOUT);
+    CHECK_INT(taps_err_reason(w->heard.code), TAPS_REASON_TIMEOUT);
+    if (took < low || took > high)
+        tapsi_test_fail(__FILE__, __LINE__, "it ended after %.0f ms, not between %.0f and %.0f", took, low, high);
+}
+
+/* proves API-146: what was sent is not acknowledged: ConnectionError, Timeout, and nothing is left without its event.
+   Whether connTimeout was set before, or while connected. */
+TEST(a_connection_that_cannot_deliver_times_out)
+{
+    for (int when = 0; when < 3; when++) {
+        static char many[300000];
+        struct world w;
+        connect_with_timeout(&w, TAPSI_SIM_SILENT, when ? "disabled" : "2");
+        if (when == 1)
+            CHECK_INT(taps_connection_set_property(w.connection, "connTimeout", "2"), 0);
+        CHECK_INT(taps_connection_receive(w.connection, 1, 100, NULL), 0);
+        tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+        double begin = taps_context_now_ms(w.context);
+        CHECK_INT(taps_connection_send(w.connection, many, sizeof(many), NULL, 0, NULL), 0);
+        if (when == 2) {
+            world_run_ms(&w, 500);
+            CHECK_INT(taps_connection_set_property(w.connection, "connTimeout", "2"), 0);
+        }
+        world_run_until_end(&w);
+        check_timeout(&w, begin, 2000, 4500);
+        CHECK_INT(w.heard.send_error, 1); /* the kernel did not take it all */
+        CHECK_INT(w.heard.send_error_code, TAPS_E_TIMEOUT);
+        CHECK_INT(w.heard.receive_error, 1);
+        CHECK_INT(w.heard.receive_error_code, TAPS_E_TIMEOUT);
+        world_finish(&w);
+    }
+}
+
+/* proves API-146: under TLS too. */
+TEST(a_secure_connection_that_cannot_deliver_times_out)
+{
+    struct world w;
+    struct peer peer;
+    struct tapsi_test_identity identity = peer_certificate("192.0.2.1", NULL, NULL);
+    world_new(&w);
+    world_secure(&w);
+    peer_new(&w, w.server, &peer);
+    peer_secure(&peer, &identity);
+    peer_listen(&w, &peer, V4);
+    taps_transport_properties_set(w.properties, "connTimeout", "3");
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    world_run_ms(&w, 1000);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    double begin = taps_context_now_ms(w.context);
+    send_text(&w, "lost");
+    world_run_until_end(&w);
+    check_timeout(&w, begin, 3000, 7000);
+    peer_done(&peer);
+    tapsi_test_identity_free(&identity);
+    world_finish(&w);
+}
+
+/* Silence is no failure to deliver, and without a timeout, or with one that is long, it is waited for longer. */
+TEST(nothing_times_out_that_has_nothing_to_deliver)
+{
+    static const char *const seconds[] = {"1", "disabled", "60"};
+    for (int i = 0; i < 3; i++) {
+        struct world w;
+        connect_with_timeout(&w, TAPSI_SIM_SILENT, seconds[i]);
+        CHECK_INT(taps_connection_receive(w.connection, 1, 100, NULL), 0);
+        if (i > 0) {
+            tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+            send_text(&w, "late");
+        }
+        world_run_ms(&w, 30000);
+        tapsi_sim_link_fault(w.link, TAPSI_SIM_FINE);
+        world_run_ms(&w, 30000);
+        CHECK_INT(w.heard.connection_error, 0);
+        CHECK_INT(w.heard.receive_error, 0);
+        CHECK_INT(taps_connection_state(w.connection), TAPS_ESTABLISHED);
+        world_finish(&w);
+    }
+}
+
+/* A datagram is not delivered reliably: nobody waits for it, whatever connTimeout says. */
+TEST(datagrams_do_not_time_out)
+{
+    struct world w;
+    connect_udp(&w, &sizes[0]);
+    CHECK_INT(taps_connection_set_property(w.connection, "connTimeout", "1"), 0);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    send_bytes(w.connection, 5, false);
+    world_run_ms(&w, 20000);
+    CHECK_INT(w.heard.sent, 1);
+    CHECK_INT(w.heard.connection_error, 0);
+    world_finish(&w);
+}
