@@ -22,19 +22,19 @@ struct record {
 /* What is known of one name and type. */
 struct entry {
     struct tapsi_link link;
-    char name[NAME_ROOM];
     uint16_t type;
     bool fails;
     enum tapsi_sim_rcode rcode; /* with fails */
     uint64_t delay;
     struct tapsi_link records;
+    char name[];
 };
 
 struct asked {
     struct tapsi_link link;
-    char name[NAME_ROOM];
     uint16_t type;
     unsigned count;
+    char name[];
 };
 
 /* Names are kept without the final dot. */
@@ -61,12 +61,10 @@ static struct entry *entry_for(struct tapsi_sim_dns *dns, const char *name, uint
     copy_name(clean, name);
     struct entry *e = find(dns, clean, type);
     if (!e) {
-        e = tapsi_zalloc(&dns->sim->mem, sizeof *e);
-        if (!e) {
-            tapsi_sim_say_memory(dns->sim);
+        e = tapsi_sim_block(dns->sim, sizeof *e, strlen(clean) + 1);
+        if (!e)
             return NULL;
-        }
-        memcpy(e->name, clean, sizeof clean);
+        memcpy(e->name, clean, strlen(clean) + 1);
         e->type = type;
         tapsi_link_init(&e->records);
         tapsi_list_append(&dns->entries, &e->link);
@@ -196,12 +194,10 @@ static void note_query(struct tapsi_sim_dns *dns, const struct tapsi_simdns_quer
             return;
         }
     }
-    struct asked *a = tapsi_zalloc(&dns->sim->mem, sizeof *a);
-    if (!a) {
-        tapsi_sim_say_memory(dns->sim);
+    struct asked *a = tapsi_sim_block(dns->sim, sizeof *a, strlen(q->name) + 1);
+    if (!a)
         return;
-    }
-    memcpy(a->name, q->name, sizeof a->name);
+    memcpy(a->name, q->name, strlen(q->name) + 1);
     a->type = q->type;
     a->count = 1;
     tapsi_list_append(&dns->asked, &a->link);

@@ -152,11 +152,9 @@ static void fly(struct tapsi_simsegment *segment, uint64_t when)
 static struct tapsi_simsegment *make(struct tapsi_simflow *flow, unsigned from, enum tapsi_simsegment_kind kind,
                                      size_t length)
 {
-    struct tapsi_simsegment *segment = tapsi_zalloc(&flow->sim->mem, sizeof *segment + length);
-    if (!segment) {
-        tapsi_sim_say_memory(flow->sim);
+    struct tapsi_simsegment *segment = tapsi_sim_block(flow->sim, sizeof *segment, length);
+    if (!segment)
         return NULL;
-    }
     tapsi_link_init(&segment->link);
     segment->flow = flow;
     segment->from = from;

@@ -384,14 +384,26 @@ struct tapsi_sim_interface *tapsi_simhost_interface_named(struct tapsi_sim_host 
     return NULL;
 }
 
+/* Asked several times for each packet. */
+static bool same_host(const union tapsi_addr *a, const union tapsi_addr *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family)
+        return false;
+    if (a->sa.sa_family == AF_INET)
+        return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+    return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof a->in6.sin6_addr) == 0;
+}
+
 bool tapsi_siminterface_has(const struct tapsi_sim_interface *interface, const union tapsi_addr *address)
 {
+    bool loopback = interface->type == TAPSI_IF_LOOPBACK && address->sa.sa_family == AF_INET;
     for (size_t i = 0; i < interface->address_count; i++) {
-        const union tapsi_addr *own = &interface->addresses[i].address;
+        const struct tapsi_local_address *own = &interface->addresses[i];
+        if (same_host(&own->address, address))
+            return true;
         /* The whole of 127.0.0.0/8 is the host's. */
-        bool loopback = interface->type == TAPSI_IF_LOOPBACK && address->sa.sa_family == AF_INET &&
-                        tapsi_addr_in_prefix(address, own, interface->addresses[i].prefix_bits);
-        if (loopback || tapsi_addr_same_host(own, address))
+        if (loopback && own->address.sa.sa_family == AF_INET &&
+            tapsi_addr_in_prefix(address, &own->address, own->prefix_bits))
             return true;
     }
     return false;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "platform/sim/socket.h"
 
+#define OPTION_NUMBERS 80     /* above every option of the table */
 #define BUFFER_DEFAULT 131072 /* as Linux shows it: twice the payload */
 #define BUFFER_MAX     (8 << 20)
 #define SNDBUF_MIN     4608
@@ -71,15 +72,38 @@ void tapsi_simsock_option_defaults(struct tapsi_simsock *s)
         s->options[i] = table[i].initial;
 }
 
+/* Rows by level and option: row + 1, or 0. Asked several times for each packet. */
+static uint8_t places[4][OPTION_NUMBERS];
+
+static int level_number(int level)
+{
+    switch (level) {
+    case SOL_SOCKET:
+        return 0;
+    case IPPROTO_IP:
+        return 1;
+    case IPPROTO_IPV6:
+        return 2;
+    case IPPROTO_TCP:
+        return 3;
+    default:
+        return -1;
+    }
+}
+
+__attribute__((constructor)) static void note_places(void)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        places[level_number(table[i].level)][table[i].option] = (uint8_t)(i + 1);
+}
+
 static const struct row *find(const struct tapsi_simsock *s, int level, int option)
 {
     enum on type = s->type == SOCK_STREAM ? STREAM : DATAGRAM;
-    for (size_t i = 0; i < ROWS; i++) {
-        const struct row *row = &table[i];
-        if (row->level == level && row->option == option)
-            return row->on & type && (level != IPPROTO_IPV6 || s->family == AF_INET6) ? row : NULL;
-    }
-    return NULL;
+    int number = level_number(level);
+    unsigned place = number >= 0 && option >= 0 && option < OPTION_NUMBERS ? places[number][option] : 0;
+    const struct row *row = place ? &table[place - 1] : NULL;
+    return row && row->on & type && (level != IPPROTO_IPV6 || s->family == AF_INET6) ? row : NULL;
 }
 
 int tapsi_simsock_option(const struct tapsi_simsock *s, int level, int option)

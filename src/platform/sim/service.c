@@ -99,11 +99,9 @@ static void chunk_is_due(struct tapsi_sim_event *event)
 void tapsi_simtalk_send(struct tapsi_simtalk *talk, const void *bytes, size_t count, uint64_t delay_ns)
 {
     struct tapsi_sim *sim = talk->service->host->sim;
-    struct chunk *chunk = tapsi_zalloc(&sim->mem, sizeof *chunk + count);
-    if (!chunk) {
-        tapsi_sim_say_memory(sim);
+    struct chunk *chunk = tapsi_sim_block(sim, sizeof *chunk, count);
+    if (!chunk)
         return;
-    }
     chunk->talk = talk;
     chunk->count = count;
     chunk->event.fire = chunk_is_due;

@@ -173,6 +173,16 @@ void tapsi_sim_say_memory(struct tapsi_sim *sim)
     tapsi_sim_say(sim, "no memory for the world");
 }
 
+void *tapsi_sim_block(struct tapsi_sim *sim, size_t head, size_t body)
+{
+    void *block = tapsi_alloc(&sim->mem, head + body);
+    if (block)
+        memset(block, 0, head);
+    else
+        tapsi_sim_say_memory(sim);
+    return block;
+}
+
 uint64_t tapsi_sim_dice(uint64_t *state)
 {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);

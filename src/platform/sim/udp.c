@@ -51,11 +51,9 @@ struct parcel {
 static struct parcel *make_parcel(struct tapsi_sim *sim, const union tapsi_addr *from, const union tapsi_addr *to,
                                   size_t length)
 {
-    struct parcel *p = tapsi_zalloc(&sim->mem, sizeof *p + length);
-    if (!p) {
-        tapsi_sim_say_memory(sim);
+    struct parcel *p = tapsi_sim_block(sim, sizeof *p, length);
+    if (!p)
         return NULL;
-    }
     tapsi_link_init(&p->link);
     p->from = *from;
     p->to = *to;
@@ -105,7 +103,7 @@ static void queue_error(struct tapsi_simsock *s, const struct sock_extended_err 
                         const union tapsi_addr *offender, const void *bytes, size_t length)
 {
     length = length < ERROR_PAYLOAD ? length : ERROR_PAYLOAD;
-    struct error *e = s->udp.error_count < ERRORS_MAX ? tapsi_zalloc(&s->sim->mem, sizeof *e + length) : NULL;
+    struct error *e = s->udp.error_count < ERRORS_MAX ? tapsi_sim_block(s->sim, sizeof *e, length) : NULL;
     if (!e)
         return;
     e->what = *what;
@@ -218,7 +216,7 @@ static void datagram_arrives(struct parcel *p)
     struct datagram *d = NULL;
     /* As in Linux, the one that makes the buffer full is still taken. */
     if (s->udp.queued <= tapsi_simsock_receive_room(s) && !s->udp.no_read)
-        d = tapsi_zalloc(&s->sim->mem, sizeof *d + p->length);
+        d = tapsi_sim_block(s->sim, sizeof *d, p->length);
     if (!d) {
         s->udp.dropped++;
         return;

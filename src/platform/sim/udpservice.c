@@ -170,12 +170,9 @@ static struct reply *plan(struct tapsi_sim_udp *udp, const union tapsi_addr *fro
                           const void *bytes, size_t count, uint64_t delay_ns)
 {
     struct tapsi_sim *sim = udp ? udp->host->sim : NULL;
-    struct reply *reply = sim ? tapsi_zalloc(&sim->mem, sizeof *reply + count) : NULL;
-    if (!reply) {
-        if (sim)
-            tapsi_sim_say_memory(sim);
+    struct reply *reply = sim ? tapsi_sim_block(sim, sizeof *reply, count) : NULL;
+    if (!reply)
         return NULL;
-    }
     reply->udp = udp;
     if (from)
         reply->from = *from;

@@ -200,13 +200,16 @@ static struct tapsi_sim_interface *choose_interface(struct tapsi_sim_host *host,
     return best;
 }
 
+/* Of two addresses of one family. */
 static unsigned common_bits(const union tapsi_addr *a, const union tapsi_addr *b)
 {
-    unsigned length, bits = 0;
-    tapsi_addr_bytes(a, &length);
-    while (bits < 8 * length && tapsi_addr_in_prefix(a, b, bits + 1))
-        bits++;
-    return bits;
+    unsigned length;
+    const uint8_t *x = tapsi_addr_bytes(a, &length), *y = tapsi_addr_bytes(b, &length);
+    for (unsigned i = 0; i < length; i++) {
+        if (x[i] != y[i])
+            return 8 * i + (unsigned)__builtin_clz((unsigned)(x[i] ^ y[i])) - 24;
+    }
+    return 8 * length;
 }
 
 /* RFC 6724, section 5, as one number: scope, not deprecated, public or temporary, longest match. */
@@ -234,8 +237,9 @@ static const struct tapsi_local_address *choose_source(const struct tapsi_sim_in
     return best;
 }
 
-int tapsi_simwire_route(struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned device, unsigned preference,
-                        struct tapsi_sim_interface **ret_out, union tapsi_addr *ret_source)
+/* The interface for `to`, and for an address of the host itself the loopback one, with `*ret_own` set. */
+static int choose_way_out(struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned device,
+                          struct tapsi_sim_interface **ret, bool *ret_own)
 {
     if (to->sa.sa_family == AF_INET6 && tapsi_addr_is_link_local(to)) {
         unsigned scope = to->in6.sin6_scope_id;
@@ -244,15 +248,25 @@ int tapsi_simwire_route(struct tapsi_sim_host *host, const union tapsi_addr *to,
         device = device ? device : scope;
     }
     struct tapsi_sim_interface *owner = tapsi_simhost_owner(host, to);
-    if (owner && (!device || device == owner->index || device == 1)) {
-        *ret_out = tapsi_simhost_interface(host, 1);
+    *ret_own = owner && (!device || device == owner->index || device == 1);
+    *ret = *ret_own ? tapsi_simhost_interface(host, 1) : choose_interface(host, to, device);
+    return *ret ? 0 : -ENETUNREACH;
+}
+
+int tapsi_simwire_route(struct tapsi_sim_host *host, const union tapsi_addr *to, unsigned device, unsigned preference,
+                        struct tapsi_sim_interface **ret_out, union tapsi_addr *ret_source)
+{
+    struct tapsi_sim_interface *out;
+    bool own;
+    int r = choose_way_out(host, to, device, &out, &own);
+    if (r < 0)
+        return r;
+    if (own) {
+        *ret_out = out;
         *ret_source = *to;
         tapsi_addr_set_port(ret_source, 0);
         return 0;
     }
-    struct tapsi_sim_interface *out = choose_interface(host, to, device);
-    if (!out)
-        return -ENETUNREACH;
     const struct tapsi_local_address *source = choose_source(out, to, preference);
     for (struct tapsi_link *l = host->interfaces.next; !source && l != &host->interfaces; l = l->next) {
         struct tapsi_sim_interface *other = TAPSI_CONTAINER(l, struct tapsi_sim_interface, link);
@@ -309,8 +323,8 @@ static unsigned path_mtu(const struct tapsi_sim_host *host, const union tapsi_ad
 unsigned tapsi_simwire_mtu(const struct tapsi_simwire_way *way)
 {
     struct tapsi_sim_interface *out;
-    union tapsi_addr source;
-    if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &out, &source) < 0)
+    bool own;
+    if (choose_way_out(way->host, &way->to, way->device, &out, &own) < 0)
         return MTU_UNKNOWN;
     return way->whole ? out->mtu : path_mtu(way->host, &way->to, out->mtu);
 }
@@ -466,9 +480,9 @@ static void send_out(const struct tapsi_simwire_way *way, const char *kind, size
 void tapsi_simwire_send(const struct tapsi_simwire_way *way, const char *kind, size_t length,
                         struct tapsi_simwire_verdict *ret)
 {
-    union tapsi_addr source;
+    bool own;
     *ret = (struct tapsi_simwire_verdict){.fate = TAPSI_SIM_LOST, .why = "no route"};
-    if (tapsi_simwire_route(way->host, &way->to, way->device, 0, &ret->out, &source) == 0) {
+    if (choose_way_out(way->host, &way->to, way->device, &ret->out, &own) == 0) {
         if (ret->out->type == TAPSI_IF_LOOPBACK)
             loop_back(ret);
         else

@@ -98,6 +98,8 @@ uint64_t tapsi_sim_dice(uint64_t *state); /* splitmix64 */
 void tapsi_sim_say(struct tapsi_sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void tapsi_sim_say_memory(struct tapsi_sim *sim);
 void tapsi_sim_unref(struct tapsi_sim *sim);
+/* A block of a head, zeroed, and a body that is not; NULL with a problem. */
+void *tapsi_sim_block(struct tapsi_sim *sim, size_t head, size_t body);
 enum tapsi_sim_progress { TAPSI_SIM_MOVED, TAPSI_SIM_DUE, TAPSI_SIM_STUCK };
 /* One step towards `limit` on behalf of `self` (NULL: of all): runs one pump or one event, or moves the clock. DUE: the
    limit has come; STUCK: it never will, for nothing will ever happen. */
