@@ -1,6 +1,6 @@
 /*
  * Names on their way to candidates (RFC 9622, 6.1; RFC 8305, 3 and 4): where the answers come from, what they are, and
- * what a name server can do to us. The resolver by itself: src/loop/resolve_test.c.
+ * what a name server can do to us. The resolver by itself: src/loop/resolve_test.c and search_test.c.
  */
 #include <stdio.h>
 #include <string.h>
