@@ -89,6 +89,26 @@ static inline char play_byte(unsigned message, size_t offset)
     return (char)(message * 131u + offset * 7u + (offset >> 8));
 }
 
+uint64_t play_elapsed(const struct play *p); /* ns since Initiate */
+/* Something that happened: part of the hash, and printed if wanted. */
+void play_say(struct play *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void *play_counted(void *user, void *block, size_t size); /* the allocator of the client's context */
+
+#define PLAY_DATA_MAX 65536 /* of one Message */
+
+/* play_events.c */
+extern const struct taps_connection_events play_events;
+void play_over(struct play *p, enum play_end end, const struct taps_error *error);
+
+/* play_actions.c */
+void play_act(struct play *p, const struct script_line *line);
+/* Makes the bytes of a Message; returns how many. */
+size_t play_fill(char *data, unsigned message, uint64_t length);
+
+/* play_begin.c */
+bool play_prepare(struct play *p); /* context and Preconnection */
+void play_begin(struct play *p, const struct script_line *initiate);
+
 /* check.c */
 void check_race(struct play *p); /* after the end, before anything is freed */
 void check_expected(struct play *p);
