@@ -18,7 +18,7 @@ static bool has(const struct play *p, enum script_verb verb)
 
 static void check_times(struct play *p)
 {
-    uint64_t timeout = p->timeout ? p->timeout : 30 * TAPSI_SIM_S;
+    uint64_t timeout = (p->timeout ? p->timeout : 30 * TAPSI_SIM_S) + p->leaps;
     if (p->is_ready && p->ready_at > timeout + SLACK)
         play_wrong(p, "Ready at %.3f ms, after the timeout", (double)p->ready_at / MS);
     if (p->end == PLAY_ESTABLISHMENT_ERROR && p->end_at > timeout + SLACK)
@@ -123,7 +123,7 @@ static void check_bytes(struct play *p)
     else if (p->is_stream && p->received_length)
         play_wrong(p, "%zu bytes came from a server that says nothing", p->received_length);
     for (unsigned i = 0; i < p->message_count; i++) {
-        if (p->messages[i].copies > 1)
+        if (p->messages[i].copies > 1 && !has(p, SCRIPT_DUPLICATE))
             play_wrong(p, "Message %u came back %u times", i + 1, p->messages[i].copies);
     }
 }
@@ -148,6 +148,25 @@ static bool interface_is_chosen(const struct reference_client *client, const str
             return true;
     }
     return false;
+}
+
+/* Answers that are none of ours, and records that nobody asked for, name the liar. (c-ares takes the name server's own
+   answer also where it is marked as a query.) */
+static void check_lies(struct play *p)
+{
+    char text[TAPSI_ADDR_TEXT];
+    for (unsigned i = 0; i < p->script->count; i++) {
+        const struct script_line *line = &p->script->lines[i];
+        if (line->verb == SCRIPT_LIE && strncmp(line->words[2], "no-answer", 9) == 0)
+            return;
+    }
+    for (unsigned i = 0; i < p->attempt_count; i++) {
+        const char *to = tapsi_addr_host_text(&p->attempts[i].to, text);
+        if (strcmp(to, TAPSI_SIM_DNS_LIAR4) == 0 || strcmp(to, TAPSI_SIM_DNS_LIAR6) == 0)
+            play_wrong(p, "a lie was believed: %s was tried", text);
+    }
+    if (strstr(p->winner_remote, TAPSI_SIM_DNS_LIAR4) || strstr(p->winner_remote, TAPSI_SIM_DNS_LIAR6))
+        play_wrong(p, "a lie was believed: %s won", p->winner_remote);
 }
 
 /* Whatever else happens, nothing is tried or wins that the properties rule out. */
@@ -266,6 +285,7 @@ void check_race(struct play *p)
     check_times(p);
     check_completions(p);
     check_bytes(p);
+    check_lies(p);
     check_by_reference(p);
 }
 

@@ -359,59 +359,145 @@ static void end_it(struct drawing *d)
     }
 }
 
-static void one_trouble(struct drawing *d)
+/* A link that is not as it should be. */
+static void one_bad_link(struct drawing *d)
 {
-    static const char *const errors[] = {"short", "EINTR", "EAGAIN", "ENOBUFS", "ENOMEM", "EMFILE", "EPERM"};
+    unsigned what = dice(d, 10);
+    unsigned ms = some_ms(d, 2000);
+    const char *interface = client_names[dice(d, d->interfaces)];
+    unsigned number = dice(d, 50);
+    char at[24] = "";
+    if (once_in(d, 2))
+        snprintf(at, sizeof(at), "at %ums ", ms);
+    switch (what) {
+    case 0:
+    case 1:
+        script_say(d->script, "%sloss client/%s %u%%", at, interface, number);
+        break;
+    case 2:
+        script_say(d->script, "%sbursts client/%s %u%% %u%%", at, interface, number / 5, number + 10);
+        break;
+    case 3:
+        script_say(d->script, "%sjitter client/%s %ums", at, interface, number * 2);
+        break;
+    case 4:
+        script_say(d->script, "%sreorder client/%s %u%% %ums", at, interface, number, number);
+        break;
+    case 5:
+        script_say(d->script, "%sduplicate client/%s %u%%", at, interface, number);
+        break;
+    case 6:
+        script_say(d->script, "%srate client/%s %u", at, interface, 20000 + number * 50000);
+        break;
+    case 7:
+        script_say(d->script, "rate client/%s %u", interface, 100000 + number * 50000);
+        script_say(d->script, "%squeue client/%s %u", at, interface, 3000 + number * 500);
+        break;
+    case 8:
+        script_say(d->script, "%spath mtu client/%s %u%s", at, interface, 1280 + number * 4,
+                   number % 4 ? "" : " silent");
+        break;
+    default:
+        script_say(d->script, "%sdelay client/%s %ums", at, interface, number * 5);
+        break;
+    }
+}
+
+/* Something changes in the middle of it. */
+static void one_change(struct drawing *d)
+{
     static const char *const kinds[] = {"blackhole", "none", "refuse", "unreachable", "prohibit"};
-    unsigned what = dice(d, 13);
+    unsigned what = dice(d, 9);
     unsigned ms = some_ms(d, 3000);
     const char *interface = client_names[dice(d, d->interfaces)];
     unsigned number = dice(d, 60);
-    const char *error = PICK(d, errors);
     const char *kind = PICK(d, kinds);
     const char *address = once_in(d, 2) ? PICK(d, server_v4) : PICK(d, server_v6);
     struct script *s = d->script;
     switch (what) {
     case 0:
-        script_say(s, "loss client/%s %u%%", interface, number / 2);
-        break;
-    case 1:
-        script_say(s, "at %ums loss client/%s %u%%", ms, interface, number);
-        break;
-    case 2:
         script_say(s, "at %ums fault client/%s %s", ms, interface, kind);
         break;
-    case 3:
+    case 1:
         script_say(s, "at %ums fault %s %s", ms, address, kind);
         break;
-    case 4:
-        script_say(s, "at %ums delay client/%s %ums", ms, interface, number * 5);
-        break;
-    case 5:
-        script_say(s, "at %ums down client/%s", ms, interface);
+    case 2:
+    case 3:
+        script_say(s, "at %ums %s client/%s", ms, what == 2 ? "down" : "cut", interface);
         if (number % 2)
-            script_say(s, "at %ums up client/%s", ms + number * 10, interface);
+            script_say(s, "at %ums %s client/%s", ms + number * 10, what == 2 ? "up" : "mend", interface);
         break;
-    case 6:
-        script_say(s, "rate client/%s %u", interface, 20000 + number * 50000);
-        break;
-    case 7:
-        script_say(s, "at %ums fail call %u %s", ms, number % 20 + 1, error);
-        break;
-    case 8:
-        script_say(s, "fail call %u %s", number + 1, error);
-        break;
-    case 9:
-        script_say(s, "fail allocation %u", number + 1);
-        break;
-    case 10:
-        script_say(s, "at %ums fail allocation %u", ms, number % 20 + 1);
-        break;
-    case 11:
+    case 4:
         script_say(s, "at %ums server %s %u", ms, number % 2 ? "ends" : "resets", d->kind == DRAW_TLS ? 443 : 80);
         break;
-    default:
+    case 5:
         script_say(s, "at %ums remove client/%s %s", ms, interface, number % 2 ? "192.0.2.2" : "2001:db8::2");
+        break;
+    case 6:
+        script_say(s, "at %ums address client/%s 2001:db8:77::%u/64", ms, interface, number + 1);
+        break;
+    case 7:
+        script_say(s, "at %ums clock %s %us", ms, number % 2 ? "forwards" : "back", number * 1000);
+        break;
+    default:
+        script_say(s, "at %ums leap %ums", ms, number * number * 3);
+        break;
+    }
+}
+
+/* A call or an allocation of the client fails. */
+static void one_failure(struct drawing *d)
+{
+    static const char *const errors[] = {"short", "EINTR", "EAGAIN", "ENOBUFS", "ENOMEM", "EMFILE", "EPERM"};
+    unsigned ms = some_ms(d, 3000);
+    unsigned number = dice(d, 60);
+    const char *error = PICK(d, errors);
+    bool memory = once_in(d, 2);
+    bool later = once_in(d, 2);
+    char at[24] = "";
+    if (later)
+        snprintf(at, sizeof(at), "at %ums ", ms);
+    if (memory)
+        script_say(d->script, "%sfail allocation %u", at, later ? number % 20 + 1 : number + 1);
+    else
+        script_say(d->script, "%sfail call %u %s", at, later ? number % 20 + 1 : number + 1, error);
+}
+
+static void one_lie(struct drawing *d)
+{
+    static const char *const lies[] = {"truncated",   "wrong-id",    "wrong-name",    "wrong-type",
+                                       "no-question", "no-answer",   "other-address", "other-port",
+                                       "foreign",     "foreign-too", "loop",          "pointer-loop",
+                                       "many",        "half",        "garbage",       "nothing"};
+    static const char *const modes[] = {"refused", "silent", "mute", "closes", "half", "fine"};
+    const char *lie = PICK(d, lies);
+    const char *type = once_in(d, 2) ? "AAAA" : "A";
+    bool truth = once_in(d, 2) && strcmp(lie, "truncated") != 0;
+    unsigned times = dice(d, 3);
+    script_say(d->script, "lie example.test %s %s%s %u", type, lie, truth ? "+truth" : "", times);
+    if (once_in(d, 4)) {
+        const char *mode = PICK(d, modes);
+        script_say(d->script, "dns tcp %s", mode);
+    }
+}
+
+static void one_trouble(struct drawing *d)
+{
+    switch (dice(d, 8)) {
+    case 0:
+    case 1:
+        one_failure(d);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        one_bad_link(d);
+        break;
+    case 5:
+        one_lie(d);
+        break;
+    default:
+        one_change(d);
         break;
     }
 }

@@ -98,7 +98,8 @@ static void on_packet(void *arg, const struct tapsi_sim_packet *packet)
         return;
     if (p->is_ready && !p->syn_after_ready)
         p->syn_after_ready = play_elapsed(p);
-    if (is_known(p, packet) || p->attempt_count == PLAY_ATTEMPTS)
+    bool asks_a_name = tapsi_addr_port(&packet->to) == 53;
+    if (asks_a_name || is_known(p, packet) || p->attempt_count == PLAY_ATTEMPTS)
         return;
     struct play_attempt *a = &p->attempts[p->attempt_count++];
     a->time = play_elapsed(p);
@@ -171,9 +172,16 @@ static bool follow_script(struct play *p)
     return true;
 }
 
+static bool is_lossy(const struct script *script)
+{
+    return script_find(script, SCRIPT_LOSS) || script_find(script, SCRIPT_BURSTS) ||
+           script_find(script, SCRIPT_REORDER) || script_find(script, SCRIPT_QUEUE) || script_find(script, SCRIPT_LEAP);
+}
+
 static void come_to_an_end(struct play *p)
 {
-    if (!run_until(p, p->timeout + TAPSI_SIM_S, is_decided) || !run_until(p, play_elapsed(p) + CALM, has_ended))
+    if (!run_until(p, p->timeout + p->leaps + TAPSI_SIM_S, is_decided) ||
+        !run_until(p, play_elapsed(p) + CALM, has_ended))
         return;
     if (!is_decided(p))
         play_wrong(p, "neither Ready nor EstablishmentError within the timeout");
@@ -181,7 +189,7 @@ static void come_to_an_end(struct play *p)
         p->close_called = true;
         play_say(p, "Close at last: %s", taps_err_name(taps_connection_close(p->connection)));
     }
-    uint64_t limit = script_find(p->script, SCRIPT_LOSS) ? LOSSY_LIMIT : END_LIMIT;
+    uint64_t limit = is_lossy(p->script) ? LOSSY_LIMIT : END_LIMIT;
     run_until(p, play_elapsed(p) + limit, has_ended);
     if (!p->end)
         play_wrong(p, "no end within %d s of Close", (int)(limit / TAPSI_SIM_S));

@@ -58,7 +58,7 @@ struct play {
     char winner_stack[16], winner_remote[80], winner_interface[16];
     unsigned sockets_at_ready;
     unsigned occurrences[SCRIPT_EVENTS];
-    uint64_t timeout;
+    uint64_t timeout, leaps; /* the clock's: for so long nothing is done at its time */
     bool close_called, abort_called, predicted;
     /* the wire */
     struct play_attempt attempts[PLAY_ATTEMPTS];

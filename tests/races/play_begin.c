@@ -118,6 +118,7 @@ void play_begin(struct play *p, const struct script_line *line)
     stage_plan(&p->stage, p->script);
     for (unsigned i = 0; i < p->script->count; i++) {
         const struct script_line *l = &p->script->lines[i];
+        p->leaps += l->verb == SCRIPT_LEAP ? l->numbers[0] : 0;
         if (l->when == SCRIPT_FROM_THE_START && (l->verb == SCRIPT_FAIL_CALL || l->verb == SCRIPT_FAIL_ALLOCATION))
             play_act(p, l);
     }

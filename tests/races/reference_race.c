@@ -295,10 +295,12 @@ static bool is_quiet(const struct script *script, uint64_t until)
         bool early = line->when == SCRIPT_FROM_THE_START || (line->when == SCRIPT_AT && line->at <= until) ||
                      (line->when == SCRIPT_ON &&
                       (line->event == SCRIPT_ON_SEND_ERROR || line->event == SCRIPT_ON_RECEIVE_ERROR));
-        bool rough = line->verb == SCRIPT_LOSS || line->verb == SCRIPT_RATE || line->verb == SCRIPT_MTU ||
-                     line->verb == SCRIPT_FAIL_CALL || line->verb == SCRIPT_FAIL_ALLOCATION;
-        bool late_change =
-            line->when != SCRIPT_FROM_THE_START && line->verb >= SCRIPT_ADDRESS && line->verb <= SCRIPT_FAIL_ALLOCATION;
+        bool rough = line->verb == SCRIPT_LOSS || line->verb == SCRIPT_MTU || line->verb == SCRIPT_FAIL_CALL ||
+                     line->verb == SCRIPT_FAIL_ALLOCATION || line->verb == SCRIPT_LIE || line->verb == SCRIPT_DNS_TCP ||
+                     (line->verb >= SCRIPT_RATE && line->verb <= SCRIPT_CUT) || line->verb == SCRIPT_LEAP;
+        bool late_change = line->when != SCRIPT_FROM_THE_START && line->verb >= SCRIPT_ADDRESS &&
+                           line->verb <= SCRIPT_FAIL_ALLOCATION && line->verb != SCRIPT_CLOCK_BACK &&
+                           line->verb != SCRIPT_CLOCK_FORWARDS; /* what the wall clock shows decides nothing */
         bool ends_it = line->verb == SCRIPT_CLOSE || line->verb == SCRIPT_ABORT || line->verb == SCRIPT_FREE;
         if (early && (rough || late_change || ends_it))
             return false;

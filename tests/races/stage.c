@@ -119,6 +119,51 @@ static bool add_dns_failure(struct stage *stage, const struct script_line *line)
     return wrong(stage, line, "fails how?");
 }
 
+static bool add_lie(struct stage *stage, const struct script_line *line)
+{
+    static const struct {
+        const char *name;
+        enum tapsi_sim_dns_lie lie;
+    } lies[] = {{"truncated", TAPSI_SIM_DNS_TRUNCATED},
+                {"wrong-id", TAPSI_SIM_DNS_WRONG_ID},
+                {"wrong-name", TAPSI_SIM_DNS_WRONG_NAME},
+                {"wrong-type", TAPSI_SIM_DNS_WRONG_TYPE},
+                {"no-question", TAPSI_SIM_DNS_NO_QUESTION},
+                {"no-answer", TAPSI_SIM_DNS_NO_ANSWER},
+                {"other-address", TAPSI_SIM_DNS_OTHER_ADDRESS},
+                {"other-port", TAPSI_SIM_DNS_OTHER_PORT},
+                {"foreign", TAPSI_SIM_DNS_FOREIGN},
+                {"foreign-too", TAPSI_SIM_DNS_FOREIGN_TOO},
+                {"loop", TAPSI_SIM_DNS_LOOP},
+                {"pointer-loop", TAPSI_SIM_DNS_POINTER_LOOP},
+                {"many", TAPSI_SIM_DNS_MANY},
+                {"half", TAPSI_SIM_DNS_CUT},
+                {"garbage", TAPSI_SIM_DNS_GARBAGE},
+                {"nothing", TAPSI_SIM_DNS_NOTHING}};
+    const char *plus = strchr(line->words[2], '+');
+    size_t length = plus ? (size_t)(plus - line->words[2]) : strlen(line->words[2]);
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        if (strlen(lies[i].name) != length || memcmp(lies[i].name, line->words[2], length) != 0)
+            continue;
+        unsigned lie = (unsigned)lies[i].lie | (plus ? TAPSI_SIM_DNS_THEN_TRUTH : 0u);
+        tapsi_sim_dns_lie(stage->dns, line->words[0], line->words[1], lie, (unsigned)line->numbers[0]);
+        return true;
+    }
+    return wrong(stage, line, "no such lie");
+}
+
+static bool set_dns_tcp(struct stage *stage, const struct script_line *line)
+{
+    static const char *const modes[] = {"fine", "refused", "silent", "mute", "closes", "half"};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(modes[i], line->words[0]) == 0) {
+            tapsi_sim_dns_tcp(stage->dns, (enum tapsi_sim_dns_tcp)i);
+            return true;
+        }
+    }
+    return wrong(stage, line, "over TCP how?");
+}
+
 /* ------------------------------------------------------------------------------------------------------ servers */
 
 static bool serve_scripted(struct stage *stage, const struct script_line *line, struct stage_service *s)
@@ -211,32 +256,76 @@ static bool fail_call(struct stage *stage, const struct script_line *line)
     return wrong(stage, line, "no such error");
 }
 
-static bool on_interface(struct stage *stage, const struct script_line *line)
+static double share(const struct script_line *line, unsigned i)
 {
-    const struct stage_interface *i = find_interface(stage, line->words[0]);
-    if (!i)
-        return wrong(stage, line, "no such interface");
+    return (double)line->numbers[i] / 1e6;
+}
+
+static bool on_link(struct tapsi_sim_link *link, const struct script_line *line)
+{
+    const uint64_t *n = line->numbers;
+    switch (line->verb) {
+    case SCRIPT_LOSS:
+        tapsi_sim_link_loss(link, share(line, 0));
+        return true;
+    case SCRIPT_DELAY:
+        tapsi_sim_link_delay(link, n[0]);
+        return true;
+    case SCRIPT_RATE:
+        tapsi_sim_link_rate(link, n[0]);
+        return true;
+    case SCRIPT_JITTER:
+        tapsi_sim_link_jitter(link, n[0]);
+        return true;
+    case SCRIPT_BURSTS:
+        tapsi_sim_link_bursts(link, share(line, 0), share(line, 1));
+        return true;
+    case SCRIPT_REORDER:
+        tapsi_sim_link_reorder(link, share(line, 0), n[1]);
+        return true;
+    case SCRIPT_DUPLICATE:
+        tapsi_sim_link_duplicate(link, share(line, 0));
+        return true;
+    case SCRIPT_QUEUE:
+        tapsi_sim_link_queue(link, n[0]);
+        return true;
+    case SCRIPT_PATH_MTU:
+        tapsi_sim_link_mtu(link, (unsigned)n[0], line->words[1] != NULL);
+        return true;
+    case SCRIPT_CUT:
+    case SCRIPT_MEND:
+        tapsi_sim_link_up(link, line->verb == SCRIPT_MEND);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool on_interface(struct tapsi_sim_interface *interface, const struct script_line *line)
+{
     switch (line->verb) {
     case SCRIPT_REMOVE:
-        tapsi_sim_address_remove(i->interface, line->words[1]);
-        break;
+        tapsi_sim_address_remove(interface, line->words[1]);
+        return true;
     case SCRIPT_UP:
     case SCRIPT_DOWN:
-        tapsi_sim_interface_up(i->interface, line->verb == SCRIPT_UP);
-        break;
+        tapsi_sim_interface_up(interface, line->verb == SCRIPT_UP);
+        return true;
     case SCRIPT_MTU:
-        tapsi_sim_interface_mtu(i->interface, (unsigned)line->numbers[0]);
-        break;
-    case SCRIPT_LOSS:
-        tapsi_sim_link_loss(i->link, (double)line->numbers[0] / 1e6);
-        break;
-    case SCRIPT_DELAY:
-        tapsi_sim_link_delay(i->link, line->numbers[0]);
-        break;
+        tapsi_sim_interface_mtu(interface, (unsigned)line->numbers[0]);
+        return true;
     default:
-        tapsi_sim_link_rate(i->link, line->numbers[0]);
-        break;
+        return false;
     }
+}
+
+static bool on_clocks(struct stage *stage, const struct script_line *line)
+{
+    int64_t by = (int64_t)line->numbers[0];
+    if (line->verb == SCRIPT_LEAP)
+        tapsi_sim_leap(stage->sim, line->numbers[0]);
+    else
+        tapsi_sim_shift_date(stage->sim, line->verb == SCRIPT_CLOCK_BACK ? -by : by);
     return true;
 }
 
@@ -255,17 +344,17 @@ bool stage_do(struct stage *stage, const struct script_line *line)
         return end_connections(stage, line, line->verb == SCRIPT_SERVER_RESETS);
     case SCRIPT_FAIL_CALL:
         return fail_call(stage, line);
-    case SCRIPT_REMOVE:
-    case SCRIPT_UP:
-    case SCRIPT_DOWN:
-    case SCRIPT_MTU:
-    case SCRIPT_LOSS:
-    case SCRIPT_DELAY:
-    case SCRIPT_RATE:
-        return on_interface(stage, line);
+    case SCRIPT_CLOCK_FORWARDS:
+    case SCRIPT_CLOCK_BACK:
+    case SCRIPT_LEAP:
+        return on_clocks(stage, line);
     default:
-        return false;
+        break;
     }
+    const struct stage_interface *i = find_interface(stage, line->words[0]);
+    if (!i)
+        return wrong(stage, line, "no such interface");
+    return on_interface(i->interface, line) || on_link(i->link, line);
 }
 
 static void do_deed(void *arg)
@@ -308,6 +397,10 @@ static bool build(struct stage *stage, const struct script_line *line)
         return true;
     case SCRIPT_DNS_FAILS:
         return add_dns_failure(stage, line);
+    case SCRIPT_DNS_TCP:
+        return set_dns_tcp(stage, line);
+    case SCRIPT_LIE:
+        return add_lie(stage, line);
     case SCRIPT_SERVE:
         return add_service(stage, line);
     case SCRIPT_FAIL_CALL:
