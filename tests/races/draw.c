@@ -398,7 +398,7 @@ static void one_bad_link(struct drawing *d)
                    number % 4 ? "" : " silent");
         break;
     default:
-        script_say(d->script, "%sdelay client/%s %ums", at, interface, number * 5);
+        script_say(d->script, "%sdelay client/%s %ums", at, interface, number * 5 + 1);
         break;
     }
 }

@@ -121,7 +121,7 @@ TEST(scenarios)
     free(entries);
 }
 
-/* What holds of every race: see check.c and tests/scenario/observer.h.
+/* What holds of every race: see check.c and tests/observer/observer.h.
    proves IMPL-05, IMPL-07, IMPL-08, IMPL-10, API-020, API-060, API-111, API-120, API-144, API-145 */
 #define SHARD(n)                                                                                                       \
     TEST(calm_##n)                                                                                                     \

@@ -147,8 +147,10 @@ static bool parse_share(const char *text, uint64_t *ret)
 {
     char *end;
     double percent = strtod(text, &end);
+    if (end == text || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100))
+        return false;
     *ret = (uint64_t)(percent * 10000 + 0.5);
-    return end > text && strcmp(end, "%") == 0 && percent >= 0 && percent <= 100;
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------------------- lines */
