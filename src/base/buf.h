@@ -20,8 +20,8 @@ void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size
 /* Frees what is on the free list; asserts that nothing is out. */
 void tapsi_pool_done(struct tapsi_pool *pool);
 /* NULL = no memory. */
-void *tapsi_pool_get_slowly(struct tapsi_pool *pool);
-void tapsi_pool_put_slowly(struct tapsi_pool *pool, void *block);
+void *tapsi_pool_get_slowly(struct tapsi_pool *pool) __attribute__((cold));
+void tapsi_pool_put_slowly(struct tapsi_pool *pool, void *block) __attribute__((cold));
 
 /* The ways that are gone for every Message: a free block holds the address of the next one in its first bytes. */
 static inline void *tapsi_pool_get(struct tapsi_pool *pool)

@@ -14,10 +14,11 @@ struct tapsi_error {
 };
 
 /* Fills `e` (NULL is allowed and does nothing) and returns `code`, so that a failure is one line. */
-int tapsi_error_set(struct tapsi_error *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int tapsi_error_set(struct tapsi_error *e, int code, const char *format, ...)
+    __attribute__((cold, format(printf, 3, 4)));
 /* The same with the code of another system beside it: errno, a GnuTLS error or alert, a DNS status. */
 int tapsi_error_native(struct tapsi_error *e, int code, enum taps_domain domain, int native, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+    __attribute__((cold, format(printf, 5, 6)));
 void tapsi_error_clear(struct tapsi_error *e);
 void tapsi_error_copy(struct tapsi_error *to, const struct tapsi_error *from);
 /* The taps_err that fits a (positive) errno of a socket call. */

@@ -150,7 +150,8 @@ struct tapsi_rare *tapsi_connection_rare(struct taps_connection *connection);
 /* Asks for a dispatch in this turn. */
 void tapsi_connection_post(struct taps_connection *connection);
 /* Ends it: the stack goes, what is outstanding fails, and closed (error NULL) or the error event follows. */
-void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason);
+void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason)
+    __attribute__((cold));
 /* If Close was called and nothing is left to hand down: tells the stack. */
 void tapsi_connection_pass_close(struct taps_connection *connection);
 
@@ -160,17 +161,20 @@ void tapsi_connection_learn(struct taps_connection *connection);
 /* log.c: the lines of the log. All but begin only with `logs`. */
 void tapsi_connection_log_begin(struct taps_connection *connection);
 void tapsi_connection_log(const struct taps_connection *connection, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((cold, format(printf, 2, 3)));
 void tapsi_connection_log_initiate(const struct taps_connection *connection, uint64_t timeout_ms);
 /* What was found since it was last called. */
 void tapsi_connection_log_names(const struct taps_connection *connection, struct tapsi_lookups *names);
 void tapsi_connection_log_attempt(const struct taps_connection *connection, const struct tapsi_node *leaf);
 void tapsi_connection_log_start(struct taps_connection *connection, const char *event);
-void tapsi_connection_log_send(const struct taps_connection *connection, const struct tapsi_op *op);
-void tapsi_connection_log_settled(const struct taps_connection *connection, const struct tapsi_op *op, int result);
-void tapsi_connection_log_received(const struct taps_connection *connection, const struct taps_received *message);
+void tapsi_connection_log_send(const struct taps_connection *connection, const struct tapsi_op *op)
+    __attribute__((cold));
+void tapsi_connection_log_settled(const struct taps_connection *connection, const struct tapsi_op *op, int result)
+    __attribute__((cold));
+void tapsi_connection_log_received(const struct taps_connection *connection, const struct taps_received *message)
+    __attribute__((cold));
 void tapsi_connection_log_error(const struct taps_connection *connection, const char *event,
-                                const struct taps_error *error);
+                                const struct taps_error *error) __attribute__((cold));
 
 /* patience.c: after Close, when there is a stack: the end comes even if the peer takes nothing more. */
 void tapsi_connection_watch_close(struct taps_connection *connection);

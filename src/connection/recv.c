@@ -170,26 +170,26 @@ void tapsi_connection_open_window(struct taps_connection *c)
 {
     if (!c->top || c->closing)
         return;
-    uint32_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
     size_t want = c->top->want;
-    if (want >= room)
+    bool starves = c->held_bytes + want < awaited(c);
+    if (want >= c->window / 2 && !starves)
         return;
-    if ((room >= c->window / 2 && want < c->window / 2) || c->held_bytes + want < awaited(c))
+    uint32_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
+    if (want < room && (room >= c->window / 2 || starves))
         tapsi_layer_want(c->top, room);
 }
 
 /* ------------------------------------------------------------------------------------------------- matching */
 
 /* How much of one Message is here: bytes up to its end, or all. */
-static size_t available(const struct taps_connection *c, bool *ret_end)
+static size_t available(const struct tapsi_inbox *in, bool *ret_end)
 {
-    const struct tapsi_held *first = held_at(c->in, 0);
-    size_t bytes = first->length;
-    *ret_end = first->flags & TAPSI_SLICE_END;
-    for (uint32_t i = 1; i < c->in->count && !*ret_end; i++) {
-        const struct tapsi_held *next = held_at(c->in, i);
-        bytes += next->length;
-        *ret_end = next->flags & TAPSI_SLICE_END;
+    size_t bytes = 0;
+    *ret_end = false;
+    for (uint32_t i = 0; i < in->count && !*ret_end; i++) {
+        const struct tapsi_held *held = held_at(in, i);
+        bytes += held->length;
+        *ret_end = held->flags & TAPSI_SLICE_END;
     }
     return bytes;
 }
@@ -217,7 +217,7 @@ bool tapsi_connection_can_deliver(const struct taps_connection *c)
         return true;
     if (!c->in)
         return false;
-    size_t bytes = available(c, &end);
+    size_t bytes = available(c->in, &end);
     return satisfied(c, c->receives, bytes, end);
 }
 
@@ -342,7 +342,7 @@ bool tapsi_connection_tell_receive(struct taps_connection *c)
         return tell_closed_direction(c);
     if (!c->in)
         return false;
-    size_t bytes = available(c, &end);
+    size_t bytes = available(c->in, &end);
     if (!satisfied(c, c->receives, bytes, end))
         return false;
     take(c, bytes, &p);

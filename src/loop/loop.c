@@ -185,37 +185,31 @@ static void run_remote(struct tapsi_loop *loop)
         struct remote_post *post = TAPSI_CONTAINER(link, struct remote_post, link);
         struct remote_post copy = *post;
         tapsi_free(&loop->mem, post);
-        loop->in_callback = true;
         copy.fn(copy.arg);
-        loop->in_callback = false;
     }
 }
 
 /* ------------------------------------------------------------------------------------------------ rounds */
 
-static void run_posted(struct tapsi_loop *loop)
+static void run_first(struct tapsi_link *list)
 {
-    struct tapsi_link batch, *link;
-    tapsi_link_init(&batch);
-    tapsi_list_splice(&batch, &loop->posted);
-    loop->in_callback = true;
-    while ((link = tapsi_list_pop(&batch))) {
-        struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
-        task->run(task);
-    }
-    loop->in_callback = false;
+    struct tapsi_task *task = TAPSI_CONTAINER(list->next, struct tapsi_task, link);
+    tapsi_list_remove(&task->link);
+    task->run(task);
 }
 
-static void run_level(struct tapsi_loop *loop, unsigned level)
+/* What is on the list now; what comes to it meanwhile waits for the next round. */
+static void run_all(struct tapsi_link *list)
 {
-    struct tapsi_link batch, *link;
-    tapsi_link_init(&batch);
-    tapsi_list_splice(&batch, &loop->dirty[level]);
-    loop->dirty_levels &= ~(1u << level);
-    while ((link = tapsi_list_pop(&batch))) {
-        struct tapsi_task *task = TAPSI_CONTAINER(link, struct tapsi_task, link);
-        task->run(task);
+    if (list->next == list->prev) { /* one, as a rule */
+        run_first(list);
+        return;
     }
+    struct tapsi_link batch;
+    tapsi_link_init(&batch);
+    tapsi_list_splice(&batch, list);
+    while (!tapsi_list_empty(&batch))
+        run_first(&batch);
 }
 
 /* Each level once, from the top down; what becomes dirty at or above the level that runs waits for the next round. */
@@ -225,7 +219,9 @@ static void run_flush(struct tapsi_loop *loop)
     while ((dirty = loop->dirty_levels & below)) {
         unsigned level = 31u - (unsigned)__builtin_clz(dirty);
         below = (1u << level) - 1;
-        run_level(loop, level);
+        loop->dirty_levels &= ~(1u << level);
+        if (!tapsi_list_empty(&loop->dirty[level])) /* what was on it may be dead by now */
+            run_all(&loop->dirty[level]);
     }
 }
 
@@ -237,7 +233,8 @@ static bool work_waits(const struct tapsi_loop *loop)
 static void rounds(struct tapsi_loop *loop)
 {
     for (int i = 0; i < ROUNDS_MAX && work_waits(loop); i++) {
-        run_posted(loop);
+        if (!tapsi_list_empty(&loop->posted))
+            run_all(&loop->posted);
         run_flush(loop);
     }
 }
@@ -319,19 +316,12 @@ int tapsi_loop_descriptor(struct tapsi_loop *loop)
 
 /* ------------------------------------------------------------------------------------- buffers and log */
 
-struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room)
+struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_loop *loop)
 {
-    struct tapsi_buffer *b = loop->read_buffer;
-    if (b && b->refs == 1)
-        b->used = 0;
-    if (b && b->size - b->used >= room)
-        return b;
-    tapsi_buffer_unref(b);
-    loop->read_buffer = b = tapsi_buffer_get(&loop->buffers);
-    if (b) {
-        b->used = 0;
+    tapsi_buffer_unref(loop->read_buffer);
+    struct tapsi_buffer *b = loop->read_buffer = tapsi_buffer_get(&loop->buffers);
+    if (b)
         b->size = TAPSI_READ_SIZE;
-    }
     return b;
 }
 

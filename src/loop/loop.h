@@ -42,7 +42,7 @@ struct tapsi_loop {
     struct tapsi_pool ops, buffers;
     struct tapsi_buffer *read_buffer; /* being filled; NULL between uses when given away */
     unsigned holds;                   /* things under way that may still cause an event */
-    bool in_turn, in_callback, embedded;
+    bool in_turn, embedded;
     atomic_bool stop; /* written by any thread */
     atomic_bool has_remote;
     uint64_t armed; /* what the platform was last told */
@@ -106,10 +106,17 @@ static inline bool tapsi_timer_running(const struct tapsi_timer *timer)
 
 /* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL =
    no memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
-struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room);
+struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_loop *loop);
+static inline struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room)
+{
+    struct tapsi_buffer *b = loop->read_buffer;
+    if (b && b->refs == 1)
+        b->used = 0;
+    return b && b->size - b->used >= room ? b : tapsi_loop_next_buffer(loop);
+}
 
 bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level);
 void tapsi_log(const struct tapsi_loop *loop, enum taps_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 #endif

@@ -20,13 +20,14 @@
 
 #define TAPSI_FOREVER UINT64_MAX
 
-/* What a watched descriptor reports. Edge-triggered: an event says "it became so", and is not repeated. */
+/* What a watched descriptor reports. Edge-triggered: an event says "it became so", and is not repeated. The numbers are
+   those of Linux, so that its port need not translate them. */
 enum tapsi_io {
-    TAPSI_IO_IN = 1,      /* bytes, a datagram or a connection may be read; or the peer's end */
-    TAPSI_IO_OUT = 2,     /* may be written again (or connect finished) */
-    TAPSI_IO_END = 4,     /* the peer will send no more (RDHUP), or both directions are over (HUP) */
-    TAPSI_IO_ERROR = 8,   /* error pending: SO_ERROR or the error queue tells */
-    TAPSI_IO_URGENT = 16, /* TCP's urgent data came: a read stops before it, though more may lie behind */
+    TAPSI_IO_IN = 1,     /* bytes, a datagram or a connection may be read; or the peer's end */
+    TAPSI_IO_URGENT = 2, /* TCP's urgent data came: a read stops before it, though more may lie behind */
+    TAPSI_IO_OUT = 4,    /* may be written again (or connect finished) */
+    TAPSI_IO_ERROR = 8,  /* error pending: SO_ERROR or the error queue tells */
+    TAPSI_IO_END = 16,   /* the peer will send no more (RDHUP), or both directions are over (HUP) */
 };
 
 /* Embedded in its owner. The memory must live until the loop's reaping of the turn in which it was unwatched. */

@@ -125,7 +125,7 @@ int tapsi_linux_watch(struct tapsi_platform *p, int fd, struct tapsi_watch *watc
 int tapsi_linux_watch_level(struct tapsi_platform *p, int fd, struct tapsi_watch *watch, unsigned io)
 {
     struct tapsi_linux *x = tapsi_linux_of(p);
-    uint32_t events = (io & TAPSI_IO_IN ? EPOLLIN : 0u) | (io & TAPSI_IO_OUT ? EPOLLOUT : 0u);
+    uint32_t events = io & (TAPSI_IO_IN | TAPSI_IO_OUT);
     if (!tapsi_linux_watched(x, fd) || x->slots[fd].watch != watch)
         return watch_events(x, fd, watch, events);
     return change(x, fd, (uint64_t)x->slots[fd].generation << 32 | (uint32_t)fd, events);
@@ -148,20 +148,14 @@ void tapsi_linux_unwatch(struct tapsi_platform *p, struct tapsi_watch *watch)
 
 /* ------------------------------------------------------------------------------------------------- wait */
 
+_Static_assert((int)TAPSI_IO_IN == (int)EPOLLIN && (int)TAPSI_IO_URGENT == (int)EPOLLPRI &&
+                   (int)TAPSI_IO_OUT == (int)EPOLLOUT && (int)TAPSI_IO_ERROR == (int)EPOLLERR &&
+                   (int)TAPSI_IO_END == (int)EPOLLHUP,
+               "the numbers are epoll's");
+
 static unsigned io_of(uint32_t events)
 {
-    unsigned io = 0;
-    if (events & EPOLLIN)
-        io |= TAPSI_IO_IN;
-    if (events & EPOLLOUT)
-        io |= TAPSI_IO_OUT;
-    if (events & (EPOLLRDHUP | EPOLLHUP))
-        io |= TAPSI_IO_END;
-    if (events & EPOLLERR)
-        io |= TAPSI_IO_ERROR;
-    if (events & EPOLLPRI)
-        io |= TAPSI_IO_URGENT;
-    return io;
+    return (events & 31) | (events & EPOLLRDHUP ? (unsigned)TAPSI_IO_END : 0u);
 }
 
 static struct tapsi_watch *watch_of(const struct tapsi_linux *x, uint64_t data)

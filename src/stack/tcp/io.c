@@ -63,13 +63,26 @@ static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_byt
     return count;
 }
 
-static ssize_t push(struct tcp *tcp, struct iovec *iov, unsigned count)
+static __attribute__((noinline)) ssize_t push_many(struct tcp *tcp, size_t *ret_bytes)
 {
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
-    if (count == 1)
-        return p->ops->send(p, tcp->watch.fd, iov[0].iov_base, iov[0].iov_len, 0);
+    struct iovec iov[PIECES_MAX];
+    unsigned count = gather(tcp, iov, ret_bytes);
+    if (count <= 1)
+        return count ? p->ops->send(p, tcp->watch.fd, iov[0].iov_base, iov[0].iov_len, 0) : 0;
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
     return p->ops->sendmsg(p, tcp->watch.fd, &message, 0);
+}
+
+/* Offers the kernel what is queued: mostly one Message in one piece. */
+static ssize_t push(struct tcp *tcp, size_t *ret_bytes)
+{
+    struct tapsi_platform *p = tcp->layer.env->loop->platform;
+    const struct tapsi_op *op = TAPSI_CONTAINER(tcp->layer.queue.next, struct tapsi_op, link);
+    if (op->link.next != &tcp->layer.queue || op->count != 1 || op->length == op->taken)
+        return push_many(tcp, ret_bytes);
+    *ret_bytes = op->length - op->taken;
+    return p->ops->send(p, tcp->watch.fd, op->ranges[op->first].data + op->taken, *ret_bytes, 0);
 }
 
 /* False: the layer is over. */
@@ -128,16 +141,14 @@ static void push_failed(struct tcp *tcp, int err)
 
 void tapsi_tcp_write(struct tcp *tcp)
 {
-    struct iovec iov[PIECES_MAX];
     while (!tapsi_list_empty(&tcp->layer.queue) && !tcp->layer.dead && !tcp->fin_sent) {
         size_t bytes;
-        unsigned count = gather(tcp, iov, &bytes);
-        ssize_t taken = count ? push(tcp, iov, count) : 0;
+        ssize_t taken = push(tcp, &bytes);
         if (taken < 0) {
             push_failed(tcp, (int)-taken);
             return;
         }
-        tcp->sent_any = tcp->sent_any || taken > 0;
+        tcp->sent_any |= taken > 0;
         tcp->blocked = (size_t)taken < bytes;
         advance(tcp, (size_t)taken);
         if (tcp->blocked)

@@ -73,7 +73,7 @@ int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
 void tapsi_tcp_write(struct tcp *tcp);
 void tapsi_tcp_read(struct tcp *tcp);
 /* Ends the layer with this (positive) errno, said of what was being done. */
-void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing);
+void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing) __attribute__((cold));
 /* The socket's pending error as a positive errno, or 0. */
 int tapsi_tcp_error(struct tcp *tcp);
 /* Is this what the network said of a connection that lives on? Then it has been told. */
