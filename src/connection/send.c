@@ -67,7 +67,7 @@ static bool told(const struct taps_connection *c, int result)
 static void settle(struct taps_connection *c, struct tapsi_op *op, int result)
 {
     bool silent = result < 0 && c->state == TAPS_ESTABLISHING && (op->flags & TAPSI_OP_FIRST);
-    op->result = result;
+    op->result = (int16_t)result;
     if (c->logs)
         tapsi_connection_log_settled(c, op, result);
     if (silent || !told(c, result)) {

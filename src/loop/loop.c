@@ -34,8 +34,9 @@ int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct
     tapsi_link_init(&loop->remote_running);
     for (size_t i = 0; i < TAPSI_LEVELS; i++)
         tapsi_link_init(&loop->dirty[i]);
-    tapsi_pool_init(&loop->ops, &loop->mem, sizeof(struct tapsi_op), 256);
+    tapsi_pool_init(&loop->ops, &loop->mem, sizeof(struct tapsi_op), 2048);
     tapsi_pool_init(&loop->buffers, &loop->mem, tapsi_buffer_block(TAPSI_READ_SIZE), 8);
+    tapsi_pool_init(&loop->write_buffers, &loop->mem, tapsi_buffer_block(TAPSI_WRITE_SIZE), 64);
     loop->now = platform->ops->now(platform);
     return 0;
 }
@@ -68,8 +69,10 @@ void tapsi_loop_release(struct tapsi_loop *loop)
     drop_remote(loop, &loop->remote);
     drop_remote(loop, &loop->remote_running);
     tapsi_buffer_unref(loop->read_buffer);
+    tapsi_buffer_unref(loop->write_buffer);
     tapsi_pool_done(&loop->ops);
     tapsi_pool_done(&loop->buffers);
+    tapsi_pool_done(&loop->write_buffers);
     tapsi_heap_done(&loop->timers);
     pthread_mutex_destroy(&loop->remote_lock);
 }
@@ -316,13 +319,21 @@ int tapsi_loop_descriptor(struct tapsi_loop *loop)
 
 /* ------------------------------------------------------------------------------------- buffers and log */
 
-struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_loop *loop)
+struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_pool *pool, struct tapsi_buffer **buffer)
 {
-    tapsi_buffer_unref(loop->read_buffer);
-    struct tapsi_buffer *b = loop->read_buffer = tapsi_buffer_get(&loop->buffers);
-    if (b)
-        b->size = TAPSI_READ_SIZE;
-    return b;
+    tapsi_buffer_unref(*buffer);
+    *buffer = tapsi_buffer_get(pool);
+    return *buffer;
+}
+
+/* From a pool where that wastes little. */
+struct tapsi_buffer *tapsi_loop_large_buffer(struct tapsi_loop *loop, size_t size)
+{
+    if (size > TAPSI_WRITE_SIZE / 2 && size <= TAPSI_WRITE_SIZE)
+        return tapsi_buffer_get(&loop->write_buffers);
+    if (size > TAPSI_READ_SIZE / 4 && size <= TAPSI_READ_SIZE)
+        return tapsi_buffer_get(&loop->buffers);
+    return tapsi_buffer_new(&loop->mem, size);
 }
 
 bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level)

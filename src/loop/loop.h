@@ -18,6 +18,7 @@
 
 #define TAPSI_LEVELS     16 /* heights of layers, 0 is the bottom */
 #define TAPSI_READ_SIZE  (64 * 1024)
+#define TAPSI_WRITE_SIZE (4 * 1024)   /* what small Messages share: as long as one of them waits, it stays */
 #define TAPSI_TURN_BYTES (256 * 1024) /* what one reader may read in one turn */
 
 /* Embedded in its owner; on at most one of the loop's lists. */
@@ -39,9 +40,9 @@ struct tapsi_loop {
     struct tapsi_heap timers;
     struct tapsi_link posted, reaped, dirty[TAPSI_LEVELS];
     unsigned dirty_levels; /* bit per non-empty list of dirty */
-    struct tapsi_pool ops, buffers;
-    struct tapsi_buffer *read_buffer; /* being filled; NULL between uses when given away */
-    unsigned holds;                   /* things under way that may still cause an event */
+    struct tapsi_pool ops, buffers, write_buffers;
+    struct tapsi_buffer *read_buffer, *write_buffer; /* being filled; NULL at first, and without memory */
+    unsigned holds;                                  /* things under way that may still cause an event */
     bool in_turn, embedded;
     atomic_bool stop; /* written by any thread */
     atomic_bool has_remote;
@@ -104,16 +105,33 @@ static inline bool tapsi_timer_running(const struct tapsi_timer *timer)
 #define TAPSI_MS 1000000ull /* ns */
 #define TAPSI_S  1000000000ull
 
-/* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL =
-   no memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
-struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_loop *loop);
-static inline struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room)
+/* Starts a new buffer in place of the one that is full. */
+struct tapsi_buffer *tapsi_loop_next_buffer(struct tapsi_pool *pool, struct tapsi_buffer **buffer)
+    __attribute__((noinline));
+static inline struct tapsi_buffer *tapsi_loop_room(struct tapsi_pool *pool, struct tapsi_buffer **buffer, size_t room)
 {
-    struct tapsi_buffer *b = loop->read_buffer;
+    struct tapsi_buffer *b = *buffer;
     if (b && b->refs == 1)
         b->used = 0;
-    return b && b->size - b->used >= room ? b : tapsi_loop_next_buffer(loop);
+    return b && b->size - b->used >= room ? b : tapsi_loop_next_buffer(pool, buffer);
 }
+
+/* The buffer that readers fill, with at least `room` bytes free behind `used`; one reference stays the loop's. NULL =
+   no memory. After reading, add what came to `used`. When nobody else holds it, it is used from the front again. */
+static inline struct tapsi_buffer *tapsi_loop_read_buffer(struct tapsi_loop *loop, size_t room)
+{
+    return tapsi_loop_room(&loop->buffers, &loop->read_buffer, room);
+}
+
+/* The same for what is copied to be sent, but one reference is the caller's. `room` is at most TAPSI_WRITE_SIZE. */
+static inline struct tapsi_buffer *tapsi_loop_write_buffer(struct tapsi_loop *loop, size_t room)
+{
+    struct tapsi_buffer *b = tapsi_loop_room(&loop->write_buffers, &loop->write_buffer, room);
+    return b ? tapsi_buffer_ref(b) : NULL;
+}
+
+/* One alone, of at least `size` bytes. One reference is the caller's. */
+struct tapsi_buffer *tapsi_loop_large_buffer(struct tapsi_loop *loop, size_t size);
 
 bool tapsi_log_on(const struct tapsi_loop *loop, enum taps_log_level level);
 void tapsi_log(const struct tapsi_loop *loop, enum taps_log_level level, const char *format, ...)

@@ -11,20 +11,17 @@ struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop)
         return NULL;
     tapsi_link_init(&op->link);
     tapsi_link_init(&op->owned);
-    op->loop = loop;
-    op->refs = 1;
-    op->flags = 0;
-    op->first = 2;
-    op->count = 0;
     op->length = op->taken = 0;
     op->done = NULL;
     op->owner = op->tag = NULL;
-    op->deadline = TAPSI_FOREVER;
+    op->loop = loop;
+    op->refs = 1;
+    op->flags = 0;
+    op->count = 0;
     op->dscp = -1;
-    op->inline_used = 0;
-    op->head_used = 0;
     op->priority = 100;
-    op->path = NULL;
+    op->head_used = 0;
+    op->deadline = TAPSI_FOREVER;
     return op;
 }
 
@@ -33,46 +30,46 @@ void tapsi_op_unref(struct tapsi_op *op)
     assert(op->refs > 0);
     if (--op->refs)
         return;
-    for (unsigned i = op->first; i < (unsigned)op->first + op->count; i++)
+    for (unsigned i = 0; i < op->count; i++)
         tapsi_buffer_unref(op->ranges[i].buffer);
     tapsi_pool_put(&op->loop->ops, op);
 }
 
+/* Takes the reference of `buffer`. */
+static void append(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer)
+{
+    assert(op->count < TAPSI_OP_RANGES);
+    op->ranges[op->count++] = (struct tapsi_range){.data = data, .length = length, .buffer = buffer};
+    op->length += length;
+}
+
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer)
 {
-    assert(op->first + op->count < TAPSI_OP_RANGES);
-    op->ranges[op->first + op->count++] =
-        (struct tapsi_range){.data = data, .length = length, .buffer = buffer ? tapsi_buffer_ref(buffer) : NULL};
-    op->length += length;
+    append(op, data, length, buffer ? tapsi_buffer_ref(buffer) : NULL);
 }
 
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
 {
-    if (length <= (size_t)(TAPSI_OP_INLINE - 1 - op->inline_used)) {
-        uint8_t *to = op->inline_bytes + op->inline_used;
-        if (length)
-            memcpy(to, data, length);
-        op->inline_used = (uint8_t)(op->inline_used + length);
-        tapsi_op_lend(op, to, length, NULL);
-        return 0;
-    }
-    struct tapsi_buffer *buffer = tapsi_buffer_new(&op->loop->mem, length);
-    if (!buffer)
+    struct tapsi_buffer *b = length <= TAPSI_OP_SMALL ? tapsi_loop_write_buffer(op->loop, length)
+                                                      : tapsi_loop_large_buffer(op->loop, length);
+    if (!b)
         return TAPS_E_MEMORY;
-    memcpy(buffer->data, data, length);
-    buffer->used = (uint32_t)length;
-    tapsi_op_lend(op, buffer->data, length, buffer);
-    tapsi_buffer_unref(buffer);
+    uint8_t *to = b->data + b->used;
+    if (length)
+        memcpy(to, data, length);
+    b->used += (uint32_t)length;
+    append(op, to, length, b);
     return 0;
 }
 
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
 {
-    assert(op->first > 0 && count <= (size_t)(TAPSI_OP_HEAD - op->head_used));
+    assert(op->count < TAPSI_OP_RANGES && count <= (size_t)(TAPSI_OP_HEAD - op->head_used));
     op->head_used = (uint8_t)(op->head_used + count);
     uint8_t *to = op->head + TAPSI_OP_HEAD - op->head_used;
     memcpy(to, bytes, count);
-    op->ranges[--op->first] = (struct tapsi_range){.data = to, .length = count};
+    memmove(&op->ranges[1], &op->ranges[0], op->count * sizeof(op->ranges[0]));
+    op->ranges[0] = (struct tapsi_range){.data = to, .length = count};
     op->count++;
     op->length += count;
 }
@@ -97,7 +94,7 @@ unsigned tapsi_op_iovec(const struct tapsi_op *op, struct iovec *iov, unsigned m
 {
     size_t skip = op->taken;
     unsigned filled = 0;
-    for (unsigned i = op->first; i < (unsigned)op->first + op->count && filled < max; i++) {
+    for (unsigned i = 0; i < op->count && filled < max; i++) {
         const struct tapsi_range *r = &op->ranges[i];
         if (skip >= r->length) {
             skip -= r->length;

@@ -2,7 +2,7 @@
  * Ops and slices: bytes on the way down and on the way up.
  *
  * An op carries one Message, or a piece of one, down the stack. It is ref-counted and pooled; its ranges point into
- * buffers it holds, into its own `inline_bytes`, or at memory lent by the application. `done` is called exactly once
+ * buffers it holds, into its own `head`, or at memory lent by the application. `done` is called exactly once
  * (unless its creator destroyed the layer it was handed to): the bytes are no longer the library's concern. The bytes
  * stay unchanged until the last unref.
  */
@@ -13,9 +13,9 @@
 #include "base/list.h"
 #include "loop/loop.h"
 
-#define TAPSI_OP_RANGES 5   /* two spare before the payload, the payload, two behind */
-#define TAPSI_OP_INLINE 256 /* payloads up to this are copied into the op */
-#define TAPSI_OP_HEAD   16  /* bytes that all layers together may put in front of the payload */
+#define TAPSI_OP_RANGES 5    /* the payload, and what layers put around it */
+#define TAPSI_OP_SMALL  2048 /* copies up to this lie side by side in a buffer they share */
+#define TAPSI_OP_HEAD   16   /* bytes that all layers together may put in front of the payload */
 
 enum tapsi_op_flags {
     TAPSI_OP_END = 1,   /* the last piece of its Message */
@@ -40,27 +40,26 @@ struct tapsi_range {
     struct tapsi_buffer *buffer; /* a reference, or NULL: inline or lent */
 };
 
+/* The order of the fields: what an ordinary Message touches, and then the rest. A thousand of them under way are more
+   than the processor's first cache holds. */
 struct tapsi_op {
     struct tapsi_link link;  /* on at most one queue, of whoever holds it */
     struct tapsi_link owned; /* the creator's list of what is under way */
+    size_t length;           /* of all ranges */
+    size_t taken;            /* bytes the layer that holds it has used; that layer's */
+    void (*done)(struct tapsi_op *op, int result);
+    void *owner; /* of `done`'s */
+    void *tag;   /* the creator's */
     struct tapsi_loop *loop;
     uint32_t refs;
     uint16_t flags;
-    uint8_t first, count; /* ranges[first .. first + count) */
-    size_t length;        /* of all ranges */
-    size_t taken;         /* bytes the layer that holds it has used; that layer's */
-    int result;           /* the creator's note of how it ended */
-    void (*done)(struct tapsi_op *op, int result);
-    void *owner;       /* of `done`'s */
-    void *tag;         /* the creator's */
-    uint64_t deadline; /* TAPSI_FOREVER = none */
-    int8_t dscp;       /* -1 = the Connection's */
-    uint8_t inline_used;
-    uint8_t head_used; /* bytes that layers have put in front; part of `length` */
+    uint8_t count; /* ranges[0 .. count) */
+    int8_t dscp;   /* -1 = the Connection's */
     uint32_t priority;
-    const struct tapsi_path *path; /* NULL = the layer's own */
+    int16_t result;    /* the creator's note of how it ended */
+    uint8_t head_used; /* bytes that layers have put in front; part of `length` */
+    uint64_t deadline; /* TAPSI_FOREVER = none */
     struct tapsi_range ranges[TAPSI_OP_RANGES];
-    uint8_t inline_bytes[TAPSI_OP_INLINE];
     uint8_t head[TAPSI_OP_HEAD]; /* filled from its end */
 };
 
@@ -78,7 +77,7 @@ static inline struct tapsi_op *tapsi_op_ref(struct tapsi_op *op)
     return op;
 }
 void tapsi_op_unref(struct tapsi_op *op);
-/* Copies `length` bytes in (inline when they fit, else a buffer): 0 or TAPS_E_MEMORY. */
+/* Copies `length` bytes in: 0 or TAPS_E_MEMORY. */
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);

@@ -46,6 +46,18 @@ bool tapsi_tcp_is_soft(struct tcp *tcp, int err)
 
 /* ------------------------------------------------------------------------------------------------ writing */
 
+/* Copies of small Messages lie side by side: together they are one piece. */
+static unsigned join(struct iovec *iov, unsigned before, unsigned added)
+{
+    if (before && added &&
+        (uintptr_t)iov[before - 1].iov_base + iov[before - 1].iov_len == (uintptr_t)iov[before].iov_base) {
+        iov[before - 1].iov_len += iov[before].iov_len;
+        memmove(&iov[before], &iov[before + 1], (added - 1) * sizeof(*iov));
+        added--;
+    }
+    return before + added;
+}
+
 static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_bytes)
 {
     unsigned count = 0;
@@ -54,7 +66,7 @@ static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_byt
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
         if (count + TAPSI_OP_RANGES > PIECES_MAX || (bytes && bytes + op->length > GATHER_MAX))
             break;
-        count += tapsi_op_iovec(op, iov + count, PIECES_MAX - count);
+        count = join(iov, count, tapsi_op_iovec(op, iov + count, PIECES_MAX - count));
         bytes += op->length - op->taken;
         if (op->flags & TAPSI_OP_FINAL)
             break;
@@ -82,7 +94,7 @@ static ssize_t push(struct tcp *tcp, size_t *ret_bytes)
     if (op->link.next != &tcp->layer.queue || op->count != 1 || op->length == op->taken)
         return push_many(tcp, ret_bytes);
     *ret_bytes = op->length - op->taken;
-    return p->ops->send(p, tcp->watch.fd, op->ranges[op->first].data + op->taken, *ret_bytes, 0);
+    return p->ops->send(p, tcp->watch.fd, op->ranges[0].data + op->taken, *ret_bytes, 0);
 }
 
 /* False: the layer is over. */

@@ -231,7 +231,7 @@ static void cover(struct tapsi_op *op, size_t count)
 /* Small outputs are copied into the op, so that an idle connection pins no 64 KiB. */
 static int fill(struct tapsi_op *op, struct tapsi_buffer *out)
 {
-    if (out->used < TAPSI_OP_INLINE)
+    if (out->used <= TAPSI_OP_SMALL)
         return tapsi_op_copy(op, out->data, out->used);
     tapsi_op_lend(op, out->data, out->used, out);
     return 0;

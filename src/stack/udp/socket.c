@@ -547,14 +547,14 @@ static ssize_t send_plain(struct tapsi_udpsocket *s, const struct tapsi_op *op, 
     union tapsi_addr to = way->to;
     if (s->family == AF_INET6)
         map(&to);
-    return p->ops->sendto(p, s->fd, op->ranges[op->first].data, op->length, &to);
+    return p->ops->sendto(p, s->fd, op->ranges[0].data, op->length, &to);
 }
 
 static int send_one(struct tapsi_udpsocket *s, struct tapsi_op *op, const struct tapsi_udpway *way)
 {
     struct tapsi_platform *p = platform_of(s);
     if (!way && op->count == 1 && op->taken == 0 && tos_of(s, op, NULL) == s->tos)
-        return count_or_error(p->ops->send(p, s->fd, op->ranges[op->first].data, op->length, 0));
+        return count_or_error(p->ops->send(p, s->fd, op->ranges[0].data, op->length, 0));
     if (way && p->ops->sendto && is_plain(s, op, way))
         return count_or_error(send_plain(s, op, way));
     struct outgoing o = {.op = op};
