@@ -493,3 +493,187 @@ TEST(nothing_is_received_before_ready)
     CHECK_INT(w.heard.length, 5);
     world_finish(&w);
 }
+
+/* --------------------------------------------------------------------------------------- after the last event */
+
+enum stack { OVER_TCP, OVER_TLS, OVER_UDP, STACKS };
+enum ending { BY_CLOSE, BY_ABORT, BY_PEERS_CLOSE, BY_PEERS_ABORT, BY_FAILURE, ENDINGS };
+
+struct ended {
+    struct world w;
+    struct peer peer;
+    struct tapsi_test_identity identity;
+};
+
+static void begin_over(struct ended *e, enum stack stack, bool nobody_there)
+{
+    memset(e, 0, sizeof(*e));
+    world_new(&e->w);
+    if (stack == OVER_UDP) {
+        taps_transport_properties_free(e->w.properties);
+        taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &e->w.properties);
+    }
+    taps_transport_properties_set(e->w.properties, "softErrorNotify", "prefer");
+    peer_new(&e->w, e->w.server, &e->peer);
+    if (stack == OVER_TLS) {
+        e->identity = peer_certificate("192.0.2.1", NULL, NULL);
+        world_secure(&e->w);
+        peer_secure(&e->peer, &e->identity);
+    }
+    peer_listen(&e->w, &e->peer, V4);
+    world_initiate(&e->w, nobody_there ? "198.51.100.7:80" : V4, 500);
+    send_text(&e->w, "hello");
+    world_run_ms(&e->w, 200);
+}
+
+static void end_over(struct ended *e, enum ending ending)
+{
+    taps_message_context *last;
+    switch (ending) {
+    case BY_CLOSE:
+        CHECK_INT(taps_connection_close(e->w.connection), 0);
+        break;
+    case BY_ABORT:
+        CHECK_INT(taps_connection_abort(e->w.connection), 0);
+        break;
+    case BY_PEERS_CLOSE: /* and ours: one direction alone is not the end */
+        taps_connection_receive(e->w.connection, 1, 100, NULL);
+        CHECK_INT(taps_connection_close(e->peer.last), 0);
+        world_run_ms(&e->w, 100);
+        CHECK_INT(e->w.heard.closed + e->w.heard.connection_error, 0);
+        taps_message_context_new(&last);
+        taps_message_context_set(last, "final", "true");
+        taps_connection_send(e->w.connection, NULL, 0, last, 0, NULL);
+        taps_message_context_free(last);
+        break;
+    case BY_PEERS_ABORT:
+        CHECK_INT(taps_connection_abort(e->peer.last), 0);
+        break;
+    default:
+        break;
+    }
+    world_run_until_end(&e->w);
+}
+
+/* All that could still cause an event: calls of ours, words of the peer, the network's opinion, and time. */
+static void disturb(struct ended *e)
+{
+    taps_connection *c = e->w.connection;
+    CHECK_INT(taps_connection_send(c, "x", 1, NULL, 0, NULL), TAPS_E_CLOSED);
+    CHECK_INT(taps_connection_send(c, NULL, 0, NULL, 0, NULL), TAPS_E_CLOSED);
+    CHECK_INT(taps_connection_receive(c, 1, 100, NULL), TAPS_E_CLOSED);
+    CHECK_INT(taps_connection_close(c), TAPS_E_STATE);
+    CHECK_INT(taps_connection_abort(c), TAPS_E_STATE);
+    CHECK_INT(taps_connection_set_property(c, "connTimeout", "1"), TAPS_E_STATE);
+    CHECK_INT(taps_connection_state(c), TAPS_CLOSED);
+    if (e->peer.last)
+        taps_connection_send(e->peer.last, "still there?", 12, NULL, 0, NULL);
+    world_run_ms(&e->w, 50);
+    tapsi_sim_link_mtu(e->w.link, 1280, false);
+    tapsi_sim_fault(e->w.sim, "192.0.2.1", TAPSI_SIM_UNREACHABLE);
+    tapsi_sim_interface_up(e->w.client_if, false);
+    world_run_ms(&e->w, 60000);
+    CHECK(!boolean(&e->w, TAPS_CAN_SEND) && !boolean(&e->w, TAPS_CAN_RECEIVE));
+}
+
+static bool is_possible(enum stack stack, enum ending ending)
+{
+    bool of_the_peer = ending == BY_PEERS_CLOSE || ending == BY_PEERS_ABORT;
+    return stack != OVER_UDP || !of_the_peer; /* UDP cannot tell */
+}
+
+/* proves API-140, API-141, API-143, API-145: over every stack, however it ends, there is one last event of the right
+   kind, and nothing after it, whatever happens. */
+TEST(after_the_last_event_there_is_silence)
+{
+    for (enum stack stack = 0; stack < STACKS; stack++) {
+        for (enum ending ending = 0; ending < ENDINGS; ending++) {
+            struct ended e;
+            if (!is_possible(stack, ending) || (stack == OVER_UDP && ending == BY_FAILURE))
+                continue;
+            begin_over(&e, stack, ending == BY_FAILURE);
+            end_over(&e, ending);
+            bool orderly = ending == BY_CLOSE || ending == BY_PEERS_CLOSE;
+            CHECK_INT(e.w.heard.closed, orderly);
+            CHECK_INT(e.w.heard.establishment_error, ending == BY_FAILURE);
+            CHECK_INT(e.w.heard.connection_error, !orderly && ending != BY_FAILURE);
+            unsigned before = e.w.heard.total;
+            disturb(&e);
+            CHECK_INT(e.w.heard.total, before);
+            peer_done(&e.peer);
+            if (stack == OVER_TLS)
+                tapsi_test_identity_free(&e.identity);
+            world_finish(&e.w);
+        }
+    }
+}
+
+/* proves API-140: Close of a datagram Connection gives every Message to the network first, those of a batch too. */
+TEST(close_of_datagrams_sends_what_was_given)
+{
+    struct ended e;
+    begin_over(&e, OVER_UDP, false);
+    CHECK_INT(e.peer.length, 5);
+    taps_connection_start_batch(e.w.connection);
+    for (int i = 0; i < 50; i++)
+        CHECK_INT(send_text(&e.w, "0123456789"), 0);
+    CHECK_INT(taps_connection_close(e.w.connection), 0);
+    CHECK_INT(send_text(&e.w, "too late"), TAPS_E_CLOSED);
+    world_run_until_end(&e.w);
+    world_run_ms(&e.w, 100);
+    CHECK_INT(e.w.heard.closed, 1);
+    CHECK_INT(e.w.heard.sent, 51);
+    CHECK_INT(e.peer.length, 5 + 50 * 10);
+    peer_done(&e.peer);
+    world_finish(&e.w);
+}
+
+/* proves API-140: "as promised": what expires while Close waits is not delivered, and the rest is. */
+TEST(close_does_not_wait_for_what_expires)
+{
+    static char big[60000];
+    struct world w;
+    taps_message_context *brief;
+    struct tapsi_sim_service *s = connect_to(&w, TAPSI_SIM_SILENT);
+    world_run_until_ready(&w);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    for (int i = 0; i < 8; i++)
+        CHECK_INT(taps_connection_send(w.connection, big, sizeof(big), NULL, 0, NULL), 0);
+    taps_message_context_new(&brief);
+    taps_message_context_set(brief, "msgLifetime", "1");
+    CHECK_INT(taps_connection_send(w.connection, "old news", 8, brief, 0, NULL), 0);
+    taps_message_context_free(brief);
+    CHECK_INT(taps_connection_close(w.connection), 0);
+    world_run_ms(&w, 2000);
+    CHECK_INT(w.heard.expired, 1);
+    CHECK_INT(w.heard.closed, 0);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_FINE);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.closed, 1);
+    CHECK_INT(w.heard.sent, 8);
+    CHECK_INT(tapsi_sim_service_counts(s).received, 8 * sizeof(big));
+    world_finish(&w);
+}
+
+/* proves API-145: an error of the network that comes with the end, or after it, is not told any more. */
+TEST(no_soft_error_comes_after_the_end)
+{
+    for (int wait_ms = 0; wait_ms < 15; wait_ms += 5) {
+        struct world w;
+        world_new(&w);
+        taps_transport_properties_free(w.properties);
+        taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &w.properties);
+        taps_transport_properties_set(w.properties, "softErrorNotify", "require");
+        world_initiate(&w, V4, 0);
+        world_run_until_ready(&w);
+        send_text(&w, "nobody is there");
+        world_run_ms(&w, (uint64_t)wait_ms);
+        CHECK_INT(taps_connection_close(w.connection), 0);
+        world_run_until_end(&w);
+        CHECK_INT(w.heard.closed, 1);
+        unsigned soft = w.heard.soft_error;
+        world_run_ms(&w, 1000);
+        CHECK_INT(w.heard.soft_error, soft);
+        world_finish(&w);
+    }
+}

@@ -408,14 +408,6 @@ static void close_below(struct tls *tls)
     }
 }
 
-/* Has the peer ended, and had all we sent? */
-static bool is_settled(struct tls *tls)
-{
-    union tapsi_got got;
-    return tls->peer_ended && !tls->out && !tls->outstanding &&
-           tapsi_layer_get(tls->layer.below, TAPSI_GET_UNACKED, &got) == 0 && got.value.integer == 0;
-}
-
 /* Everything queued, and the end if it is due, as one op. */
 static void send_turn(struct tls *tls)
 {
@@ -423,10 +415,8 @@ static void send_turn(struct tls *tls)
     if (both_ended(tls))
         tapsi_layer_set_state(&tls->layer, TAPSI_LAYER_CLOSING);
     bool last = tls->layer.state == TAPSI_LAYER_CLOSING && !tls->below_closing && tapsi_list_empty(&tls->layer.queue);
-    if (last && !tls->failing) {
-        tls->settled = is_settled(tls);
+    if (last && !tls->failing)
         tapsi_tls_notify(tls);
-    }
     if (!tls->failing)
         tapsi_tls_emit(tls);
     if (last && !tls->layer.dead && !tls->failing)

@@ -286,10 +286,19 @@ void tapsi_tls_emit(struct tls *tls)
     tapsi_tls_fail_record(tls, GNUTLS_E_PUSH_ERROR);
 }
 
+/* Has the peer ended, and had all we sent? */
+static bool is_settled(struct tls *tls)
+{
+    union tapsi_got got;
+    return tls->peer_ended && !tls->out && !tls->outstanding &&
+           tapsi_layer_get(tls->layer.below, TAPSI_GET_UNACKED, &got) == 0 && got.value.integer == 0;
+}
+
 void tapsi_tls_notify(struct tls *tls)
 {
     if (tls->notified)
         return;
+    tls->settled = is_settled(tls);
     tls->notified = true;
     int r = gnutls_bye(tls->session, GNUTLS_SHUT_WR);
     if (r < 0)
