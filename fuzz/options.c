@@ -98,7 +98,8 @@ static void make_all(struct options *options, bool listening)
     taps_preconnection *preconnection = NULL;
     options->cafile = file_for(options->cafile);
     options->pin = file_for(options->pin);
-    options->cert = file_for(options->cert);
+    if (options->cert) /* GnuTLS 3.7 leaks one that it cannot read */
+        options->cert = strlen(options->cert) % 2 ? "/nonexistent/file" : good_file;
     options->key = file_for(options->key);
     int code = options_context(options, &context);
     CHECK((code == DONE) == (context != NULL));

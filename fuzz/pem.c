@@ -1,6 +1,5 @@
 #include "pem.h"
 
-#include <gnutls/x509.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,29 +34,4 @@ char *fuzz_pem(const char *label, const void *der, size_t length, size_t *ret_le
     to += snprintf(to, size - (size_t)(to - pem), "\n-----END %s-----\n", label);
     *ret_length = (size_t)(to - pem);
     return pem;
-}
-
-static bool has_readable_names(gnutls_x509_crt_t crt)
-{
-    for (unsigned i = 0;; i++) {
-        char name[4096];
-        size_t size = sizeof(name);
-        int r = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
-        if (r < 0)
-            return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
-    }
-}
-
-bool fuzz_pem_is_showable(const void *pem, size_t length)
-{
-    gnutls_datum_t text = {(unsigned char *)(uintptr_t)pem, (unsigned)length};
-    gnutls_x509_crt_t *list = NULL;
-    unsigned count = 0;
-    bool good = gnutls_x509_crt_list_import2(&list, &count, &text, GNUTLS_X509_FMT_PEM, 0) >= 0;
-    for (unsigned i = 0; i < count; i++) {
-        good = good && has_readable_names(list[i]);
-        gnutls_x509_crt_deinit(list[i]);
-    }
-    gnutls_free(list);
-    return good;
 }

@@ -82,12 +82,40 @@ static int make_priority(struct tapsi_tls_credentials *c, const struct tapsi_sec
 
 /* ---------------------------------------------------------------------------------------- certificates */
 
+static int try_names(gnutls_x509_crt_t certificate)
+{
+    int r = 0;
+    for (unsigned i = 0; r >= 0 || r == GNUTLS_E_SHORT_MEMORY_BUFFER; i++) {
+        char name[256];
+        size_t size = sizeof(name);
+        r = gnutls_x509_crt_get_subject_alt_name(certificate, i, name, &size, NULL);
+    }
+    return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : r;
+}
+
+/* GnuTLS leaks a chain that it was given to show when it cannot read it, or a name in it: so it is read before. */
+static int try_chain(const gnutls_datum_t *chain)
+{
+    gnutls_x509_crt_t *list = NULL;
+    unsigned count = 0;
+    int r = gnutls_x509_crt_list_import2(&list, &count, chain, GNUTLS_X509_FMT_PEM, 0);
+    if (r < 0)
+        return r;
+    r = count ? try_names(list[0]) : 0;
+    for (unsigned i = 0; i < count; i++)
+        gnutls_x509_crt_deinit(list[i]);
+    gnutls_free(list);
+    return r;
+}
+
 static int add_certificates(struct tapsi_tls_credentials *c, const struct tapsi_certificate *list, size_t count,
                             const char *what, struct tapsi_error *ret_error)
 {
     for (size_t i = 0; i < count; i++) {
         gnutls_datum_t chain = datum(&list[i].chain), key = datum(&list[i].key);
-        int r = gnutls_certificate_set_x509_key_mem2(c->own, &chain, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
+        int r = try_chain(&chain);
+        if (r >= 0)
+            r = gnutls_certificate_set_x509_key_mem2(c->own, &chain, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
         if (r < 0)
             return unusable(ret_error, what, i, r);
     }

@@ -35,6 +35,25 @@ TEST(a_server_certificate_that_is_none)
     check_refused(s, TAPSI_ROLE_SERVER, "server certificate 2 cannot be used: ");
 }
 
+/* GnuTLS 3.7 would leak it. */
+TEST(a_server_certificate_that_is_none_beside_a_good_key)
+{
+    struct tapsi_security *s = fresh();
+    const char *key = tapsi_test_server()->key;
+    CHECK_INT(tapsi_security_add_server(s, junk, strlen(junk), key, strlen(key)), 0);
+    check_refused(s, TAPSI_ROLE_SERVER, "server certificate 1 cannot be used: ");
+}
+
+/* The same. */
+TEST(a_server_certificate_for_a_name_that_is_none)
+{
+    struct tapsi_security *s = fresh();
+    struct tapsi_test_identity id = tapsi_test_identity(&(struct tapsi_test_subject){.name = "x", .names = ""}, NULL);
+    tapsi_test_show(s, true, &id);
+    check_refused(s, TAPSI_ROLE_SERVER, "server certificate 1 cannot be used: ");
+    tapsi_test_identity_free(&id);
+}
+
 /* proves API-052 */
 TEST(a_client_certificate_that_is_none)
 {
