@@ -20,12 +20,21 @@
 #define SANITIZED false
 #endif
 
+/* Of the sanitizers; NULL without them. */
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
 static struct tapsi_test *first, **tail = &first;
-static const char *running;
-static bool failed;
+static bool failed, broken;
 static const char *skipped;
-static char late[256]; /* what a test that ran out of time has to say, made before it starts */
+static char doing[200], remark[200];
+static char late[512]; /* what a test that crashes or runs out of time has to say, made before it happens */
 static size_t late_length;
+static const char *running;
+static unsigned running_number;
+
+static const struct tapsi_test_sweep *the_sweep;
+static bool sweeping, tolerating;
+static const char *which;
 
 void tapsi_test_register(struct tapsi_test *test)
 {
@@ -37,6 +46,9 @@ void tapsi_test_fail(const char *file, int line, const char *format, ...)
 {
     va_list args;
     failed = true;
+    broken |= line == 0;
+    if (tolerating && !which && line)
+        return;
     printf("# %s:%d: ", file, line);
     va_start(args, format);
     vprintf(format, args);
@@ -71,6 +83,8 @@ bool tapsi_test_sanitized(void)
 
 unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thorough)
 {
+    if (tolerating)
+        return 1;
     const char *wish = getenv("TAPS_LONG");
     if (wish && strcmp(wish, "1") == 0)
         return thorough;
@@ -83,33 +97,102 @@ unsigned tapsi_test_seed(void)
     return wish ? (unsigned)strtoul(wish, NULL, 10) : 0;
 }
 
+void tapsi_test_set_sweep(const struct tapsi_test_sweep *sweep)
+{
+    the_sweep = sweep;
+}
+
+bool tapsi_test_sweeping(void)
+{
+    return sweeping;
+}
+
+void tapsi_test_tolerate(bool tolerate)
+{
+    tolerating = tolerate;
+    failed = false;
+}
+
+bool tapsi_test_has_broken(void)
+{
+    return broken;
+}
+
+static void prepare_late_words(void)
+{
+    int length = snprintf(late, sizeof(late), "%s%s\nnot ok %u - %.200s\n", doing[0] ? " in " : "", doing,
+                          running_number, running);
+    late_length = length > 0 ? (size_t)length : 0;
+}
+
+void tapsi_test_doing(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(doing, sizeof(doing), format, args);
+    va_end(args);
+    prepare_late_words();
+}
+
+void tapsi_test_remark(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(remark, sizeof(remark), format, args);
+    va_end(args);
+}
+
+static void say_late_words(const char *what, size_t length)
+{
+    ssize_t written = write(STDOUT_FILENO, what, length);
+    written = write(STDOUT_FILENO, late, late_length);
+    (void)written;
+}
+
 static void out_of_time(int signal_number)
 {
     (void)signal_number;
-    ssize_t written = write(STDOUT_FILENO, late, late_length);
-    (void)written;
+    say_late_words("# out of time", 13);
     _exit(1);
+}
+
+static void died(void)
+{
+    if (running)
+        say_late_words("# crashed", 9);
+}
+
+/* The handler is of one use: the signal comes again and does what it does. */
+static void crashed(int signal_number)
+{
+    (void)signal_number;
+    died();
 }
 
 static void run(struct tapsi_test *test, unsigned number)
 {
-    failed = false;
+    failed = broken = false;
     skipped = NULL;
-    int length = snprintf(late, sizeof(late), "# out of time\nnot ok %u - %.200s\n", number, test->name);
-    late_length = length > 0 ? (size_t)length : 0;
+    doing[0] = remark[0] = '\0';
+    running = test->name;
+    running_number = number;
+    prepare_late_words();
 
     alarm(DEFAULT_LIMIT);
-    running = test->name;
-    test->run();
-    running = NULL;
+    if (sweeping)
+        the_sweep->run(test, which);
+    else
+        test->run();
     alarm(0);
+    running = NULL;
 
+    failed |= broken;
     if (failed) {
-        printf("not ok %u - %s\n", number, test->name);
+        printf("not ok %u - %s%s\n", number, test->name, remark);
     } else if (skipped) {
         printf("ok %u - %s # SKIP %s\n", number, test->name, skipped);
     } else {
-        printf("ok %u - %s\n", number, test->name);
+        printf("ok %u - %s%s\n", number, test->name, remark);
     }
 }
 
@@ -146,6 +229,28 @@ static unsigned run_named(int count, char **names)
     return failures;
 }
 
+static void set_handlers(void)
+{
+    struct sigaction late_action = {.sa_handler = out_of_time};
+    struct sigaction crash_action = {.sa_handler = crashed, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGALRM, &late_action, NULL);
+    sigaction(SIGABRT, &crash_action, NULL);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(died);
+    else
+        sigaction(SIGSEGV, &crash_action, NULL);
+}
+
+/* --sweep or --sweep=WHICH: false if it is neither, or there is no sweep in this program. */
+static bool ask_for_sweep(const char *argument)
+{
+    if (!the_sweep || strncmp(argument, "--sweep", 7) != 0 || (argument[7] && argument[7] != '='))
+        return false;
+    sweeping = true;
+    which = argument[7] ? argument + 8 : NULL;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     /* Lines must be out before a crash, and must not be in a forked child's buffer. */
@@ -155,14 +260,14 @@ int main(int argc, char **argv)
             puts(test->name);
         return 0;
     }
-    for (int i = 1; i < argc; i++) {
+    int names = argc > 1 && ask_for_sweep(argv[1]) ? 2 : 1;
+    for (int i = names; i < argc; i++) {
         if (!find(argv[i])) {
             fprintf(stderr, "%s: no test is named %s (--list shows them)\n", argv[0], argv[i]);
             return 2;
         }
     }
-    struct sigaction action = {.sa_handler = out_of_time};
-    sigaction(SIGALRM, &action, NULL);
-    unsigned failures = argc > 1 ? run_named(argc - 1, argv + 1) : run_all();
+    set_handlers();
+    unsigned failures = argc > names ? run_named(argc - names, argv + names) : run_all();
     return failures ? 1 : 0;
 }

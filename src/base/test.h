@@ -15,7 +15,8 @@ struct tapsi_test {
 };
 
 void tapsi_test_register(struct tapsi_test *test);
-/* Records a failed check of the running test; the test goes on. */
+/* Records a failed check of the running test; the test goes on. `line` 0: a rule that `file` watches over was broken,
+   which counts also where checks are tolerated. */
 void tapsi_test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The name of the running test, or NULL. */
 const char *tapsi_test_name(void);
@@ -32,6 +33,28 @@ unsigned tapsi_test_rounds(unsigned normal, unsigned sanitized, unsigned thoroug
 bool tapsi_test_sanitized(void);
 /* The one seed that the environment asks for with TAPS_SEED=N, to have a run again; 0 = all. */
 unsigned tapsi_test_seed(void);
+
+/*
+ * Sweeps: a program that links a sweep (tests/scenario/sweep.c) and is started with --sweep, or --sweep=WHICH, gives
+ * each of its tests to that instead of running it once.
+ */
+
+struct tapsi_test_sweep {
+    void (*run)(struct tapsi_test *test, const char *which); /* `which` NULL: all there is */
+};
+
+void tapsi_test_set_sweep(const struct tapsi_test_sweep *sweep);
+/* Has the program been started with --sweep? Tests of random input then make one round. */
+bool tapsi_test_sweeping(void);
+/* From now on a check that fails is not told and does not count: the test has the right to fail, but not to break a
+   rule. False: as usual again. Either way tapsi_test_failed begins anew with false. */
+void tapsi_test_tolerate(bool tolerate);
+/* Has a rule been broken in this test? */
+bool tapsi_test_has_broken(void);
+/* What is being done, for the line that is said when the test crashes or has no time left; and what the test's own
+   line says at its end. */
+void tapsi_test_doing(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void tapsi_test_remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define TEST(name)                                                                                                     \
     static void name(void);                                                                                            \

@@ -284,10 +284,12 @@ WRAPPED(int, taps_preconnection_initiate,
     r->initiated = true;
     int err = __real_taps_preconnection_initiate(p, timeout_ms, install(r, events, user), r, ret);
     observer_leave(v);
-    if (err)
+    if (err) {
+        observer_refused(ret);
         observer_drop(r);
-    else
+    } else {
         observer_bind(r, *ret, taps_connection_context(*ret));
+    }
     return err;
 }
 
@@ -303,6 +305,7 @@ WRAPPED(int, taps_preconnection_initiate_with_send,
                                                            message, flags, tag, ret);
     observer_leave(v);
     if (err) {
+        observer_refused(ret);
         observer_drop(r);
         return err;
     }
@@ -413,5 +416,7 @@ WRAPPED(int, taps_connection_get_properties, (taps_connection * c, taps_transpor
     struct observer_visit v = observer_enter("taps_connection_get_properties");
     int err = __real_taps_connection_get_properties(c, ret);
     observer_leave(v);
+    if (err)
+        observer_refused(ret);
     return err;
 }

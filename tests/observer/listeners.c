@@ -71,10 +71,12 @@ WRAPPED(int, taps_preconnection_listen,
     struct observer_visit v = observer_enter("taps_preconnection_listen");
     int err = __real_taps_preconnection_listen(p, install(r, events), r, ret);
     observer_leave(v);
-    if (err)
+    if (err) {
+        observer_refused(ret);
         observer_drop(r);
-    else
+    } else {
         observer_bind(r, *ret, taps_listener_context(*ret));
+    }
     return err;
 }
 

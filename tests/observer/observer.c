@@ -86,6 +86,14 @@ void observer_drop(struct observer_record *r)
     release(r);
 }
 
+void (*observer_refused_hook)(void *ret);
+
+void observer_refused(void *ret)
+{
+    if (observer_refused_hook)
+        observer_refused_hook(ret);
+}
+
 struct observer_record *observer_find(enum observer_kind kind, const void *object)
 {
     for (struct observer_record *r = object ? *bucket(object) : NULL; r; r = r->next) {
@@ -139,6 +147,21 @@ static void forget(const void *context)
             }
         }
     }
+}
+
+void observer_forget(void)
+{
+    while (unbound)
+        observer_drop(unbound);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        while (records[i]) {
+            struct observer_record *r = records[i];
+            records[i] = r->next;
+            release(r);
+        }
+    }
+    call = NULL;
+    running = in_event = 0;
 }
 
 /* ------------------------------------------------------------------------------------------- calls and time */

@@ -23,5 +23,9 @@
 
 /* Events seen by this thread since the program began: a test can check that it was watched. */
 unsigned observer_events(void);
+/* Knows nothing of what there is any more. */
+void observer_forget(void);
+/* Where set: told the `ret_` parameter of a call that gives an object and was refused. */
+extern void (*observer_refused_hook)(void *ret);
 
 #endif

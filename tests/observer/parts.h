@@ -55,6 +55,8 @@ struct observer_record *observer_find(enum observer_kind kind, const void *objec
 void observer_retire(struct observer_record *r, enum observer_kind kind, const void *object);
 /* There never was an object. */
 void observer_drop(struct observer_record *r);
+/* A call that gives an object was refused. */
+void observer_refused(void *ret);
 
 /* Around a call of the library: no event may come, and no virtual time may pass. */
 struct observer_visit {

@@ -47,6 +47,7 @@ WRAPPED(int, taps_context_after,
     int err = __real_taps_context_after(context, delay_ms, fn ? on_time : NULL, t, &t->handle);
     observer_leave(v);
     if (err) {
+        observer_refused(ret_timer);
         free(t);
         return err;
     }

@@ -513,7 +513,6 @@ TEST(resolve_around_its_deadline)
 /* ----------------------------------------------------------------------------------------------------- listening */
 
 struct server {
-    struct tapsi_mem mem;
     taps_context *context;
     taps_preconnection *preconnection;
     taps_listener *listener;
@@ -563,23 +562,13 @@ static void on_connection(taps_listener *l, taps_connection *c, void *user)
 
 static const struct taps_listener_events listener_events = {.connection_received = on_connection};
 
-static void pump(void *arg)
-{
-    taps_context_dispatch(arg);
-}
-
 static void server_start_secure(struct world *w, struct server *s, const char *local, const char *remote,
                                 const taps_security_parameters *security)
 {
-    struct tapsi_platform *platform;
     struct taps_allocator allocator = {maybe, s};
     struct taps_context_options options = {.allocator = &allocator};
     memset(s, 0, sizeof(*s));
-    tapsi_mem_init(&s->mem, NULL);
-    tapsi_sim_platform_new(w->server, &s->mem, &platform);
-    CHECK_INT(tapsi_context_new(&options, platform, &s->context), 0);
-    tapsi_sim_attach(w->sim, platform, pump, s->context);
-    tapsi_loop_embed(&s->context->loop);
+    s->context = world_context(w->sim, w->server, &options);
     taps_preconnection_new(s->context, &s->preconnection);
     taps_preconnection_set_security_parameters(s->preconnection, security);
     taps_preconnection_set_transport_properties(s->preconnection, w->properties);

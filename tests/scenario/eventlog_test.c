@@ -370,7 +370,7 @@ TEST(below_the_level_nothing_is_logged)
         tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
         world_initiate(&w, V4, 0);
         world_run_until_ready(&w);
-        CHECK(w.connection->rare == NULL);
+        CHECK(w.connection && w.connection->rare == NULL);
         send_text(&w, "hello");
         world_run_ms(&w, 100);
         taps_connection_close(w.connection);

@@ -8,7 +8,6 @@
 
 struct server {
     taps_context *context;
-    struct tapsi_mem mem;
     taps_preconnection *preconnection;
     taps_listener *listener;
     taps_connection *connections[64];
@@ -85,21 +84,11 @@ static void on_stopped(taps_listener *l, void *user)
 
 static const struct taps_listener_events listener_events = {on_listening, on_received, on_error, on_stopped};
 
-static void pump(void *arg)
-{
-    taps_context_dispatch(arg);
-}
-
 static void server_start(struct world *w, struct server *s)
 {
-    struct tapsi_platform *platform;
     memset(s, 0, sizeof(*s));
     s->echo = true;
-    tapsi_mem_init(&s->mem, NULL);
-    tapsi_sim_platform_new(w->server, &s->mem, &platform);
-    CHECK_INT(tapsi_context_new(NULL, platform, &s->context), 0);
-    tapsi_sim_attach(w->sim, platform, pump, s->context);
-    tapsi_loop_embed(&s->context->loop);
+    s->context = world_context(w->sim, w->server, NULL);
     taps_preconnection_new(s->context, &s->preconnection);
     taps_preconnection_set_security_parameters(s->preconnection, w->security);
 }

@@ -24,7 +24,7 @@ static void send_text(struct world *w, const char *text)
 /* Is there anything the loop would wake up for? */
 static bool has_timer(const struct world *w)
 {
-    return w->context->loop.timers.count != 0;
+    return w->context && w->context->loop.timers.count != 0;
 }
 
 /* ------------------------------------------------------------------------------- too many retransmissions */

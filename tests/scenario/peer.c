@@ -103,21 +103,11 @@ static const struct taps_listener_events listener_events = {.connection_received
 
 /* ------------------------------------------------------------------------------------------------- the peer */
 
-static void pump(void *arg)
-{
-    taps_context_dispatch(arg);
-}
-
 void peer_new(struct world *w, struct tapsi_sim_host *host, struct peer *p)
 {
-    struct tapsi_platform *platform;
     memset(p, 0, sizeof(*p));
     p->close_at_final = true;
-    tapsi_mem_init(&p->mem, NULL);
-    tapsi_sim_platform_new(host, &p->mem, &platform);
-    CHECK_INT(tapsi_context_new(NULL, platform, &p->context), 0);
-    tapsi_sim_attach(w->sim, platform, pump, p->context);
-    tapsi_loop_embed(&p->context->loop);
+    p->context = world_context(w->sim, host, NULL);
     taps_preconnection_new(p->context, &p->preconnection);
     taps_security_parameters_new_disabled(&p->security);
 }

@@ -9,7 +9,6 @@
 #include "stack/tls/test_certificates.h"
 
 struct peer {
-    struct tapsi_mem mem;
     taps_context *context;
     taps_security_parameters *security;
     taps_preconnection *preconnection;

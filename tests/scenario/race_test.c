@@ -28,7 +28,7 @@ static bool near(double value, double expected)
 {
     if (value > expected - 1.5 && value < expected + 1.5)
         return true;
-    printf("# %.3f ms, expected %.3f\n", value, expected);
+    tapsi_test_fail(__FILE__, __LINE__, "%.3f ms, expected %.3f", value, expected);
     return false;
 }
 

@@ -184,31 +184,37 @@ struct tapsi_sim_interface *world_second_path(struct world *w, const char *name,
     return c;
 }
 
-static struct tapsi_mem platform_mem;
-
-static struct tapsi_mem *default_mem(void)
-{
-    tapsi_mem_init(&platform_mem, NULL);
-    return &platform_mem;
-}
-
 static void pump(void *arg)
 {
     taps_context_dispatch(arg);
 }
 
+/* Its platforms live longer than a test that is left early, so their memory does too. */
+taps_context *world_context(struct tapsi_sim *sim, struct tapsi_sim_host *host,
+                            const struct taps_context_options *options)
+{
+    static struct tapsi_mem mem;
+    struct tapsi_platform *platform = NULL;
+    taps_context *context = NULL;
+    tapsi_mem_init(&mem, NULL);
+    int err = tapsi_sim_platform_new(host, &mem, &platform);
+    if (!err && (err = tapsi_context_new(options, platform, &context)) != 0)
+        platform->ops->destroy(platform);
+    if (err) {
+        tapsi_test_fail(__FILE__, __LINE__, "no context: %s", taps_err_name(err));
+        return NULL;
+    }
+    tapsi_sim_attach(sim, platform, pump, context);
+    tapsi_loop_embed(&context->loop);
+    return context;
+}
+
 void world_start(struct world *w)
 {
-    struct tapsi_platform *platform = NULL;
     struct taps_allocator allocator = {count_resize, w};
     w->options.allocator = &allocator;
-    tapsi_sim_platform_new(w->client, default_mem(), &platform);
-    if (tapsi_context_new(&w->options, platform, &w->context) != 0) {
-        tapsi_test_fail(__FILE__, __LINE__, "no context");
-        abort();
-    }
-    tapsi_sim_attach(w->sim, platform, pump, w->context);
-    tapsi_loop_embed(&w->context->loop);
+    w->context = world_context(w->sim, w->client, &w->options);
+    w->options.allocator = NULL;
     taps_preconnection_new(w->context, &w->preconnection);
 }
 
@@ -246,7 +252,7 @@ static void run_until(struct world *w, bool (*done)(void *))
 {
     uint64_t deadline = tapsi_sim_now(w->sim) + LIMIT;
     while (!done(w) && tapsi_sim_now(w->sim) < deadline && !tapsi_sim_deadlocked(w->sim)) {
-        if (taps_context_run_once(w->context, 1000) == 0)
+        if (taps_context_run_once(w->context, 1000) <= 0)
             break;
     }
 }
@@ -264,14 +270,31 @@ void world_run_until_end(struct world *w)
 void world_run_ms(struct world *w, uint64_t ms)
 {
     uint64_t until = tapsi_sim_now(w->sim) + ms * TAPSI_SIM_MS;
+    if (!w->context)
+        tapsi_sim_run(w->sim, until);
     while (tapsi_sim_now(w->sim) < until) {
         uint64_t left = (until - tapsi_sim_now(w->sim) + TAPSI_SIM_MS - 1) / TAPSI_SIM_MS;
         taps_context_run_once(w->context, (int)left);
     }
 }
 
+/* Whatever has failed: Close ends every Connection. Only some sweeps ask it, for others free what lives. */
+static void check_that_close_ends(struct world *w)
+{
+    uint64_t until = tapsi_sim_now(w->sim) + 1000 * TAPSI_SIM_S;
+    if (taps_connection_close(w->connection) != 0)
+        return;
+    while (taps_connection_state(w->connection) != TAPS_CLOSED && tapsi_sim_now(w->sim) < until)
+        taps_context_run_once(w->context, 1000);
+    if (taps_connection_state(w->connection) != TAPS_CLOSED)
+        tapsi_test_fail("sweep", 0, "Close does not end the Connection, which is in state %d",
+                        (int)taps_connection_state(w->connection));
+}
+
 void world_finish(struct world *w)
 {
+    if (w->connection && tapsi_test_sweeping() && tapsi_sim_calls(w->sim) % 2)
+        check_that_close_ends(w);
     unsigned before = w->heard.total;
     CHECK_INT(w->heard.inside_call, 0);
     CHECK_INT(w->heard.after_end, 0);

@@ -51,6 +51,9 @@ void world_new(struct world *w);
 void world_server_address(struct world *w, const char *address);
 /* Makes the context and the Preconnection. */
 void world_start(struct world *w);
+/* A context on `host` that runs while others do; NULL, which is a failed check, where there was no memory for it. */
+taps_context *world_context(struct tapsi_sim *sim, struct tapsi_sim_host *host,
+                            const struct taps_context_options *options);
 /* One more interface of the client, on a link of its own to one more of the server; both with these addresses. */
 struct tapsi_sim_interface *world_second_path(struct world *w, const char *name, enum tapsi_interface_type type,
                                               const char *client_addresses, const char *server_addresses);

@@ -126,7 +126,7 @@ static void one_storm(uint32_t seed)
 TEST(whatever_happens_events_keep_their_rules)
 {
     unsigned before = observer_events();
-    for (uint32_t seed = 1; seed <= 300; seed++)
+    for (uint32_t seed = 1; seed <= tapsi_test_rounds(300, 300, 3000); seed++)
         one_storm(seed * 2654435761u);
     CHECK(observer_events() > before + 1000);
 }

@@ -57,7 +57,7 @@ static bool near(double value, double expected)
 {
     if (value > expected - 1.5 && value < expected + 1.5)
         return true;
-    printf("# %.3f ms, expected %.3f\n", value, expected);
+    tapsi_test_fail(__FILE__, __LINE__, "%.3f ms, expected %.3f", value, expected);
     return false;
 }
 
@@ -87,6 +87,7 @@ static bool find(const struct world *w, const char *id, struct taps_candidate_in
             return true;
     }
     tapsi_test_fail(__FILE__, __LINE__, "no candidate %s in\n%s", id, tree_text(w));
+    *ret = (struct taps_candidate_info){.id = "", .interface = "", .reason = ""};
     return false;
 }
 

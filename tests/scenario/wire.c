@@ -76,8 +76,10 @@ static int on_setsockopt(struct tapsi_platform *p, int fd, int level, int option
 
 void wire_tap(struct wire *wire, taps_context *context)
 {
-    struct tapsi_platform *platform = context->loop.platform;
     memset(wire, 0, sizeof(*wire));
+    if (!context)
+        return;
+    struct tapsi_platform *platform = context->loop.platform;
     wire->real = platform->ops;
     active = wire;
     ops = *platform->ops;
