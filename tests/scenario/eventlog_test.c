@@ -356,6 +356,7 @@ TEST(security_is_logged)
     world_run_ms(&w, 100);
     check_lines(&lines, expected);
     peer_done(&peer);
+    tapsi_test_identity_free(&identity);
     world_finish(&w);
 }
 

@@ -78,7 +78,7 @@ static bool boolean(struct world *w, enum taps_property property)
     struct taps_value value = {.type = TAPS_TYPE_SET};
     CHECK_INT(taps_connection_get_value(w->connection, property, &value), 0);
     CHECK_INT(value.type, TAPS_TYPE_BOOLEAN);
-    return value.boolean;
+    return value.type == TAPS_TYPE_BOOLEAN && value.boolean;
 }
 
 static const char *local_of(const struct world *w)
