@@ -113,7 +113,7 @@ void tapsi_connection_log_send(const struct taps_connection *c, const struct tap
 
 void tapsi_connection_log_settled(const struct taps_connection *c, const struct tapsi_op *op, int result)
 {
-    size_t bytes = op->length - op->head_used;
+    size_t bytes = op->length - op->added;
     if (result < 0)
         tapsi_connection_log(c, "send-error bytes=%zu code=%s: %s", bytes, taps_err_name(result),
                              taps_err_text(result));

@@ -82,7 +82,8 @@ static void on_done(struct tapsi_op *op, int result)
 {
     struct taps_connection *c = op->owner;
     tapsi_list_remove(&op->owned);
-    c->out->below -= op->length - op->head_used;
+    assert(op->length - op->added <= c->out->below);
+    c->out->below -= op->length - op->added;
     settle(c, op, result);
     if (!tapsi_list_empty(&c->out->sends) && c->top)
         tapsi_connection_pump(c);

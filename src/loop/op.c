@@ -20,7 +20,7 @@ struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop)
     op->count = 0;
     op->dscp = -1;
     op->priority = 100;
-    op->head_used = 0;
+    op->added = 0;
     op->deadline = TAPSI_FOREVER;
     return op;
 }
@@ -62,16 +62,26 @@ int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
     return 0;
 }
 
+/* The bytes in a place of the op's own. */
+static const uint8_t *keep(struct tapsi_op *op, const void *bytes, size_t count)
+{
+    assert(count <= (size_t)(TAPSI_OP_ADDED - op->added));
+    op->added = (uint8_t)(op->added + count);
+    return memcpy(op->around + TAPSI_OP_ADDED - op->added, bytes, count);
+}
+
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
 {
-    assert(op->count < TAPSI_OP_RANGES && count <= (size_t)(TAPSI_OP_HEAD - op->head_used));
-    op->head_used = (uint8_t)(op->head_used + count);
-    uint8_t *to = op->head + TAPSI_OP_HEAD - op->head_used;
-    memcpy(to, bytes, count);
+    assert(op->count < TAPSI_OP_RANGES);
     memmove(&op->ranges[1], &op->ranges[0], op->count * sizeof(op->ranges[0]));
-    op->ranges[0] = (struct tapsi_range){.data = to, .length = count};
+    op->ranges[0] = (struct tapsi_range){.data = keep(op, bytes, count), .length = count};
     op->count++;
     op->length += count;
+}
+
+void tapsi_op_append(struct tapsi_op *op, const void *bytes, size_t count)
+{
+    append(op, keep(op, bytes, count), count, NULL);
 }
 
 void tapsi_op_finish(struct tapsi_op *op, int result)

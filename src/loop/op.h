@@ -2,7 +2,7 @@
  * Ops and slices: bytes on the way down and on the way up.
  *
  * An op carries one Message, or a piece of one, down the stack. It is ref-counted and pooled; its ranges point into
- * buffers it holds, into its own `head`, or at memory lent by the application. `done` is called exactly once
+ * buffers it holds, into its own `around`, or at memory lent by the application. `done` is called exactly once
  * (unless its creator destroyed the layer it was handed to): the bytes are no longer the library's concern. The bytes
  * stay unchanged until the last unref.
  */
@@ -15,7 +15,7 @@
 
 #define TAPSI_OP_RANGES 5    /* the payload, and what layers put around it */
 #define TAPSI_OP_SMALL  2048 /* copies up to this lie side by side in a buffer they share */
-#define TAPSI_OP_HEAD   16   /* bytes that all layers together may put in front of the payload */
+#define TAPSI_OP_ADDED  16   /* bytes that all layers together may put around the payload */
 
 enum tapsi_op_flags {
     TAPSI_OP_END = 1,   /* the last piece of its Message */
@@ -57,10 +57,10 @@ struct tapsi_op {
     int8_t dscp;   /* -1 = the Connection's */
     uint32_t priority;
     int16_t result;    /* the creator's note of how it ended */
-    uint8_t head_used; /* bytes that layers have put in front; part of `length` */
+    uint8_t added;     /* bytes that layers have put around the payload; part of `length` */
     uint64_t deadline; /* TAPSI_FOREVER = none */
     struct tapsi_range ranges[TAPSI_OP_RANGES];
-    uint8_t head[TAPSI_OP_HEAD]; /* filled from its end */
+    uint8_t around[TAPSI_OP_ADDED]; /* filled from its end */
 };
 
 /* Where packets come from and go to. Borrowed with the slice or op that carries it. */
@@ -81,9 +81,10 @@ void tapsi_op_unref(struct tapsi_op *op);
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
-/* Puts `count` bytes in front: the head of a layer that passes the op on. At most TAPSI_OP_HEAD of all layers together,
-   in two ranges. */
+/* Put `count` bytes in front or behind: for a layer that passes the op on. All layers together at most TAPSI_OP_ADDED
+   bytes, in TAPSI_OP_RANGES - 1 calls. The creator counts `length` without `added`, so other calls are not for layers. */
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count);
+void tapsi_op_append(struct tapsi_op *op, const void *bytes, size_t count);
 /* Off its queue, `done` once with `result`, and the queue's reference is dropped. */
 void tapsi_op_finish(struct tapsi_op *op, int result);
 /* Off its queue without `done` (its creator settles it); drops the queue's reference. */

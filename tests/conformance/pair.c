@@ -181,18 +181,31 @@ static taps_security_parameters *security_for(const struct pair_row *row, bool s
     return security;
 }
 
+/* Only by stacks whose top is the row's: others may be eligible for the same properties. */
+static taps_endpoint *endpoint_for(const struct pair_row *row, bool server)
+{
+    taps_endpoint *endpoint;
+    char top[32] = "";
+    memcpy(top, row->stack, strcspn(row->stack, "/"));
+    CHECK_INT(server ? taps_local_endpoint_new(&endpoint) : taps_remote_endpoint_new(&endpoint), 0);
+    CHECK_INT(taps_endpoint_with_text(endpoint, ADDRESS), 0);
+    CHECK_INT(taps_endpoint_with_protocol(endpoint, top), 0);
+    return endpoint;
+}
+
 static taps_preconnection *preconnection_for(const struct pair *p, const struct side *s, bool server)
 {
     taps_preconnection *pre;
     taps_transport_properties *properties;
     taps_security_parameters *security = security_for(p->row, server);
+    taps_endpoint *endpoint = endpoint_for(p->row, server);
     taps_transport_properties_new_profile(p->row->profile, &properties);
     taps_transport_properties_set(properties, "safelyReplayable", p->row->reliable ? "false" : "true");
     taps_preconnection_new(s->context, &pre);
     taps_preconnection_set_transport_properties(pre, properties);
     taps_preconnection_set_security_parameters(pre, security);
-    CHECK_INT(
-        server ? taps_preconnection_add_local_text(pre, ADDRESS) : taps_preconnection_add_remote_text(pre, ADDRESS), 0);
+    CHECK_INT(server ? taps_preconnection_add_local(pre, endpoint) : taps_preconnection_add_remote(pre, endpoint), 0);
+    taps_endpoint_free(endpoint);
     taps_transport_properties_free(properties);
     taps_security_parameters_free(security);
     return pre;
