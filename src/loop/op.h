@@ -82,7 +82,8 @@ int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
 /* Put `count` bytes in front or behind: for a layer that passes the op on. All layers together at most TAPSI_OP_ADDED
-   bytes, in TAPSI_OP_RANGES - 1 calls. The creator counts `length` without `added`, so other calls are not for layers. */
+   bytes, in TAPSI_OP_RANGES - 1 calls. The creator counts `length` without `added`, so other calls are not for layers.
+ */
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count);
 void tapsi_op_append(struct tapsi_op *op, const void *bytes, size_t count);
 /* Off its queue, `done` once with `result`, and the queue's reference is dropped. */
