@@ -352,6 +352,18 @@ static const enum taps_property stack_properties[] = {TAPS_RELIABILITY,         
 
 #define STACK_PROPERTIES (sizeof(stack_properties) / sizeof(stack_properties[0]))
 
+/* A version that the stack has, that is allowed, and that is not below the minimum. */
+static bool speaks_one(const struct tapsi_offer *o, const struct tapsi_security *s)
+{
+    static const enum taps_security_protocol versions[] = {TAPS_TLS_1_2, TAPS_TLS_1_3};
+    for (size_t i = 0; i < 2; i++) {
+        unsigned bit = 1U << versions[i];
+        if ((o->security_protocols & bit) && (s->allowed & bit) && versions[i] >= s->minimum_version)
+            return true;
+    }
+    return false;
+}
+
 static bool reference_eligible(const struct tapsi_offer *o, const struct tapsi_properties *p,
                                const struct tapsi_security *s, enum tapsi_role role)
 {
@@ -364,9 +376,9 @@ static bool reference_eligible(const struct tapsi_offer *o, const struct tapsi_p
     }
     if (o->secure ? s->mode == TAPS_SECURITY_DISABLED : s->mode == TAPS_SECURITY_REQUIRED)
         return false;
-    if (o->secure && role == TAPSI_ROLE_SERVER) /* the random security has no server certificate */
+    if (o->secure && role == TAPSI_ROLE_SERVER && s->server_count == 0)
         return false;
-    if (o->secure && !(o->security_protocols & s->allowed))
+    if (o->secure && !speaks_one(o, s))
         return false;
     if (o->may_duplicate && !p->values[TAPS_SAFELY_REPLAYABLE].boolean)
         return false;
@@ -449,6 +461,17 @@ static void random_properties(struct tapsi_properties *p)
         p->values[TAPS_MULTIPATH].enumeration = TAPS_MULTIPATH_DISABLED;
 }
 
+static void random_security(struct tapsi_security *security)
+{
+    static const char pem[] = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+    security->allowed = random_below(3) ? BOTH_VERSIONS : 1U << (1 + random_below(2));
+    if (random_below(3) == 0)
+        CHECK_INT(tapsi_security_set_minimum(security, random_below(2) ? TAPS_TLS_1_2 : TAPS_TLS_1_3), 0);
+    if (random_below(2))
+        CHECK_INT(tapsi_security_add_server(security, pem, sizeof(pem) - 1, key, sizeof(key) - 1), 0);
+}
+
 /* Returns how many were eligible. */
 static size_t check_against_reference(const struct tapsi_offer *offers, const struct tapsi_properties *p,
                                       const struct tapsi_security *security, enum tapsi_role role)
@@ -483,7 +506,7 @@ TEST(random_property_sets_are_ranked_as_the_reference_ranks_them)
         NEED(p && security);
         random_offers(offers);
         random_properties(p);
-        security->allowed = random_below(3) ? BOTH_VERSIONS : 1U << (1 + random_below(2));
+        random_security(security);
         size_t eligible = check_against_reference(offers, p, security, (enum tapsi_role)random_below(3));
         ranked += eligible > 1;
         none += eligible == 0;

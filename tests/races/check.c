@@ -30,6 +30,15 @@ static void check_times(struct play *p)
         play_wrong(p, "%u sockets are open at Ready, and the winner is one", p->sockets_at_ready);
 }
 
+/* A send or receive that was interrupted, or would have waited, is made again: it is no reason to end. */
+static void check_reason(struct play *p)
+{
+    bool moves_data = strstr(p->detail, "sending:") || strstr(p->detail, "receiving:");
+    bool again = strstr(p->detail, "Interrupted system call") || strstr(p->detail, "temporarily unavailable");
+    if (p->is_ready && moves_data && again)
+        play_wrong(p, "the end came because of a call to be made again: %s", p->detail);
+}
+
 static void check_completions(struct play *p)
 {
     if (p->end == PLAY_FREED || p->end == PLAY_REFUSED || p->end == PLAY_ALIVE)
@@ -102,6 +111,19 @@ static void check_echo(struct play *p)
         play_wrong(p, "the end came after %zu of %zu bytes", p->received_length, total);
 }
 
+/* Did the peer end in time for that to have come before we closed? */
+static bool peer_has_ended(const struct play *p, const char *service)
+{
+    const struct script_line *keeps = script_find(p->script, SCRIPT_KEEP_RECEIVING);
+    if (!p->is_stream || !keeps || keeps->event != SCRIPT_ON_READY || p->close_called || p->abort_called ||
+        !p->close_at || p->attempt_count == 0 || !reference_is_quiet(p->script, UINT64_MAX))
+        return false;
+    uint64_t round_trip = p->ready_at - p->attempts[0].time; /* at least */
+    uint64_t since = p->last_sent_at > p->ready_at ? p->last_sent_at : p->ready_at;
+    bool at_once = strcmp(service, "says") == 0 || strcmp(service, "discard") == 0;
+    return at_once && p->close_at > since + 5 * round_trip;
+}
+
 static void check_said(struct play *p)
 {
     static const char says[] = "what a server says to whoever comes";
@@ -122,6 +144,8 @@ static void check_bytes(struct play *p)
         check_said(p);
     else if (p->is_stream && p->received_length)
         play_wrong(p, "%zu bytes came from a server that says nothing", p->received_length);
+    if (!p->received_end && peer_has_ended(p, service))
+        play_wrong(p, "the peer has ended, and nobody was told");
     for (unsigned i = 0; i < p->message_count; i++) {
         if (p->messages[i].copies > 1 && !has(p, SCRIPT_DUPLICATE))
             play_wrong(p, "Message %u came back %u times", i + 1, p->messages[i].copies);
@@ -283,6 +307,7 @@ static void check_by_reference(struct play *p)
 void check_race(struct play *p)
 {
     check_times(p);
+    check_reason(p);
     check_completions(p);
     check_bytes(p);
     check_lies(p);

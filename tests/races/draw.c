@@ -56,9 +56,11 @@ static unsigned some_ms(struct drawing *d, unsigned max)
 
 /* --------------------------------------------------------------------------------------------------- the addresses */
 
-static const char *const server_v4[] = {"192.0.2.1", "192.0.2.11", "192.0.2.12", "192.0.2.13", "10.0.0.1"};
-static const char *const server_v6[] = {"2001:db8::1", "2001:db8::11", "2001:db8:0:1::12", "fd00::1",
-                                        "2002:c000:201::1"};
+#define SERVER_ADDRESSES 6 /* of each family */
+static const char *const server_v4[] = {"192.0.2.1",  "192.0.2.11", "192.0.2.12",
+                                        "192.0.2.13", "10.0.0.1",   "169.254.7.7"};
+static const char *const server_v6[] = {"2001:db8::1", "2001:db8::11",     "2001:db8:0:1::12",
+                                        "fd00::1",     "2002:c000:201::1", "2001:0:7::1"};
 static const char *const nobody[] = {"192.0.2.99", "198.18.0.9", "2001:db8::99", "2001:db8:9::9"};
 static const char *const client_names[] = {"eth0", "wlan0", "wwan0"};
 
@@ -81,7 +83,9 @@ static void one_interface(struct drawing *d, unsigned i)
                has_6to4 ? six_to_four[i] : "", has_link_local ? " fe80::2/64" : "");
     if (families != 0 && once_in(d, 4))
         script_say(d->script, "address client/%s %s temporary", client_names[i], temporary[i]);
-    if (families != 0 && once_in(d, 12))
+    if (families != 0 && once_in(d, 6))
+        script_say(d->script, "address client/%s 2001:db8:0:1::%u/64", client_names[i], i + 7);
+    if (once_in(d, families ? 12 : 3)) /* it may be the only one of its family */
         script_say(d->script, "address client/%s 2001:db8:%x::77/64 deprecated", client_names[i], i + 8);
     unsigned delay = some_ms(d, 120);
     script_say(d->script, "link client/%s server/eth0 %s", client_names[i], time_text(d, delay + 1, text));
@@ -92,8 +96,8 @@ static void interfaces(struct drawing *d)
     static const unsigned counts[] = {1, 1, 1, 2, 2, 3};
     d->interfaces = PICK(d, counts);
     script_say(d->script, "interface server/eth0 ethernet 192.0.2.1/24 192.0.2.11/24 192.0.2.12/24 192.0.2.13/24 "
-                          "10.0.0.1/8 192.0.2.53/24 2001:db8::1/64 2001:db8::11/64 2001:db8:0:1::12/64 fd00::1/64 "
-                          "2002:c000:201::1/64 2001:db8::53/64");
+                          "10.0.0.1/8 169.254.7.7/16 192.0.2.53/24 2001:db8::1/64 2001:db8::11/64 "
+                          "2001:db8:0:1::12/64 fd00::1/64 2002:c000:201::1/64 2001:0:7::1/64 2001:db8::53/64");
     for (unsigned i = 0; i < d->interfaces; i++)
         one_interface(d, i);
     if (once_in(d, 15)) {
@@ -111,11 +115,11 @@ static void some_addresses(struct drawing *d, bool v6, char text[200])
 {
     const char *const *list = v6 ? server_v6 : server_v4;
     unsigned most = dice(d, 6);
-    unsigned start = dice(d, 5);
+    unsigned start = dice(d, SERVER_ADDRESSES);
     unsigned count = most < 3 ? 1 : most - 1;
     size_t length = 0;
     for (unsigned i = 0; i < count; i++)
-        length += (size_t)snprintf(text + length, 200 - length, " %s", list[(start + i) % 5]);
+        length += (size_t)snprintf(text + length, 200 - length, " %s", list[(start + i) % SERVER_ADDRESSES]);
     if (once_in(d, 12))
         snprintf(text + length, 200 - length, " %s", nobody[v6 ? 2 : 0]);
 }
@@ -194,8 +198,8 @@ static void faults(struct drawing *d)
                                         "refuse",    "prohibit",  "unreachable"};
     char text[24];
     unsigned bad = dice(d, 4); /* the world is fine, or ever worse */
-    for (unsigned i = 0; i < 10; i++) {
-        const char *address = i < 5 ? server_v4[i] : server_v6[i - 5];
+    for (unsigned i = 0; i < 2 * SERVER_ADDRESSES; i++) {
+        const char *address = i < SERVER_ADDRESSES ? server_v4[i] : server_v6[i - SERVER_ADDRESSES];
         unsigned roll = dice(d, 8);
         const char *kind = PICK(d, kinds);
         unsigned slow = some_ms(d, 600);

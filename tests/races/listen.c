@@ -32,8 +32,9 @@ static void free_certificates(void)
 /* Made once in a program: they cost more than a race. */
 static void make_certificates(void)
 {
-    static const char names[] = "example.test,one.test,two.test,192.0.2.1,192.0.2.11,192.0.2.12,192.0.2.13,10.0.0.1,"
-                                "2001:db8::1,2001:db8::11,2001:db8:0:1::12,fd00::1,2002:c000:201::1";
+    static const char names[] =
+        "example.test,one.test,two.test,192.0.2.1,192.0.2.11,192.0.2.12,192.0.2.13,10.0.0.1,169.254.7.7,"
+        "2001:db8::1,2001:db8::11,2001:db8:0:1::12,fd00::1,2002:c000:201::1,2001:0:7::1";
     struct tapsi_test_subject subject = {.name = "server", .names = names, .purpose = TAPSI_TEST_SERVER};
     if (authority.certificate)
         return;

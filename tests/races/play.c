@@ -186,7 +186,7 @@ static void come_to_an_end(struct play *p)
     if (!is_decided(p))
         play_wrong(p, "neither Ready nor EstablishmentError within the timeout");
     if (p->connection && !p->end) {
-        p->close_called = true;
+        p->close_at = play_elapsed(p);
         play_say(p, "Close at last: %s", taps_err_name(taps_connection_close(p->connection)));
     }
     uint64_t limit = is_lossy(p->script) ? LOSSY_LIMIT : END_LIMIT;

@@ -50,7 +50,7 @@ struct play {
     uint64_t fail_allocation; /* the so-manieth from now */
     bool allocation_failed;
     /* what came of it; times in ns after Initiate */
-    uint64_t begun, ready_at, end_at;
+    uint64_t begun, ready_at, end_at, last_sent_at, close_at;
     bool began, is_ready;
     enum play_end end;
     int code;

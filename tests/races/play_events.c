@@ -94,6 +94,7 @@ static void on_sent(taps_connection *c, void *tag, void *user)
     (void)c;
     if (m) {
         m->state = PLAY_SENT;
+        p->last_sent_at = play_elapsed(p);
         p->sent_order[p->sent_count++] = (unsigned)(m - p->messages);
     }
     fire(p, SCRIPT_ON_SENT);
@@ -156,6 +157,8 @@ static void on_data(taps_connection *c, const struct taps_received *m, void *use
     play_say(p, "Received %zu bytes%s", m->length, m->final ? ", the last" : "");
     if (p->is_stream)
         keep(p, m);
+    else if (p->whole_datagrams && !m->end_of_message)
+        play_wrong(p, "a part of a datagram came, and there was room for all of it");
     else if (p->whole_datagrams)
         match_datagram(p, m);
     fire(p, SCRIPT_ON_RECEIVED);

@@ -87,6 +87,8 @@ struct reference_race {
     uint64_t ready_at;
 };
 
+/* Until then nothing is left to chance, and nothing changes by itself. */
+bool reference_is_quiet(const struct script *script, uint64_t until);
 void reference_race(const struct script *script, const struct reference_client *client,
                     const struct reference_choice *choice, struct reference_race *ret);
 

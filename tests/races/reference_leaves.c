@@ -179,7 +179,7 @@ void reference_judge(struct race *r, struct node *leaf)
     const char *service = reference_service(r->script, tapsi_addr_port(&leaf->to), false);
     leaf->over = r->now + round;
     leaf->connected = NEVER;
-    if (tapsi_addr_is_link_local(&leaf->to))
+    if (tapsi_addr_is_link_local(&leaf->to) && leaf->to.sa.sa_family == AF_INET6)
         r->result->known = false; /* zones are not modelled */
     if (!reference_has_family(leaf->interface, leaf->to.sa.sa_family)) {
         leaf->fate = FAILS;

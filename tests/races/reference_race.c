@@ -288,7 +288,7 @@ static void live(struct race *r, const struct moment *m)
 }
 
 /* What the script does by chance, or by hand, before the race is decided makes it unknown. */
-static bool is_quiet(const struct script *script, uint64_t until)
+bool reference_is_quiet(const struct script *script, uint64_t until)
 {
     for (unsigned i = 0; i < script->count; i++) {
         const struct script_line *line = &script->lines[i];
@@ -337,7 +337,7 @@ static void go(struct race *r)
                 r->result->known = false;
         }
     }
-    r->result->known &= is_quiet(r->script, until);
+    r->result->known &= reference_is_quiet(r->script, until);
 }
 
 void reference_race(const struct script *script, const struct reference_client *client,
