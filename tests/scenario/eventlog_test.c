@@ -355,6 +355,7 @@ TEST(security_is_logged)
     send_text(&w, "hello");
     world_run_ms(&w, 100);
     check_lines(&lines, expected);
+    tapsi_test_identity_free(&identity);
     peer_done(&peer);
     tapsi_test_identity_free(&identity);
     world_finish(&w);
