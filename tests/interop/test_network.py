@@ -121,24 +121,27 @@ def retransmissions(net):
 
 
 # proves API-096
-@test("TCP: what ICMP says of an established connection is a soft error, and no byte is lost")
+@test("TCP: what ICMP says of an established connection is a soft error, and no byte is lost, over IPv4 and IPv6")
 def refused_in_the_middle(net):
-    reader(net, SERVER4, PORT)
-    client = open_cat(net, "-p", "softErrorNotify=prefer", f"{SERVER4}:{PORT}")
-    wait_for(client, "ready")
-    client.write(b"one\n")
-    wait_for(client, "sent", "bytes=4")
-    net.server.nft("add table inet cut\nadd chain inet cut input { type filter hook input priority 0; }\n"
-                   f"add rule inet cut input tcp dport {PORT} reject with icmp type host-unreachable\n")
-    client.write(b"two\n")
-    wait_for(client, "soft-error", "code=TAPS_E_UNREACHABLE")
-    client.write(b"three\n")
-    mend(net)
-    client.close_stdin()
-    client.status = client.wait(30)
-    check_equal(client.status, 0, f"exit status: {client.err[-300:]!r}")
-    check_equal(count(client, "connection-error"), 0, "ends by an error")
-    check_equal(count(client, "closed"), 1, "orderly ends")
+    for address, complaint in ((SERVER4, "icmp type host-unreachable"), (SERVER6, "icmpv6 type addr-unreachable")):
+        server = Listener(net.server, address, PORT)
+        where = f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+        client = open_cat(net, "-p", "softErrorNotify=prefer", where)
+        wait_for(client, "ready")
+        client.write(b"one\n")
+        wait_for(client, "sent", "bytes=4")
+        net.server.nft("add table inet cut\nadd chain inet cut input { type filter hook input priority 0; }\n"
+                       f"add rule inet cut input tcp dport {PORT} reject with {complaint}\n")
+        client.write(b"two\n")
+        wait_for(client, "soft-error", "code=TAPS_E_UNREACHABLE")
+        client.write(b"three\n")
+        mend(net)
+        client.close_stdin()
+        poll(lambda: bytes(server.received[0]) == b"one\ntwo\nthree\n", 20, f"{address}: all bytes")
+        client.status = client.wait(20)
+        check_equal(client.status, 0, f"{address}: exit status: {client.err[-300:]!r}")
+        check_equal(count(client, "connection-error"), 0, f"{address}: ends by an error")
+        check_equal(count(client, "closed"), 1, f"{address}: orderly ends")
 
 
 # proves API-096, IMPL-32
