@@ -450,7 +450,7 @@ TAPS_API int taps_security_parameters_new(taps_security_parameters **ret_paramet
 TAPS_API int taps_security_parameters_new_disabled(taps_security_parameters **ret_parameters);
 /* TLS without authentication where the peer has it, plain text where it was found to have none: when every attempt with
    TLS has failed, on every path, or a second after a peer has refused it and no other handshake is under way. A peer
-   that does not answer is not spoken to in clear (RFC 9622, 6.3). Returns owned. */
+   that does not answer, or whose TLS does not fit, is not spoken to in clear (RFC 9622, 6.3). Returns owned. */
 TAPS_API int taps_security_parameters_new_opportunistic(taps_security_parameters **ret_parameters);
 TAPS_API int taps_security_parameters_copy(const taps_security_parameters *parameters,
                                            taps_security_parameters **ret_parameters);

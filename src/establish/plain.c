@@ -13,8 +13,10 @@
  * address has told what there is to know. Silence alone never lets it go, since to keep packets from the first attempt
  * is all that RFC 9623 asks of an attacker who wants a weaker one (section 12.2).
  *
- * A peer that shows a certificate which is not among the pinned ones speaks TLS and is somebody else: after that
- * nothing goes in clear.
+ * After some failures nothing goes in clear at all. A peer that was heard to speak TLS, and does not fit (another
+ * version or algorithm, a certificate that is not among the pinned ones, an alert), is not one without TLS. And what
+ * this machine could not do, for want of memory or with a certificate of its own that cannot be used, says nothing
+ * about the peer.
  */
 #include "establish/race.h"
 
@@ -61,14 +63,25 @@ void tapsi_plain_free(struct tapsi_race *race)
     race->plain = NULL;
 }
 
+static bool speaks(const struct tapsi_leaf *leaf)
+{
+    union tapsi_got got;
+    return leaf->top && tapsi_layer_get(leaf->top, TAPSI_GET_SPOKE, &got) == 0 && got.value.boolean;
+}
+
 void tapsi_plain_note(struct tapsi_race *race, const struct tapsi_leaf *leaf, int error)
 {
     struct tapsi_plain *plain = race->plain;
     if (!plain || !plain->holding || !leaf->node.row->offer.secure)
         return;
+    if (speaks(leaf)) {
+        plain->barred = true;
+        return;
+    }
     switch (error) {
-    case TAPS_E_CERTIFICATE_PIN:
-        plain->spoke_tls = true;
+    case TAPS_E_CONFIGURATION:
+    case TAPS_E_MEMORY:
+        plain->barred = true;
         break;
     case TAPS_E_REFUSED:
     case TAPS_E_ABORTED:
@@ -77,7 +90,7 @@ void tapsi_plain_note(struct tapsi_race *race, const struct tapsi_leaf *leaf, in
         if (!plain->answered)
             plain->answered = tapsi_loop_now(race->loop);
         break;
-    default: /* said by this machine, by a router, or by nobody */
+    default: /* said by this machine's network, by a router, or by nobody */
         break;
     }
 }
@@ -127,7 +140,7 @@ enum tapsi_plain_turn tapsi_plain_ask(struct tapsi_race *race)
     if (!plain || !plain->holding)
         return TAPSI_PLAIN_WAITS;
     struct outlook outlook = look(race);
-    if (plain->spoke_tls)
+    if (plain->barred)
         return outlook.possible ? TAPSI_PLAIN_WAITS : TAPSI_PLAIN_NEVER;
     if (outlook.possible && (!plain->answered || outlook.reached))
         return TAPSI_PLAIN_WAITS;

@@ -264,6 +264,7 @@ static bool start_leaf(struct tapsi_node *node)
     int err = tapsi_attempt_start(node->leaf, &error);
     if (!err)
         return true;
+    tapsi_plain_note(node->race, node->leaf, err);
     mark_failed(node, err);
     tapsi_node_reason(node, "%s", error.text);
     note_attempt(node);

@@ -63,7 +63,7 @@ struct tapsi_plain {
     struct tapsi_race *race;
     void (*on_time)(struct tapsi_race *race);
     bool holding;      /* no plain stack starts */
-    bool spoke_tls;    /* a peer speaks TLS and is the wrong one: no plain stack starts, ever */
+    bool barred;       /* no plain stack starts, ever */
     uint64_t answered; /* when a peer was first heard to have no TLS; 0 = none was */
     uint64_t due;      /* the deadline of the race, or TAPSI_FOREVER */
     struct tapsi_timer timer;
@@ -128,7 +128,7 @@ bool tapsi_attempt_reached(const struct tapsi_leaf *leaf);
 int tapsi_plain_new(struct tapsi_race *race, uint64_t due, void (*on_time)(struct tapsi_race *));
 /* The race is over. */
 void tapsi_plain_free(struct tapsi_race *race);
-/* A secure candidate failed: what does that tell about its peer? */
+/* A secure candidate failed, and its layers are still there: what does that tell about its peer? */
 void tapsi_plain_note(struct tapsi_race *race, const struct tapsi_leaf *leaf, int error);
 /* Must this child not start now? */
 bool tapsi_plain_holds(const struct tapsi_node *node);

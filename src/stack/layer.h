@@ -67,6 +67,7 @@ enum tapsi_get {
     TAPSI_GET_INTERFACE,    /* value.integer: the index of that by which the peer's packets come in, if that is known */
     TAPSI_GET_ALPN,         /* text, borrowed from the layer */
     TAPSI_GET_SECURITY,     /* text: "TLS 1.3" */
+    TAPSI_GET_SPOKE,        /* value.boolean: the handshake failed, and yet the peer speaks the security protocol */
     TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */
     TAPSI_GET_UNACKED,      /* value.integer: bytes given to the kernel that the peer has not acknowledged */
 };

@@ -237,6 +237,58 @@ TEST(a_wrong_pin_is_never_followed_by_plain_text)
     }
 }
 
+/* proves ARCH-09, ARCH-10: nor who speaks a TLS that does not fit: it is no peer without TLS. */
+TEST(tls_that_does_not_fit_is_never_followed_by_plain_text)
+{
+    static const struct {
+        const char *name, *client, *server;
+    } cases[] = {{"allowedSecurityProtocols", "tls1.3", "tls1.2"},
+                 {"allowedSecurityProtocols", "tls1.2", "tls1.3"},
+                 {"alpn", "one", "two"},
+                 {"supportedGroup", "x25519", "secp256r1"},
+                 {"ciphersuite", "AES-128-GCM", "CHACHA20-POLY1305"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world w;
+        struct peer p;
+        struct tapsi_test_identity identity = peer_certificate(SECRET_NAME, NULL, NULL);
+        begin(&w);
+        secret_set(&w, cases[i].name, cases[i].client);
+        peer_new(&w, w.server, &p);
+        peer_secure(&p, &identity);
+        CHECK_INT(taps_security_parameters_set(p.security, cases[i].name, cases[i].server), 0);
+        peer_listen(&w, &p, SECRET_V4);
+        secret_tell(&w, SECRET_V4, 5000);
+        check_never_plain(&w);
+        CHECK_INT(w.heard.code, TAPS_E_TLS);
+        CHECK_INT(p.received, 0);
+        tapsi_test_identity_free(&identity);
+        peer_done(&p);
+        world_finish(&w);
+    }
+}
+
+/* proves ARCH-09: nor a mistake of our own, which says nothing about the peer. */
+TEST(a_certificate_that_cannot_be_used_is_never_followed_by_plain_text)
+{
+    struct world w;
+    struct tapsi_test_identity a = peer_certificate("a.test", NULL, NULL), b = peer_certificate("b.test", NULL, NULL);
+    begin(&w);
+    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 443, TAPSI_SIM_ECHO);
+    CHECK_INT(taps_security_parameters_add_client_certificate_pem(w.security, a.certificate, strlen(a.certificate),
+                                                                  b.key, strlen(b.key)),
+              0);
+    secret_tell(&w, SECRET_V4, 5000);
+    CHECK_INT(w.heard.ready, 0);
+    CHECK_INT(w.heard.establishment_error, 1);
+    CHECK_INT(w.heard.code, TAPS_E_CONFIGURATION);
+    CHECK_INT(started(&w, "tcp"), 0);
+    CHECK_INT(tapsi_sim_service_counts(s).accepted, 0);
+    secret_check();
+    tapsi_test_identity_free(&a);
+    tapsi_test_identity_free(&b);
+    world_finish(&w);
+}
+
 /* proves ARCH-09: a handshake that hangs on one path holds back the plain text of a path that has no TLS. */
 TEST(a_handshake_that_hangs_is_waited_for)
 {

@@ -486,6 +486,10 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
             ret->value.integer += tapsi_layer_unused(layer);
         return err;
     }
+    if (what == TAPSI_GET_SPOKE) {
+        ret->value.boolean = tls->spoke;
+        return TAPSI_HANDLED;
+    }
     if (layer->state < TAPSI_LAYER_READY || !tls->session)
         return TAPSI_PASS;
     if (what == TAPSI_GET_ALPN) {

@@ -41,6 +41,7 @@ struct tls {
     bool reporting : 1;       /* the alert was handed down */
     bool starved : 1;         /* GnuTLS asked for more than there was */
     bool verified : 1;        /* the peer's certificate */
+    bool spoke : 1;           /* it failed over what the peer said in TLS, so it speaks that */
     bool peer_ended : 1;      /* close_notify came, or a bare end that is forgiven */
     bool end_told : 1;        /* and went up */
     bool below_ended : 1;     /* FIN came */

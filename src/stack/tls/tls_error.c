@@ -77,6 +77,26 @@ static void alpn_refused(struct tls *tls, int r)
                        tls->peer, names);
 }
 
+/* Only who speaks TLS can bring us to fail like this. */
+static bool is_about_tls(int r)
+{
+    switch (r) {
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+    case GNUTLS_E_NO_CERTIFICATE_FOUND:
+    case GNUTLS_E_CERTIFICATE_REQUIRED:
+    case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+    case GNUTLS_E_NO_APPLICATION_PROTOCOL:
+    case GNUTLS_E_NO_CIPHER_SUITES:
+    case GNUTLS_E_UNKNOWN_CIPHER_SUITE:
+    case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
+    case GNUTLS_E_NO_COMMON_KEY_SHARE:
+    case GNUTLS_E_ECC_NO_SUPPORTED_CURVES:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void describe(struct tls *tls, int r, const char *doing)
 {
     struct tapsi_error *e = &tls->error;
@@ -129,6 +149,7 @@ static int alert_for(int r)
 void tapsi_tls_fail_handshake(struct tls *tls, int r)
 {
     bool judged = tls->error.pub.code != 0; /* by our verify function, whose words are better */
+    tls->spoke = judged || is_about_tls(r);
     if (!judged)
         describe(tls, r, "the TLS handshake");
     tapsi_tls_fail(tls, judged && tls->alert ? tls->alert : alert_for(r));
