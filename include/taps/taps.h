@@ -550,8 +550,11 @@ struct taps_connection_events {
     /* Exactly one of these three for each taps_connection_receive that returned 0. */
     void (*received)(taps_connection *connection, const struct taps_received *message, void *user);
     void (*received_partial)(taps_connection *connection, const struct taps_received *part, void *user);
+    /* Also when a Message of which a part was received will never be complete. */
     void (*receive_error)(taps_connection *connection, void *tag, const struct taps_error *error, void *user);
+    /* With softErrorNotify: what the network says, and on TCP too many retransmissions. The Connection lives on. */
     void (*soft_error)(taps_connection *connection, const struct taps_error *error, void *user);
+    /* Another path MTU (RFC 9622, 8.3.2); on TCP only with softErrorNotify, and while something is being sent. */
     void (*path_change)(taps_connection *connection, void *user);
     void (*closed)(taps_connection *connection, void *user);
     void (*connection_error)(taps_connection *connection, const struct taps_error *error, void *user);
