@@ -181,6 +181,23 @@ WRAPPED(struct tapsi_mem *, tapsi_mem_default, (void))
     return on ? &ours : __real_tapsi_mem_default();
 }
 
+/* Arrays grow by one, so that each element may be the one that there is no memory for. */
+WRAPPED(int, tapsi_grow, (struct tapsi_mem * mem, void *array_pointer, size_t *capacity, size_t count, size_t size))
+{
+    void *array;
+    if (mem->allocator.resize != resize)
+        return __real_tapsi_grow(mem, array_pointer, capacity, count, size);
+    if (count < *capacity)
+        return 0;
+    memcpy(&array, array_pointer, sizeof(array));
+    array = tapsi_resize(mem, array, (count + 1) * size);
+    if (!array)
+        return TAPS_E_MEMORY;
+    memcpy(array_pointer, &array, sizeof(array));
+    *capacity = count + 1;
+    return 0;
+}
+
 WRAPPED(int, tapsi_sim_platform_new, (struct tapsi_sim_host * host, struct tapsi_mem *mem, struct tapsi_platform **ret))
 {
     int err = __real_tapsi_sim_platform_new(host, mem, ret);
