@@ -98,7 +98,7 @@ enum taps_err {
     TAPS_E_SYSTEM = -36,              /* another error of the system; the native code tells */
 };
 
-/* The reasons of RFC 9623, appendix B (IMPL-25). Every taps_err belongs to one. */
+/* The reasons of RFC 9623, appendix B. Every taps_err belongs to one. */
 enum taps_reason {
     TAPS_REASON_NONE,
     TAPS_REASON_INVALID_CONFIGURATION,
@@ -214,6 +214,7 @@ TAPS_API int taps_endpoint_copy(const taps_endpoint *endpoint, taps_endpoint **r
 
 /* A DNS name, 1 to 253 bytes, no port. An address in text is taken as that address. */
 TAPS_API int taps_endpoint_with_host_name(taps_endpoint *endpoint, const char *name);
+/* 1 to 65535; on a Local Endpoint also 0, a free one. */
 TAPS_API int taps_endpoint_with_port(taps_endpoint *endpoint, uint16_t port);
 /* A service name of the system's list ("https"). */
 TAPS_API int taps_endpoint_with_service(taps_endpoint *endpoint, const char *service);
@@ -249,7 +250,7 @@ enum taps_preference {
     TAPS_REQUIRE = 2,
 };
 
-/* Every property once. The RFC's names are the strings of taps_property_name. */
+/* Every property once. The RFC's names are in taps_property_info. */
 enum taps_property {
     TAPS_PROPERTY_NONE,
     /* Selection Properties, section 6.2 */
@@ -385,13 +386,16 @@ TAPS_API enum taps_property taps_property_find(const char *name);
 /* Profiles of RFC 9622, appendix A.2. */
 enum taps_properties_profile { TAPS_RELIABLE_INORDER_STREAM, TAPS_RELIABLE_MESSAGE, TAPS_UNRELIABLE_DATAGRAM };
 
+/* Every property at its default, or as a profile has it. Return owned. */
 TAPS_API int taps_transport_properties_new(taps_transport_properties **ret_properties);
 TAPS_API int taps_transport_properties_new_profile(enum taps_properties_profile profile,
                                                    taps_transport_properties **ret_properties);
 /* "reliable-inorder-stream", "reliable-message", "unreliable-datagram". */
 TAPS_API int taps_properties_profile_find(const char *name, enum taps_properties_profile *ret_profile);
+/* Returns owned. */
 TAPS_API int taps_transport_properties_copy(const taps_transport_properties *properties,
                                             taps_transport_properties **ret_properties);
+/* NULL is allowed. */
 TAPS_API void taps_transport_properties_free(taps_transport_properties *properties);
 
 /* By name and text: ("reliability", "require"), ("connTimeout", "2.5"), ("direction", "unidirectional send"). Names and
@@ -414,7 +418,7 @@ TAPS_API int taps_transport_properties_set_enumeration(taps_transport_properties
    type: "ethernet", "wifi", "cellular", "loopback", "vpn", "other". */
 TAPS_API int taps_transport_properties_add(taps_transport_properties *properties, enum taps_property property,
                                            enum taps_preference preference, const char *text);
-/* RFC 9622, appendix A.1. */
+/* One Preference in one word: RFC 9622, appendix A.1. */
 TAPS_API int taps_transport_properties_require(taps_transport_properties *properties, enum taps_property property);
 TAPS_API int taps_transport_properties_prefer(taps_transport_properties *properties, enum taps_property property);
 TAPS_API int taps_transport_properties_no_preference(taps_transport_properties *properties,
@@ -422,6 +426,7 @@ TAPS_API int taps_transport_properties_no_preference(taps_transport_properties *
 TAPS_API int taps_transport_properties_avoid(taps_transport_properties *properties, enum taps_property property);
 TAPS_API int taps_transport_properties_prohibit(taps_transport_properties *properties, enum taps_property property);
 
+/* The value, or the default where none was set. TAPS_E_TYPE for sets: they are text. */
 TAPS_API int taps_transport_properties_get(const taps_transport_properties *properties, enum taps_property property,
                                            struct taps_value *ret_value);
 /* The value as text that taps_transport_properties_set would take. Writes at most `size` bytes with the terminator and
@@ -452,22 +457,25 @@ TAPS_API int taps_security_parameters_new_disabled(taps_security_parameters **re
    TLS has failed, on every path, or a second after a peer has refused it and no other handshake is under way. A peer
    that does not answer, or whose TLS does not fit, is not spoken to in clear (RFC 9622, 6.3). Returns owned. */
 TAPS_API int taps_security_parameters_new_opportunistic(taps_security_parameters **ret_parameters);
+/* Returns owned. */
 TAPS_API int taps_security_parameters_copy(const taps_security_parameters *parameters,
                                            taps_security_parameters **ret_parameters);
+/* NULL is allowed. */
 TAPS_API void taps_security_parameters_free(taps_security_parameters *parameters);
+/* Of NULL, which is the defaults everywhere: required. */
 TAPS_API enum taps_security_mode taps_security_parameters_mode(const taps_security_parameters *parameters);
 
 /* Trust only these authorities instead of the system's. PEM, one or more certificates. May be called again to add.
    Files are read here: a missing file is TAPS_E_SYSTEM, one without a certificate TAPS_E_RANGE. */
 TAPS_API int taps_security_parameters_add_ca_file(taps_security_parameters *parameters, const char *path);
 TAPS_API int taps_security_parameters_add_ca_pem(taps_security_parameters *parameters, const void *pem, size_t length);
-/* A certificate chain and its private key, used only when listening (ARCH-18). */
+/* A certificate chain and its private key, used only when listening. */
 TAPS_API int taps_security_parameters_add_server_certificate(taps_security_parameters *parameters,
                                                              const char *certificate_path, const char *key_path);
 TAPS_API int taps_security_parameters_add_server_certificate_pem(taps_security_parameters *parameters,
                                                                  const void *certificate, size_t certificate_length,
                                                                  const void *key, size_t key_length);
-/* The same, used only when initiating. */
+/* A certificate chain and its private key, used only when initiating. */
 TAPS_API int taps_security_parameters_add_client_certificate(taps_security_parameters *parameters,
                                                              const char *certificate_path, const char *key_path);
 TAPS_API int taps_security_parameters_add_client_certificate_pem(taps_security_parameters *parameters,
@@ -504,6 +512,7 @@ TAPS_API int taps_security_parameters_set(taps_security_parameters *parameters, 
 TAPS_API int taps_message_context_new(taps_message_context **ret_context);
 TAPS_API void taps_message_context_free(taps_message_context *context);
 TAPS_API int taps_message_context_copy(const taps_message_context *context, taps_message_context **ret_context);
+/* A Message Property by name and text, or by value (RFC 9622, 9.1.3): as taps_transport_properties_set. */
 TAPS_API int taps_message_context_set(taps_message_context *context, const char *name, const char *text);
 TAPS_API int taps_message_context_set_value(taps_message_context *context, enum taps_property property,
                                             struct taps_value value);
@@ -609,6 +618,7 @@ TAPS_API int taps_connection_get_value(taps_connection *connection, enum taps_pr
 TAPS_API int taps_connection_get_property(taps_connection *connection, const char *name, char *text, size_t size);
 /* A snapshot of all of them. Returns owned. */
 TAPS_API int taps_connection_get_properties(taps_connection *connection, taps_transport_properties **ret_properties);
+/* Establishing, Established, Closing or Closed (RFC 9622, 11). */
 TAPS_API enum taps_conn_state taps_connection_state(const taps_connection *connection);
 
 /* What was chosen; NULL before Ready. Stack: top first, "tls/tcp". Returns borrowed from the Connection. */
@@ -637,6 +647,7 @@ TAPS_API void taps_listener_free(taps_listener *listener);
 /* How many more Connections are delivered; TAPS_INFINITE is the default, 0 delivers none: they wait where the protocol
    can make them wait (TCP: the backlog) and are ignored where it cannot. */
 TAPS_API int taps_listener_set_new_connection_limit(taps_listener *listener, uint64_t limit);
+/* The context it lives in. */
 TAPS_API taps_context *taps_listener_context(const taps_listener *listener);
 /* Where it listens, once listening: `index` from 0, NULL beyond the last. Returns borrowed from the Listener. */
 TAPS_API const taps_endpoint *taps_listener_local(const taps_listener *listener, size_t index);
@@ -732,11 +743,13 @@ TAPS_API const taps_report *taps_connection_report(const taps_connection *connec
 TAPS_API size_t taps_report_candidate_count(const taps_report *report);
 /* In the order of the tree; the pointers inside are borrowed from the report. */
 TAPS_API int taps_report_candidate(const taps_report *report, size_t index, struct taps_candidate_info *ret_info);
+/* The names that were looked up, an entry for each question; the pointers inside are borrowed from the report. */
 TAPS_API size_t taps_report_resolution_count(const taps_report *report);
 TAPS_API int taps_report_resolution(const taps_report *report, size_t index, struct taps_resolution_info *ret_info);
 /* From Initiate to Ready, or negative. */
 TAPS_API double taps_report_ready_ms(const taps_report *report);
-TAPS_API const char *taps_candidate_state_name(enum taps_candidate_state state); /* "won", "not-started" ... */
+/* "won", "not-started" ...: static. */
+TAPS_API const char *taps_candidate_state_name(enum taps_candidate_state state);
 
 /* ---------------------------------------- monitoring: what is in use, and how it goes (RFC 9621, section 3.5) */
 
