@@ -10,6 +10,19 @@ $(BUILD)/build.ninja:
 	@scripts/bootstrap build
 	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
 
+help:
+	@echo 'make                 the library and the program, in build/release'
+	@echo 'make demo            five connections that need no network'
+	@echo 'make install         PREFIX=/usr/local DESTDIR='
+	@echo 'make test            everything that must hold; LONG=1 for hours. scripts/test STEP... runs single steps'
+	@echo 'make fuzz            TARGETS="dns tls" FUZZ_SECONDS=600 MERGE=1'
+	@echo 'make bench           against plain programs; ROWS="tcp-pingpong flood" OUT=FOLDER'
+	@echo 'make happy-eyeballs  which family wins when IPv6 is slow, beside curl'
+	@echo 'make coverage        which lines of src/ the tests reach'
+	@echo 'make format          lays out the sources; make check-includes: who may include whom'
+	@echo 'make clean           removes build/'
+	@echo 'How to work on it: CONTRIBUTING.md'
+
 demo: all
 	@$(BUILD)/tools/taps/taps demo
 
@@ -50,4 +63,4 @@ coverage:
 	@scripts/bootstrap coverage
 	@scripts/coverage
 
-.PHONY: all demo test fuzz bench happy-eyeballs install clean format check-includes coverage
+.PHONY: all help demo test fuzz bench happy-eyeballs install clean format check-includes coverage

@@ -1,5 +1,6 @@
 /*
- * The layer contract: read this to add a protocol. docs/design/002-layer-contract.md tells why it looks so.
+ * The layer contract: read this to add a protocol, beside docs/adding-a-protocol.md, which walks through one.
+ * docs/design/002-layer-contract.md tells why it looks so.
  *
  * A candidate's stack is a chain of layers. Calls down are made by the sink (the race, later the Connection) or by the
  * layer above; calls up go to `up`. No down-call calls up before it returns; `done` of an op is a call up too.
@@ -92,7 +93,8 @@ enum tapsi_event {
 struct tapsi_layer_ops {
     /* Begin, in the role known; lower layers are started by this one. Then `ready` or `closed`. */
     int (*start)(struct tapsi_layer *layer);
-    /* Takes one reference of the op. Only when READY. Queues, marks dirty. */
+    /* Takes one reference of the op. Only when READY. Queues, marks dirty; or hands it on to below, with bytes of its
+       own around it (tapsi_op_prepend, tapsi_op_append and no other). */
     int (*send)(struct tapsi_layer *layer, struct tapsi_op *op);
     /* Credit went from zero to positive. */
     void (*want)(struct tapsi_layer *layer);
@@ -128,7 +130,7 @@ struct tapsi_layer {
     bool dead;
     uint32_t ahead;            /* bytes it accepts unfinished from above */
     uint32_t mtu;              /* one packet's payload here; 0 = not applicable */
-    uint32_t max_message;      /* largest message; 0 = no limit */
+    uint32_t max_message;      /* largest message, of the top: the Connection refuses what is longer; 0 = no limit */
     struct tapsi_layer *below; /* NULL at the bottom */
 };
 

@@ -1,4 +1,4 @@
-/* Which stacks exist: one row each. Adding a protocol adds a row here and a folder beside. */
+/* Which stacks exist: one row each, in registry.c. A new protocol is declared below and is a folder beside. */
 #ifndef TAPSI_STACK_REGISTRY_H
 #define TAPSI_STACK_REGISTRY_H
 

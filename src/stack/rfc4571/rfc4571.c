@@ -9,8 +9,8 @@
  * goes on to the stream. Up, the bytes of a Message are passed on as they come, without a copy; the last piece is
  * marked.
  *
- * Credit is counted in bytes of Messages; the layer below may read two more, so that a head never has to wait for
- * credit of its own. What a peer can make this layer hold is one byte: half a head.
+ * Credit is counted in bytes of Messages; the layer below may read two more, so that a head does not cost a read of
+ * its own. What a peer can make this layer hold is one byte: half a head.
  */
 #include "stack/registry.h"
 
