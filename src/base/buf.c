@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 void tapsi_pool_init(struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size, uint32_t keep_max)
 {
@@ -39,24 +40,34 @@ void tapsi_pool_put_slowly(struct tapsi_pool *pool, void *block)
 
 static struct tapsi_buffer *setup(struct tapsi_buffer *b, struct tapsi_pool *pool, struct tapsi_mem *mem, size_t size)
 {
+    uintptr_t align = tapsi_buffer_align(size);
     b->refs = 1;
     b->used = 0;
+    b->data = (uint8_t *)(((uintptr_t)(b + 1) + align - 1) & ~(align - 1));
     b->pool = pool;
     b->mem = mem;
     b->size = (uint32_t)size;
     return b;
 }
 
+/* The inverse of tapsi_buffer_block. */
+static size_t payload_of(const struct tapsi_pool *pool)
+{
+    size_t rest = pool->size - sizeof(struct tapsi_buffer);
+    bool large = rest >= TAPSI_BUFFER_LARGE + tapsi_buffer_align(TAPSI_BUFFER_LARGE);
+    return rest - tapsi_buffer_align(large ? TAPSI_BUFFER_LARGE : 0);
+}
+
 struct tapsi_buffer *tapsi_buffer_get(struct tapsi_pool *pool)
 {
-    assert(pool->size > sizeof(struct tapsi_buffer) && pool->size - sizeof(struct tapsi_buffer) <= UINT32_MAX);
+    assert(pool->size > tapsi_buffer_block(0) && payload_of(pool) <= UINT32_MAX);
     struct tapsi_buffer *b = tapsi_pool_get(pool);
-    return b ? setup(b, pool, pool->mem, pool->size - sizeof(*b)) : NULL;
+    return b ? setup(b, pool, pool->mem, payload_of(pool)) : NULL;
 }
 
 struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size)
 {
-    if (size > UINT32_MAX - sizeof(struct tapsi_buffer))
+    if (size > UINT32_MAX - tapsi_buffer_block(TAPSI_BUFFER_LARGE))
         return NULL;
     struct tapsi_buffer *b = tapsi_alloc(mem, tapsi_buffer_block(size));
     return b ? setup(b, NULL, mem, size) : NULL;

@@ -154,3 +154,22 @@ TEST(buffer_data_is_aligned)
     CHECK_INT((uintptr_t)b->data % 16, 0);
     tapsi_buffer_unref(b);
 }
+
+TEST(a_large_buffer_begins_at_a_page)
+{
+    struct tapsi_mem mem;
+    struct tapsi_pool pool;
+    setup(&mem);
+    tapsi_pool_init(&pool, &mem, tapsi_buffer_block(65536), 1);
+    struct tapsi_buffer *pooled = tapsi_buffer_get(&pool), *alone = tapsi_buffer_new(&mem, 20000);
+    NEED(pooled && alone);
+    CHECK_INT(pooled->size, 65536);
+    CHECK_INT((uintptr_t)pooled->data % 4096, 0);
+    CHECK_INT((uintptr_t)alone->data % 4096, 0);
+    memset(pooled->data, 1, pooled->size);
+    memset(alone->data, 1, alone->size);
+    tapsi_buffer_unref(pooled);
+    tapsi_buffer_unref(alone);
+    tapsi_pool_done(&pool);
+    CHECK_INT(live, 0);
+}

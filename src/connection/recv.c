@@ -165,17 +165,15 @@ static uint32_t awaited(const struct taps_connection *c)
     return min < c->window ? min : c->window;
 }
 
-/* At half, or when what is held and granted would never answer the first Receive. */
+/* While it is open it is kept open as far as there is room, so that what is read is not cut in pieces by credit that
+   runs out. Once shut it opens at half, or when what is held and granted would never answer the first Receive. */
 void tapsi_connection_open_window(struct taps_connection *c)
 {
-    if (!c->top || c->closing)
+    if (!c->top || c->closing || c->held_bytes >= c->window)
         return;
+    uint32_t room = c->window - c->held_bytes;
     size_t want = c->top->want;
-    bool starves = c->held_bytes + want < awaited(c);
-    if (want >= c->window / 2 && !starves)
-        return;
-    uint32_t room = c->held_bytes < c->window ? c->window - c->held_bytes : 0;
-    if (want < room && (room >= c->window / 2 || starves))
+    if (want < room && (want || room >= c->window / 2 || c->held_bytes + want < awaited(c)))
         tapsi_layer_want(c->top, room);
 }
 

@@ -225,9 +225,11 @@ static bool read_once(struct tcp *tcp, size_t *budget)
     return tcp->readable;
 }
 
+/* At most a buffer, and more in the next round: then the application has taken these bytes, and the next ones come to
+   the same memory, which the processor still has at hand. */
 void tapsi_tcp_read(struct tcp *tcp)
 {
-    size_t budget = TAPSI_TURN_BYTES;
+    size_t budget = TAPSI_READ_SIZE;
     while (budget && !tcp->layer.dead && tcp->layer.state != TAPSI_LAYER_CLOSED &&
            (tcp->layer.want || tcp->layer.state == TAPSI_LAYER_CLOSING)) {
         if (!read_once(tcp, &budget))
