@@ -8,7 +8,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@scripts/bootstrap build
-	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
+	@meson setup $(BUILD) --buildtype=release -Db_lto=true --prefix=$(PREFIX) -Dtests=false
 
 help:
 	@echo 'make                 the library and the program, in build/release'

@@ -9,13 +9,13 @@
 #define WINDOW_MAX ((uint32_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
 #define SMALL_REST 4096                    /* unread rests up to this are copied out of the large read buffer */
 
-/* Above the flags of a slice: its ECN field + 1; 0 = not told. */
+/* Above the flags of a slice that are kept (in place of MORE): its ECN field + 1; 0 = not told. */
 #define HELD_ECN  16u
 #define HELD_ECNS (7 * HELD_ECN)
 
 static unsigned flags_of(const struct tapsi_slice *slice)
 {
-    return slice->flags | (unsigned)(slice->ecn + 1) * HELD_ECN;
+    return (slice->flags & ~(unsigned)TAPSI_SLICE_MORE) | (unsigned)(slice->ecn + 1) * HELD_ECN;
 }
 
 static unsigned received_of(unsigned held_flags)
@@ -92,7 +92,7 @@ static bool extend_last(struct taps_connection *c, const struct tapsi_slice *sli
     if (last->buffer != slice->buffer || last->flags || !last->length || last->data + last->length != slice->data)
         return false;
     last->length += slice->length;
-    last->flags = slice->flags;
+    last->flags = flags_of(slice);
     c->held_bytes += (uint32_t)slice->length;
     return true;
 }
@@ -108,29 +108,6 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
     else if (!c->is_stream)
         c->end_delivered = true;
     return c->in || c->end_delivered;
-}
-
-void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
-{
-    if (c->closing || c->pending_end)
-        return;
-    if (slice->flags & TAPSI_SLICE_FINAL)
-        c->final_received = true;
-    tapsi_connection_post(c);
-    if (extend_last(c, slice) || mark_last(c, slice))
-        return;
-    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
-        struct tapsi_error error;
-        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
-        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
-        return;
-    }
-    *held_at(c->in, c->in->count++) =
-        (struct tapsi_held){.data = slice->data,
-                            .length = slice->length,
-                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                            .flags = flags_of(slice)};
-    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
 /* What stays unread must not pin a 64 KiB buffer for a few bytes. */
@@ -364,6 +341,51 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
     if (c->events && c->events->receive_error)
         c->events->receive_error(c, tag, error, c->user);
     return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- arriving */
+
+/* The ordinary case: a Receive waits for these bytes, nothing else is to be told, and nothing follows at once that
+   would go with them. A bottom layer calls up outside of any call of the application's, so they can be delivered as
+   they come, without being held and without a dispatch. Layers above others are left out: they are in the middle of
+   more. */
+static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    const struct tapsi_receive *r = c->receives;
+    if (!r || c->in || !slice->length || slice->length > r->max || slice->flags & TAPSI_SLICE_MORE ||
+        tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits || c->top->below ||
+        !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
+        return false;
+    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice)};
+    deliver(c, &p, pop_receive(c));
+    if (!c->freed)
+        tapsi_connection_open_window(c);
+    return true;
+}
+
+void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    if (c->closing || c->pending_end)
+        return;
+    if (slice->flags & TAPSI_SLICE_FINAL)
+        c->final_received = true;
+    if (tell_at_once(c, slice))
+        return;
+    tapsi_connection_post(c);
+    if (extend_last(c, slice) || mark_last(c, slice))
+        return;
+    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
+        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
+        return;
+    }
+    *held_at(c->in, c->in->count++) =
+        (struct tapsi_held){.data = slice->data,
+                            .length = slice->length,
+                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
+                            .flags = flags_of(slice)};
+    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
 /* -------------------------------------------------------------------------------------------------- asking */

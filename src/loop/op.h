@@ -98,7 +98,8 @@ enum tapsi_slice_flags {
     TAPSI_SLICE_END = 1,   /* the last of its message */
     TAPSI_SLICE_FINAL = 2, /* nothing follows in this direction */
     TAPSI_SLICE_EARLY = 4,
-    TAPSI_SLICE_CUT = 8, /* the message will never be complete */
+    TAPSI_SLICE_CUT = 8,   /* the message will never be complete */
+    TAPSI_SLICE_MORE = 16, /* the producer reads on at once: what follows may belong to this */
 };
 
 /* On the producer's stack. To keep bytes, take a reference on `buffer`. Zero length is legal. */

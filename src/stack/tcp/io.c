@@ -218,7 +218,11 @@ static bool read_once(struct tcp *tcp, size_t *budget)
     tcp->readable = (size_t)got == room || tcp->ended;
     *budget -= (size_t)got < *budget ? (size_t)got : *budget;
     if (!dropping) {
-        struct tapsi_slice slice = {.data = b->data + b->used, .length = (size_t)got, .buffer = b, .ecn = -1};
+        struct tapsi_slice slice = {.data = b->data + b->used,
+                                    .length = (size_t)got,
+                                    .buffer = b,
+                                    .flags = tcp->readable ? TAPSI_SLICE_MORE : 0,
+                                    .ecn = -1};
         b->used += (uint32_t)got;
         tapsi_layer_deliver(&tcp->layer, &slice);
     }

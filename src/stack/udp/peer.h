@@ -10,6 +10,7 @@ struct tapsi_udppeers {
     struct tapsi_mem *mem;
     struct tapsi_udppeer **buckets; /* a power of two of them, or NULL */
     size_t bucket_count, count;
+    struct tapsi_udppeer *recent; /* the one found last, since datagrams come in trains; or NULL */
     struct tapsi_siphash_key key; /* random */
 };
 
@@ -22,6 +23,7 @@ struct tapsi_udpport {
     struct tapsi_udplistener *listener; /* NULL: gone */
     struct tapsi_udppeers peers;
     union tapsi_addr local;    /* as bound */
+    bool one_address;          /* which is where all datagrams come to and replies leave from */
     unsigned interface_index;  /* of `local`, when it is one address; 0 = several, or not known */
     struct tapsi_link waiting; /* peers that the kernel keeps waiting */
     uint64_t ignored;          /* datagrams of strangers */
@@ -46,7 +48,7 @@ struct tapsi_udppeer {
 void tapsi_udppeers_init(struct tapsi_udppeers *peers, struct tapsi_mem *mem, const struct tapsi_siphash_key *key);
 void tapsi_udppeers_done(struct tapsi_udppeers *peers);
 /* The peer of these addresses, or NULL. `local` NULL: any of the remote's. */
-struct tapsi_udppeer *tapsi_udppeers_find(const struct tapsi_udppeers *peers, const union tapsi_addr *remote,
+struct tapsi_udppeer *tapsi_udppeers_find(struct tapsi_udppeers *peers, const union tapsi_addr *remote,
                                           const union tapsi_addr *local);
 /* By its path, which must not change while it is in. 0 or TAPS_E_MEMORY. */
 int tapsi_udppeers_add(struct tapsi_udppeers *peers, struct tapsi_udppeer *peer);

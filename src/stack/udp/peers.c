@@ -31,14 +31,23 @@ static size_t bucket_of(const struct tapsi_udppeers *peers, const union tapsi_ad
     return tapsi_siphash(&peers->key, bytes, sizeof(bytes)) & (bucket_count - 1);
 }
 
-struct tapsi_udppeer *tapsi_udppeers_find(const struct tapsi_udppeers *peers, const union tapsi_addr *remote,
+static bool is_of(const struct tapsi_udppeer *p, const union tapsi_addr *remote, const union tapsi_addr *local)
+{
+    return tapsi_addr_equal(&p->path.remote, remote) && (!local || tapsi_addr_equal(&p->path.local, local));
+}
+
+struct tapsi_udppeer *tapsi_udppeers_find(struct tapsi_udppeers *peers, const union tapsi_addr *remote,
                                           const union tapsi_addr *local)
 {
+    if (peers->recent && is_of(peers->recent, remote, local))
+        return peers->recent;
     if (!peers->bucket_count)
         return NULL;
     struct tapsi_udppeer *p = peers->buckets[bucket_of(peers, remote, peers->bucket_count)];
-    while (p && !(tapsi_addr_equal(&p->path.remote, remote) && (!local || tapsi_addr_equal(&p->path.local, local))))
+    while (p && !is_of(p, remote, local))
         p = p->next;
+    if (p)
+        peers->recent = p;
     return p;
 }
 
@@ -84,6 +93,8 @@ void tapsi_udppeers_remove(struct tapsi_udppeers *peers, struct tapsi_udppeer *p
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
+    if (peers->recent == p)
+        peers->recent = NULL;
     peers->count--;
     p->in_table = false;
 }

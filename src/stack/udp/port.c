@@ -87,15 +87,19 @@ static void meet_stranger(struct tapsi_udpport *port, const struct tapsi_datagra
 
 static void demultiplex(struct tapsi_udpport *port, struct tapsi_datagram *d)
 {
-    union tapsi_addr local;
+    union tapsi_addr told;
+    const union tapsi_addr *local = &port->local;
     if (!port->socket.tells_path)
         d->interface_index = port->interface_index;
-    local_of(port, d, &local);
-    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, &local);
+    if (!port->one_address) {
+        local_of(port, d, &told);
+        local = &told;
+    }
+    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, local);
     if (p)
         tapsi_udppeer_take(p, d);
     else
-        meet_stranger(port, d, &local);
+        meet_stranger(port, d, local);
 }
 
 static bool has_owner(const struct tapsi_udpport *port)
@@ -269,6 +273,9 @@ static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const st
     }
     if (dual)
         tapsi_udpsocket_become_dual(s);
+    bool many = tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local) || tapsi_addr_is_link_local(local) ||
+                (local->sa.sa_family == AF_INET && local->in.sin_addr.s_addr == INADDR_BROADCAST);
+    port->one_address = !many;
     if (tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local))
         ask_for_addresses(s);
     if ((err = tapsi_udpsocket_bind(s, target->interface, local)) < 0 ||
