@@ -26,12 +26,13 @@ help:
 demo: all
 	@$(BUILD)/tools/taps/taps demo
 
-# LONG=1: the random tests, sweeps and fuzzers go on for hours instead of minutes.
+# LONG=1: the random tests and the sweeps go on for hours instead of minutes.
 test:
 	@scripts/bootstrap test
 	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) scripts/test
 
-# TARGETS="dns tls": only these. FUZZ_SECONDS=600: for so long each, not 60. MERGE=1 takes what is new into fuzz/corpus.
+# TARGETS="dns tls": only these. FUZZ_SECONDS=3600: for so long each, not 60; LONG=1: 600. MERGE=1: what is new goes into
+# fuzz/corpus.
 fuzz:
 	@scripts/bootstrap fuzz
 	@$(if $(filter 1,$(LONG)),TAPS_LONG=1) $(if $(FUZZ_SECONDS),FUZZ_SECONDS=$(FUZZ_SECONDS)) scripts/fuzz $(TARGETS)

@@ -115,6 +115,8 @@ static void look(taps_connection *c)
     look_at_report(taps_connection_report(c));
     taps_endpoint_text(taps_connection_local(c), text, sizeof(text));
     taps_endpoint_text(taps_connection_remote(c), text, sizeof(text));
+    uint64_t statistics[64];
+    taps_connection_statistics(c, statistics, sizeof(statistics) / sizeof(statistics[0]));
     taps_connection_security(c);
     taps_connection_alpn(c);
     CHECK(taps_connection_state(c) == TAPS_ESTABLISHING || taps_connection_stack(c) ||
@@ -187,8 +189,9 @@ static const char *some_remote(struct stage *s)
                                           "dual.test:81",
                                           "192.0.2.1:81",
                                           "10.1.1.1:80",
+                                          "192.0.2.1:http",
                                           "nobody.test:80",
-                                          "192.0.2.1:82",
+                                          "[2001:db8:1::1]:80",
                                           "localhost:80",
                                           "[fe80::1%eth0]:80"};
     return remotes[fuzz_below(&s->in, sizeof(remotes) / sizeof(remotes[0]))];
@@ -243,6 +246,34 @@ static void resolve(struct stage *s)
     taps_preconnection_free(pre);
 }
 
+static void on_timer(void *arg)
+{
+    struct stage *s = arg;
+    s->timer = NULL;
+    if (s->t.party_count && s->in.left)
+        act(s, &s->t.parties[fuzz_below(&s->in, s->t.party_count)]);
+}
+
+static void handle_timer(struct stage *s)
+{
+    uint64_t ms = fuzz_below(&s->in, 256);
+    if (s->timer) {
+        taps_timer_cancel(s->timer);
+        s->timer = NULL;
+    } else if (s->t.contexts[0]) {
+        taps_context_after(s->t.contexts[0], ms, on_timer, s, &s->timer);
+    }
+}
+
+/* Text from the outside is in it: it must not reach a terminal as it came. */
+static void on_log(void *user, enum taps_log_level level, const char *text)
+{
+    (void)user;
+    CHECK(level <= TAPS_LOG_DEBUG);
+    for (; *text; text++)
+        CHECK((unsigned char)*text >= 0x20 && *text != 0x7f);
+}
+
 static void handle_listener(struct stage *s)
 {
     if (!s->t.listener)
@@ -289,7 +320,7 @@ static void trouble(struct stage *s)
     static const int errors[] = {0, ENOBUFS, EMFILE, EINTR, EAGAIN, ENOMEM, EPIPE, ECONNRESET, ENETDOWN, EACCES};
     struct trial *t = &s->t;
     unsigned nth;
-    switch (fuzz_below(&s->in, 8)) {
+    switch (fuzz_below(&s->in, 12)) {
     case 0:
         tapsi_sim_link_fault(t->link, (enum tapsi_sim_fault)fuzz_below(&s->in, 5));
         break;
@@ -307,6 +338,20 @@ static void trouble(struct stage *s)
     case 5:
     case 6:
         t->fail_at = t->allocations + 1 + fuzz_below(&s->in, 64);
+        break;
+    case 7:
+        tapsi_sim_interface_up(s->second, fuzz_bool(&s->in));
+        break;
+    case 8:
+        tapsi_sim_address_remove(s->second, "10.1.1.2/24");
+        break;
+    case 9:
+        tapsi_sim_address_remove(s->second, "10.1.1.3/24");
+        nth = fuzz_below(&s->in, 4);
+        tapsi_sim_address_add(s->second, "10.1.1.3/24", nth & 1, nth & 2);
+        break;
+    case 10:
+        tapsi_sim_interface_mtu(s->second, 600 + fuzz_below(&s->in, 1000));
         break;
     default:
         tapsi_sim_fault(t->sim, fuzz_bool(&s->in) ? "2001:db8::1" : "192.0.2.1",
@@ -330,6 +375,14 @@ static void calm(struct stage *s)
 
 /* --------------------------------------------------------------------------------------------------------- all */
 
+static void add_second_path(struct stage *s)
+{
+    struct tapsi_sim_interface *there =
+        tapsi_sim_interface_new(s->t.server, "eth1", TAPSI_IF_ETHERNET, "10.1.1.1/24 2001:db8:1::1/64");
+    s->second = tapsi_sim_interface_new(s->t.client, "wlan0", TAPSI_IF_WIFI, "10.1.1.2/24 2001:db8:1::2/64");
+    tapsi_sim_link_new(s->second, there, 20 * TAPSI_SIM_MS);
+}
+
 struct stage *stage_begin(const uint8_t *data, size_t size, int raw_host)
 {
     struct stage *s = &stage;
@@ -338,13 +391,20 @@ struct stage *stage_begin(const uint8_t *data, size_t size, int raw_host)
     fuzz_begin();
     trial_begin(&s->t);
     s->t.meddle = meddle;
-    unsigned kind = fuzz_below(&s->in, 16);
+    add_second_path(s);
+    unsigned kind = fuzz_below(&s->in, 32);
     if (kind & 1)
         trial_be_datagrams(&s->t);
     else if (kind & 2)
         trial_secure(&s->t);
-    if (kind & 4)
+    if ((kind & 18) == 16) {
+        taps_security_parameters_free(s->t.client_security);
+        taps_security_parameters_new_opportunistic(&s->t.client_security);
+    }
+    if (kind & 4) {
+        s->t.log = on_log;
         taps_transport_properties_set(s->t.properties, "softErrorNotify", "prefer");
+    }
     if (kind & 8)
         set_some_properties(s);
     raw_begin(&s->raw, raw_host ? s->t.server : s->t.client);
@@ -382,7 +442,10 @@ static void step(struct stage *s)
         initiate(s);
         break;
     case 14:
-        resolve(s);
+        if (fuzz_bool(&s->in))
+            resolve(s);
+        else
+            handle_timer(s);
         break;
     default:
         handle_listener(s);

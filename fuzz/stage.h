@@ -15,7 +15,9 @@ struct stage {
     struct trial t;
     struct fuzz_input in;
     struct raw raw;
-    bool with_first[PARTIES]; /* begun with a first Message, of which a failed establishment says nothing */
+    struct tapsi_sim_interface *second; /* of the client: it comes and goes */
+    taps_timer *timer;                  /* NULL: none is running */
+    bool with_first[PARTIES];           /* begun with a first Message, of which a failed establishment says nothing */
 };
 
 /* The world, with a choice of protocol and properties; nothing in it yet but the raw peer on `raw_host` of the trial

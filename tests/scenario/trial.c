@@ -197,7 +197,7 @@ static taps_context *new_context(struct trial *t, struct tapsi_sim_host *host)
 {
     struct tapsi_platform *platform;
     struct taps_allocator allocator = {resize, t};
-    struct taps_context_options options = {.allocator = &allocator};
+    struct taps_context_options options = {.allocator = &allocator, .log = t->log, .log_level = TAPS_LOG_DEBUG};
     taps_context *context = NULL;
     if (tapsi_sim_platform_new(host, &t->mem, &platform) != 0)
         return NULL;

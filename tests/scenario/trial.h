@@ -45,6 +45,7 @@ struct trial {
     taps_listener *listener;
     void (*meddle)(struct trial *trial,
                    struct party *party); /* in each event, instead of what parties do by themselves */
+    taps_log_fn log;                     /* of both contexts, at every level; NULL: none */
     bool datagrams;
     unsigned listening, listener_over, resolved;
     bool passed; /* everything that the scenario is about has happened */
