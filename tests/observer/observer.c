@@ -5,6 +5,7 @@
  */
 #include "observer.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include "base/test.h"
 #include "parts.h"
@@ -55,11 +56,35 @@ static void unlink_from(struct observer_record **list, const struct observer_rec
         *list = r->next;
 }
 
+/* A thread that ends takes its records along; its contexts may be freed by another one later, which knows none of them.
+ */
+static pthread_key_t at_exit;
+static pthread_once_t at_exit_made = PTHREAD_ONCE_INIT;
+
+static void end_of_thread(void *arg)
+{
+    (void)arg;
+    observer_forget();
+    for (unsigned i = 0; i < RETIRED; i++) {
+        if (retired[i])
+            release(retired[i]);
+        retired[i] = NULL;
+    }
+}
+
+static void make_at_exit(void)
+{
+    if (pthread_key_create(&at_exit, end_of_thread) != 0)
+        abort();
+}
+
 struct observer_record *observer_add(enum observer_kind kind, const void *object, const void *context, void *user)
 {
     struct observer_record *r = calloc(1, sizeof(*r));
     if (!r)
         abort();
+    pthread_once(&at_exit_made, make_at_exit);
+    pthread_setspecific(at_exit, records);
     r->kind = kind;
     r->user = user;
     r->allowed = UINT64_MAX;
