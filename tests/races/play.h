@@ -109,8 +109,11 @@ size_t play_fill(char *data, unsigned message, uint64_t length);
 bool play_prepare(struct play *p); /* context and Preconnection */
 void play_begin(struct play *p, const struct script_line *initiate);
 
-/* check.c */
-void check_race(struct play *p); /* after the end, before anything is freed */
+/* check.c: after the end, before anything is freed */
+void check_race(struct play *p);
+/* check_reference.c: part of check_race */
+void check_by_reference(struct play *p);
+/* check_expected.c */
 void check_expected(struct play *p);
 
 #endif

@@ -77,6 +77,7 @@ struct reference_attempt {
     const char *interface;
     enum reference_stack stack;
     union tapsi_addr to;
+    bool temporary; /* the source */
 };
 
 struct reference_race {

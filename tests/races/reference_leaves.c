@@ -144,6 +144,7 @@ static void list_name(struct race *r, struct node *stack, const struct name *nam
         struct node *leaf = has_leaf(stack, &list[i].address, turn) ? NULL : reference_add_node(r, stack, LEAF);
         if (leaf) {
             leaf->to = list[i].address;
+            leaf->temporary = list[i].has_source && list[i].source.temporary;
             leaf->turn = turn;
         }
     }

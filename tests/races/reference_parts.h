@@ -34,7 +34,8 @@ struct node {
     bool resumes; /* PATH: plain stacks may start now, and none has */
     /* LEAF */
     union tapsi_addr to;
-    unsigned turn; /* which of the Local Endpoints that suit it */
+    unsigned turn;  /* which of the Local Endpoints that suit it */
+    bool temporary; /* the source */
     enum fate fate;
     uint64_t over, connected; /* when it ends; when TCP is there, before a handshake */
     int attempt;

@@ -102,14 +102,18 @@ static void start_timeouts(struct tcp *tcp, const struct tapsi_properties *p)
         apply_keep_alive(tcp, &t);
 }
 
-static void start_temporary_address(struct tcp *tcp, const struct tapsi_properties *p)
+int tapsi_tcp_prefer_source(struct tcp *tcp)
 {
+    const struct tapsi_properties *p = tcp->layer.env->properties;
     bool is_set = tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
     if (tcp->remote.sa.sa_family != AF_INET6 || !(is_set || tcp->choose_source))
-        return;
+        return 0;
     enum taps_preference preference = tapsi_preference(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
-    if (preference != TAPS_NO_PREFERENCE)
-        set_int(tcp, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */, preference > 0 ? 1 /* TMP */ : 2 /* PUBLIC */);
+    if (preference == TAPS_NO_PREFERENCE)
+        return 0;
+    int err = set_int(tcp, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */, preference > 0 ? 1 /* TMP */ : 2 /* PUBLIC */);
+    bool must = preference == TAPS_REQUIRE || preference == TAPS_PROHIBIT;
+    return must && tcp->choose_source && err < 0 ? err : 0;
 }
 
 void tapsi_tcp_options(struct tcp *tcp)
@@ -118,7 +122,6 @@ void tapsi_tcp_options(struct tcp *tcp)
     if (p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration != TAPS_PROFILE_DEFAULT)
         set_profile(tcp, p->values[TAPS_CONN_CAPACITY_PROFILE].enumeration);
     start_timeouts(tcp, p);
-    start_temporary_address(tcp, p);
     if (tapsi_preference(p, TAPS_SOFT_ERROR_NOTIFY) > TAPS_NO_PREFERENCE) {
         tcp->watched = true;
         set_int(tcp, IPPROTO_IP, IP_RECVERR, 1);

@@ -128,6 +128,9 @@ static int connect_socket(struct tcp *tcp, int fd)
     if (err < 0)
         return err;
     tapsi_tcp_options(tcp);
+    err = tapsi_tcp_prefer_source(tcp);
+    if (err < 0)
+        return err;
     err = ops->connect(p, fd, &tcp->remote);
     if (err < 0 && err != -EINPROGRESS)
         return err;

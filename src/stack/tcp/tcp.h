@@ -66,6 +66,8 @@ struct tcp_rare *tapsi_tcp_rare(struct tcp *tcp);
 /* options.c. All return 0 or a negative errno; options the system lacks are not an error. */
 void tapsi_tcp_timeouts(const struct tapsi_properties *properties, struct tcp_timeouts *ret);
 void tapsi_tcp_options(struct tcp *tcp);
+/* useTemporaryLocalAddress, before connect. A negative errno: the kernel would choose what must not be. */
+int tapsi_tcp_prefer_source(struct tcp *tcp);
 int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value);
 int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret);
 
