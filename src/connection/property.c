@@ -41,6 +41,23 @@ int tapsi_connection_set_value(struct taps_connection *c, enum taps_property pro
     return err;
 }
 
+/* Of one property. Not byte by byte: what a value does not use may hold anything. */
+static bool same_value(const struct taps_value *a, const struct taps_value *b)
+{
+    switch (a->type) {
+    case TAPS_TYPE_BOOLEAN:
+        return a->boolean == b->boolean;
+    case TAPS_TYPE_INTEGER:
+        return a->integer == b->integer;
+    case TAPS_TYPE_NUMBER:
+        return a->number == b->number;
+    case TAPS_TYPE_PREFERENCE:
+        return a->preference == b->preference;
+    default:
+        return a->enumeration == b->enumeration;
+    }
+}
+
 void tapsi_connection_apply_properties(struct taps_connection *c, const struct tapsi_properties *before)
 {
     if (!c->top || c->properties == before || c->properties->generation == before->generation)
@@ -48,7 +65,7 @@ void tapsi_connection_apply_properties(struct taps_connection *c, const struct t
     for (int p = TAPS_RECV_CHECKSUM_LEN; p <= TAPS_TLS_ALLOW_TRUNCATION; p++) {
         enum taps_property property = (enum taps_property)p;
         const struct taps_value *now = &c->properties->values[p], *then = &before->values[p];
-        if (tapsi_properties_is_set(c->properties, property) && memcmp(now, then, sizeof(*now)) != 0)
+        if (tapsi_properties_is_set(c->properties, property) && !same_value(now, then))
             tapsi_layer_set(c->top, property, now);
     }
 }

@@ -216,9 +216,9 @@ void pair_new(struct pair *p, const struct pair_row *row)
     *p = (struct pair){.row = row, .sim = tapsi_sim_new(1)};
     p->hosts[0] = tapsi_sim_host_new(p->sim, "client");
     p->hosts[1] = tapsi_sim_host_new(p->sim, "server");
-    p->link = tapsi_sim_link_new(tapsi_sim_interface_new(p->hosts[0], "eth0", TAPSI_IF_ETHERNET, "192.0.2.2/24"),
-                                 tapsi_sim_interface_new(p->hosts[1], "eth0", TAPSI_IF_ETHERNET, "192.0.2.1/24"),
-                                 2 * TAPSI_SIM_MS);
+    struct tapsi_sim_interface *c = tapsi_sim_interface_new(p->hosts[0], "eth0", TAPSI_IF_ETHERNET, "192.0.2.2/24");
+    struct tapsi_sim_interface *s = tapsi_sim_interface_new(p->hosts[1], "eth0", TAPSI_IF_ETHERNET, "192.0.2.1/24");
+    p->link = tapsi_sim_link_new(c, s, 2 * TAPSI_SIM_MS);
     open_side(p, &p->client, p->hosts[0]);
     open_side(p, &p->server, p->hosts[1]);
     taps_preconnection *pre = preconnection_for(p, &p->server, true);

@@ -41,7 +41,8 @@ TEST(parameters_constrain_the_handshake)
     CHECK_INT(with_parameter("ciphersuite", "AES-128-GCM", "CHACHA20-POLY1305"), TAPS_E_TLS);
     CHECK_INT(with_parameter("ciphersuite", "AES-128-GCM", NULL), 0);
     CHECK_INT(with_parameter("signatureAlgorithm", "RSA-PSS-RSAE-SHA256", NULL), TAPS_E_TLS);
-    CHECK_INT(with_parameter("signatureAlgorithm", "ECDSA-SECP256R1-SHA256", NULL), 0);
+    CHECK_INT(with_parameter("signatureAlgorithm", "ECDSA-SECP256R1-SHA256", NULL), TAPS_E_TLS);
+    CHECK_INT(with_parameter("signatureAlgorithm", "EdDSA-Ed25519", NULL), 0);
 }
 
 /* proves API-052: the server asks, the client has one, has none, or has one of a stranger. */
@@ -51,7 +52,8 @@ TEST(a_client_certificate_is_shown_where_it_is_asked_for)
         struct world w;
         struct peer p;
         struct tapsi_test_identity server = peer_certificate(SECRET_NAME, NULL, NULL);
-        struct tapsi_test_subject subject = {.name = "me", .names = "me.test", .purpose = TAPSI_TEST_CLIENT};
+        struct tapsi_test_subject subject = {
+            .name = "me", .names = "me.test", .purpose = TAPSI_TEST_CLIENT, .steady = true};
         struct tapsi_test_identity client = tapsi_test_identity(&subject, way == 2 ? NULL : peer_authority());
         world_new(&w);
         world_secure(&w);

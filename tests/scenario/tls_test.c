@@ -88,7 +88,8 @@ static const struct bad_peer bad_peers[] = {
 
 static void serve_bad(struct world *w, struct peer *p, const struct bad_peer *bad)
 {
-    struct tapsi_test_subject stranger = {.name = "stranger", .names = SECRET_NAME, .purpose = TAPSI_TEST_SERVER};
+    struct tapsi_test_subject stranger = {
+        .name = "stranger", .names = SECRET_NAME, .purpose = TAPSI_TEST_SERVER, .steady = true};
     struct tapsi_test_identity identity =
         bad->stranger ? tapsi_test_identity(&stranger, NULL)
                       : peer_certificate(bad->names ? bad->names : SECRET_NAME, bad->from, bad->until);

@@ -271,9 +271,9 @@ TEST(impossible_values_are_problems_and_change_nothing)
         for (int which = 0; which < 6; which++) {
             struct tapsi_sim *sim = tapsi_sim_new(1);
             struct tapsi_sim_host *a = tapsi_sim_host_new(sim, "a"), *b = tapsi_sim_host_new(sim, "b");
-            struct tapsi_sim_link *link =
-                tapsi_sim_link_new(tapsi_sim_interface_new(a, "eth0", TAPSI_IF_ETHERNET, "192.0.2.1/24"),
-                                   tapsi_sim_interface_new(b, "eth0", TAPSI_IF_ETHERNET, "192.0.2.2/24"), DELAY);
+            struct tapsi_sim_interface *x = tapsi_sim_interface_new(a, "eth0", TAPSI_IF_ETHERNET, "192.0.2.1/24");
+            struct tapsi_sim_interface *y = tapsi_sim_interface_new(b, "eth0", TAPSI_IF_ETHERNET, "192.0.2.2/24");
+            struct tapsi_sim_link *link = tapsi_sim_link_new(x, y, DELAY);
             CHECK(!tapsi_sim_problem(sim));
             if (which == 0)
                 tapsi_sim_link_loss(link, bad[i]);

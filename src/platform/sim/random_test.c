@@ -136,7 +136,8 @@ static void disturb(struct play *g)
     tapsi_sim_link_reorder(g->n.link, pick(g, 2) ? 0 : 0.3, 40 * TAPSI_SIM_MS);
     tapsi_sim_link_duplicate(g->n.link, pick(g, 3) ? 0 : 0.2);
     tapsi_sim_link_jitter(g->n.link, pick(g, 2) * 15 * TAPSI_SIM_MS);
-    tapsi_sim_link_mtu(g->n.link, pick(g, 3) ? 0 : 1280 + pick(g, 200), pick(g, 10) == 0);
+    unsigned mtu = pick(g, 3) ? 0 : 1280 + pick(g, 200); /* one draw after the other, whatever compiles it */
+    tapsi_sim_link_mtu(g->n.link, mtu, pick(g, 10) == 0);
     tapsi_sim_link_up(g->n.link, pick(g, 12) != 0);
     tapsi_sim_fault(g->n.sim, "192.0.2.1", faults[pick(g, 5)]);
     tapsi_sim_fault(g->n.sim, "192.0.2.2", faults[pick(g, 3)]);

@@ -188,7 +188,7 @@ uint64_t tapsi_sim_packets_to(const struct tapsi_sim *sim, const char *address);
 void tapsi_sim_trace_file(struct tapsi_sim *sim, FILE *file);
 /* Adds a line, where there is a trace. Nothing that varies from run to run may be in it. */
 void tapsi_sim_note(struct tapsi_sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A taps_log_fn whose `user` is the world: for struct taps_context_options. */
+/* A taps_log_fn whose `user` is the world: for struct taps_context_options. Pointers in the text become "#". */
 void tapsi_sim_log(void *sim, enum taps_log_level level, const char *text);
 
 /*

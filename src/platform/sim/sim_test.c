@@ -233,7 +233,8 @@ TEST(mistakes_in_a_description_are_said_and_do_no_harm)
     tapsi_sim_fault(sim, "192.0.2.1:http", TAPSI_SIM_REFUSE);
     tapsi_sim_route_add(y, "nonsense", 1);
     tapsi_sim_address_remove(y, "");
-    tapsi_sim_link_join(tapsi_sim_link_new(x, y, 1), tapsi_sim_interface_new(b, "z", TAPSI_IF_OTHER, "192.0.2.1/24"));
+    struct tapsi_sim_interface *z = tapsi_sim_interface_new(b, "z", TAPSI_IF_OTHER, "192.0.2.1/24");
+    tapsi_sim_link_join(tapsi_sim_link_new(x, y, 1), z);
     CHECK_TEXT(tapsi_sim_problem(sim), "not an address: \"192.0.2.1/33\""); /* the first one stays */
     tapsi_sim_free(sim);
 }
@@ -278,9 +279,9 @@ static uint64_t lossy_run(uint64_t seed)
     tapsi_mem_init(&mem, NULL);
     struct tapsi_sim *sim = tapsi_sim_new(seed);
     struct tapsi_sim_host *a = tapsi_sim_host_new(sim, "a"), *b = tapsi_sim_host_new(sim, "b");
-    struct tapsi_sim_link *link =
-        tapsi_sim_link_new(tapsi_sim_interface_new(a, "x", TAPSI_IF_OTHER, "192.0.2.2/24"),
-                           tapsi_sim_interface_new(b, "y", TAPSI_IF_OTHER, "192.0.2.1/24"), TAPSI_SIM_MS);
+    struct tapsi_sim_interface *x = tapsi_sim_interface_new(a, "x", TAPSI_IF_OTHER, "192.0.2.2/24");
+    struct tapsi_sim_interface *y = tapsi_sim_interface_new(b, "y", TAPSI_IF_OTHER, "192.0.2.1/24");
+    struct tapsi_sim_link *link = tapsi_sim_link_new(x, y, TAPSI_SIM_MS);
     tapsi_sim_link_loss(link, 0.3);
     tapsi_sim_trace(sim, record, &sum);
     tapsi_sim_serve(b, 80, TAPSI_SIM_ECHO);

@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "platform/sim/trace.h"
 
-#define NAME "TAPS_TRACE"
+#define NAME           "TAPS_TRACE"
+#define POINTER_DIGITS 6 /* a number of fewer is none */
 
 /* The program's own file, for all its worlds. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -119,12 +120,33 @@ void tapsi_sim_note(struct tapsi_sim *sim, const char *format, ...)
     va_end(args);
 }
 
+/* "connection 0x5581a0: Established" without what differs from run to run. */
+static void hide_pointers(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        size_t digits = from[0] == '0' && from[1] == 'x' ? strspn(from + 2, "0123456789abcdef") : 0;
+        if (digits >= POINTER_DIGITS) {
+            *to++ = '#';
+            from += 2 + digits;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = 0;
+}
+
 void tapsi_sim_log(void *user, enum taps_log_level level, const char *text)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
+    static const char *const names[] = {"error", "warning", "info", "event", "debug"};
     struct tapsi_sim *sim = user;
-    if (sim && sim->trace_to)
-        tapsi_simtrace_line(sim, NULL, "log", "%s: %s", (size_t)level < 4 ? names[level] : "?", text);
+    char line[TAPSI_SIMTRACE_TEXT];
+    if (!sim || !sim->trace_to)
+        return;
+    tapsi_format(line, sizeof line, "%s", text);
+    hide_pointers(line);
+    tapsi_simtrace_line(sim, NULL, "log", "%s: %s", (size_t)level < sizeof names / sizeof *names ? names[level] : "?",
+                        line);
 }
 
 const char *tapsi_simtrace_fault(enum tapsi_sim_fault fault)

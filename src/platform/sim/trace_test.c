@@ -240,12 +240,14 @@ TEST(notes_and_log_lines_stay_one_line_each)
     tapsi_sim_note(sim, "%s", huge);
     tapsi_sim_log(sim, TAPS_LOG_WARNING, "beware");
     tapsi_sim_log(sim, (enum taps_log_level)77, "what");
+    tapsi_sim_log(sim, TAPS_LOG_DEBUG, "0x7ffe01234567 and 0xabcdef, not 0x10 nor 0x");
     tapsi_sim_free(sim);
     text_close(&t);
-    CHECK_INT(lines_with(t.bytes, "\n"), 6);
+    CHECK_INT(lines_with(t.bytes, "\n"), 7);
     CHECK_INT(lines_with(t.bytes, "two lines  and 1\n"), 1);
     CHECK_INT(lines_with(t.bytes, "log     warning: beware\n"), 1);
     CHECK_INT(lines_with(t.bytes, "log     ?: what\n"), 1);
+    CHECK_INT(lines_with(t.bytes, "debug: # and #, not 0x10 nor 0x\n"), 1);
     CHECK(t.length < 1200);
     free(t.bytes);
 }
