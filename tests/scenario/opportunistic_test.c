@@ -267,26 +267,30 @@ TEST(tls_that_does_not_fit_is_never_followed_by_plain_text)
     }
 }
 
-/* proves ARCH-09: nor a mistake of our own, which says nothing about the peer. */
+/* proves ARCH-09: nor a mistake of our own, which says nothing about the peer. GnuTLS itself does not notice it with
+   Ed25519 keys. */
 TEST(a_certificate_that_cannot_be_used_is_never_followed_by_plain_text)
 {
-    struct world w;
-    struct tapsi_test_identity a = peer_certificate("a.test", NULL, NULL), b = peer_certificate("b.test", NULL, NULL);
-    begin(&w);
-    struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 443, TAPSI_SIM_ECHO);
-    CHECK_INT(taps_security_parameters_add_client_certificate_pem(w.security, a.certificate, strlen(a.certificate),
-                                                                  b.key, strlen(b.key)),
-              0);
-    secret_tell(&w, SECRET_V4, 5000);
-    CHECK_INT(w.heard.ready, 0);
-    CHECK_INT(w.heard.establishment_error, 1);
-    CHECK_INT(w.heard.code, TAPS_E_CONFIGURATION);
-    CHECK_INT(started(&w, "tcp"), 0);
-    CHECK_INT(tapsi_sim_service_counts(s).accepted, 0);
-    secret_check();
-    tapsi_test_identity_free(&a);
-    tapsi_test_identity_free(&b);
-    world_finish(&w);
+    for (int steady = 0; steady < 2; steady++) {
+        struct world w;
+        struct tapsi_test_subject subject = {.name = "me", .purpose = TAPSI_TEST_CLIENT, .steady = steady};
+        struct tapsi_test_identity a = tapsi_test_identity(&subject, NULL), b = tapsi_test_identity(&subject, NULL);
+        begin(&w);
+        struct tapsi_sim_service *s = tapsi_sim_serve(w.server, 443, TAPSI_SIM_ECHO);
+        CHECK_INT(taps_security_parameters_add_client_certificate_pem(w.security, a.certificate, strlen(a.certificate),
+                                                                      b.key, strlen(b.key)),
+                  0);
+        secret_tell(&w, SECRET_V4, 5000);
+        CHECK_INT(w.heard.ready, 0);
+        CHECK_INT(w.heard.establishment_error, 1);
+        CHECK_INT(w.heard.code, TAPS_E_CONFIGURATION);
+        CHECK_INT(started(&w, "tcp"), 0);
+        CHECK_INT(tapsi_sim_service_counts(s).accepted, 0);
+        secret_check();
+        tapsi_test_identity_free(&a);
+        tapsi_test_identity_free(&b);
+        world_finish(&w);
+    }
 }
 
 /* proves ARCH-09: a handshake that hangs on one path holds back the plain text of a path that has no TLS. */

@@ -93,8 +93,26 @@ static int try_names(gnutls_x509_crt_t certificate)
     return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : r;
 }
 
+/* Do they belong together? GnuTLS 3.7 asks only RSA and ECDSA keys. One that cannot be read is left for it to tell. */
+static int try_key(gnutls_x509_crt_t certificate, const gnutls_datum_t *pem)
+{
+    gnutls_x509_privkey_t key;
+    unsigned char shown[32], own[32];
+    size_t shown_size = sizeof(shown), own_size = sizeof(own);
+    int r = gnutls_x509_privkey_init(&key);
+    if (r < 0)
+        return r;
+    if (gnutls_x509_privkey_import2(key, pem, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0 &&
+        gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, own, &own_size) >= 0 &&
+        gnutls_x509_crt_get_key_id(certificate, GNUTLS_KEYID_USE_SHA256, shown, &shown_size) >= 0 &&
+        (own_size != shown_size || memcmp(own, shown, own_size) != 0))
+        r = GNUTLS_E_CERTIFICATE_KEY_MISMATCH;
+    gnutls_x509_privkey_deinit(key);
+    return r;
+}
+
 /* GnuTLS leaks a chain that it was given to show when it cannot read it, or a name in it: so it is read before. */
-static int try_chain(const gnutls_datum_t *chain)
+static int try_chain(const gnutls_datum_t *chain, const gnutls_datum_t *key)
 {
     gnutls_x509_crt_t *list = NULL;
     unsigned count = 0;
@@ -102,6 +120,8 @@ static int try_chain(const gnutls_datum_t *chain)
     if (r < 0)
         return r;
     r = count ? try_names(list[0]) : 0;
+    if (count && r >= 0)
+        r = try_key(list[0], key);
     for (unsigned i = 0; i < count; i++)
         gnutls_x509_crt_deinit(list[i]);
     gnutls_free(list);
@@ -113,7 +133,7 @@ static int add_certificates(struct tapsi_tls_credentials *c, const struct tapsi_
 {
     for (size_t i = 0; i < count; i++) {
         gnutls_datum_t chain = datum(&list[i].chain), key = datum(&list[i].key);
-        int r = try_chain(&chain);
+        int r = try_chain(&chain, &key);
         if (r >= 0)
             r = gnutls_certificate_set_x509_key_mem2(c->own, &chain, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
         if (r < 0)
