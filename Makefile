@@ -2,13 +2,15 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= build/release
+# With clang 14 the static library would hold nothing but LLVM's own form, which no linker takes by itself.
+LTO ?= $(shell $(CC) --version 2>/dev/null | grep -qi clang && echo false || echo true)
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@scripts/bootstrap build
-	@meson setup $(BUILD) --buildtype=release -Db_lto=true --prefix=$(PREFIX) -Dtests=false
+	@meson setup $(BUILD) --buildtype=release -Db_lto=$(LTO) --prefix=$(PREFIX) -Dtests=false
 
 help:
 	@echo 'make                 the library and the program, in build/release'

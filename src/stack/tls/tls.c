@@ -143,7 +143,7 @@ static void open_session(struct tls *tls)
     if (layer->role == TAPSI_ROLE_UNDECIDED)
         layer->role = layer->below->role == TAPSI_ROLE_SERVER ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT;
     if (!tls->credentials && tapsi_tls_credentials(layer->env->security, (enum tapsi_role)layer->role,
-                                                   &tls->credentials, &tls->error) != 0) {
+                                                   &tls->credentials, tapsi_tls_error(tls)) != 0) {
         tapsi_tls_fail(tls, 0);
         return;
     }
@@ -154,7 +154,7 @@ static void open_session(struct tls *tls)
     else
         r = configure(tls);
     if (r < 0) {
-        tapsi_error_native(&tls->error, r == GNUTLS_E_MEMORY_ERROR ? TAPS_E_MEMORY : TAPS_E_CONFIGURATION,
+        tapsi_error_native(tapsi_tls_error(tls), r == GNUTLS_E_MEMORY_ERROR ? TAPS_E_MEMORY : TAPS_E_CONFIGURATION,
                            TAPS_DOMAIN_TLS, r, "TLS cannot begin with %s: %s", tls->peer, gnutls_strerror(r));
         tapsi_tls_fail(tls, 0);
     }
@@ -180,7 +180,7 @@ static void established(struct tls *tls)
     struct tapsi_ready_info info = {.security = version == GNUTLS_TLS1_3 ? TAPS_TLS_1_3 : TAPS_TLS_1_2,
                                     .authenticated = tls->verified};
     if (!take_alpn(tls)) {
-        tapsi_error_set(&tls->error, TAPS_E_TLS, "%s chose an ALPN protocol that was not offered", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s chose an ALPN protocol that was not offered", tls->peer);
         tapsi_tls_fail(tls, GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
@@ -225,9 +225,11 @@ static void bare_end(struct tls *tls)
         return;
     }
     if (tls->layer.state == TAPSI_LAYER_READY)
-        tapsi_error_set(&tls->error, TAPS_E_TRUNCATED, "%s closed the connection without TLS close_notify", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TRUNCATED, "%s closed the connection without TLS close_notify",
+                        tls->peer);
     else
-        tapsi_error_set(&tls->error, TAPS_E_TLS, "%s closed the connection during the TLS handshake", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s closed the connection during the TLS handshake",
+                        tls->peer);
     tapsi_tls_fail(tls, 0);
 }
 
@@ -301,6 +303,22 @@ static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const
     progress(tls);
 }
 
+struct tapsi_error *tapsi_tls_error(struct tls *tls)
+{
+    if (!tls->error)
+        tls->error = tapsi_zalloc(&tls->layer.env->loop->mem, sizeof(*tls->error));
+    return tls->error;
+}
+
+/* `unsaid` is for want of memory. */
+static const struct tapsi_error *what_failed(struct tls *tls, struct tapsi_error *unsaid)
+{
+    if (tls->error && tls->error->pub.code)
+        return tls->error;
+    tapsi_error_set(unsaid, TAPS_E_MEMORY, "no memory to tell why TLS with %s failed", tls->peer);
+    return unsaid;
+}
+
 /* All ops first, then the last word. */
 static void close_up(struct tls *tls, const struct tapsi_error *error)
 {
@@ -316,18 +334,19 @@ static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, con
     (void)below;
     struct tls *tls = TAPSI_CONTAINER(sink, struct tls, lower);
     bool starting = tls->layer.state == TAPSI_LAYER_STARTING;
+    struct tapsi_error unsaid;
     if (tls->failing) {
-        error = &tls->error;
+        error = what_failed(tls, &unsaid);
     } else if (error && tls->settled) {
         error = NULL;
     } else if (error && starting && tls->session) {
-        tapsi_error_native(&tls->error, error->pub.code, error->pub.domain, error->pub.native,
+        tapsi_error_native(tapsi_tls_error(tls), error->pub.code, error->pub.domain, error->pub.native,
                            "%s, during the TLS handshake with %s", error->pub.detail, tls->host ? tls->host : "it");
-        error = &tls->error;
+        error = what_failed(tls, &unsaid);
     } else if (!error && tls->layer.state != TAPSI_LAYER_CLOSING && !tls->peer_ended) {
-        tapsi_error_set(&tls->error, starting ? TAPS_E_TLS : TAPS_E_TRUNCATED, "%s closed the connection %s", tls->peer,
-                        starting ? "during the TLS handshake" : "without TLS close_notify");
-        error = &tls->error;
+        tapsi_error_set(tapsi_tls_error(tls), starting ? TAPS_E_TLS : TAPS_E_TRUNCATED, "%s closed the connection %s",
+                        tls->peer, starting ? "during the TLS handshake" : "without TLS close_notify");
+        error = what_failed(tls, &unsaid);
     }
     close_up(tls, error);
 }
@@ -350,7 +369,8 @@ static const struct tapsi_sink_ops lower_ops = {
 static void report(struct tapsi_task *task)
 {
     struct tls *tls = TAPSI_CONTAINER(task, struct tls, report);
-    close_up(tls, &tls->error);
+    struct tapsi_error unsaid;
+    close_up(tls, what_failed(tls, &unsaid));
 }
 
 void tapsi_tls_fail(struct tls *tls, int alert)
@@ -403,7 +423,7 @@ static void close_below(struct tls *tls)
     tls->below_closing = true;
     int err = tapsi_layer_close(tls->layer.below);
     if (err) {
-        tapsi_error_set(&tls->error, err, "the connection under TLS cannot be closed");
+        tapsi_error_set(tapsi_tls_error(tls), err, "the connection under TLS cannot be closed");
         tapsi_tls_fail(tls, 0);
     }
 }
@@ -466,6 +486,7 @@ static void free_tls(struct tapsi_layer *layer)
     if (tls->session)
         gnutls_deinit(tls->session);
     tapsi_free(mem, tls->peer);
+    tapsi_free(mem, tls->error);
     tapsi_free(mem, tls);
 }
 

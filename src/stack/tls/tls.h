@@ -35,21 +35,21 @@ struct tls {
     size_t outstanding;        /* cipher bytes below that are not done */
     int broken;                /* why GnuTLS could not push: a taps_err */
 
-    struct tapsi_error error; /* why it fails; verification writes it inside the handshake */
-    uint8_t alert;            /* what the peer is told then */
-    bool failing : 1;         /* `error` is final: only the alert and `closed` are left */
-    bool reporting : 1;       /* the alert was handed down */
-    bool starved : 1;         /* GnuTLS asked for more than there was */
-    bool verified : 1;        /* the peer's certificate */
-    bool spoke : 1;           /* it failed over what the peer said in TLS, so it speaks that */
-    bool peer_ended : 1;      /* close_notify came, or a bare end that is forgiven */
-    bool end_told : 1;        /* and went up */
-    bool below_ended : 1;     /* FIN came */
-    bool final_taken : 1;     /* our FINAL op is queued or sent */
-    bool notified : 1;        /* our close_notify is encrypted */
-    bool below_closing : 1;   /* close was handed down */
-    bool settled : 1;         /* when it was, nothing but our close_notify was left to deliver, in either direction */
-    bool refused : 1;         /* a renegotiation, once */
+    struct tapsi_error *error; /* why it fails, or NULL: tapsi_tls_error. Verification writes it in the handshake */
+    uint8_t alert;             /* what the peer is told then */
+    bool failing : 1;          /* `error` is final: only the alert and `closed` are left */
+    bool reporting : 1;        /* the alert was handed down */
+    bool starved : 1;          /* GnuTLS asked for more than there was */
+    bool verified : 1;         /* the peer's certificate */
+    bool spoke : 1;            /* it failed over what the peer said in TLS, so it speaks that */
+    bool peer_ended : 1;       /* close_notify came, or a bare end that is forgiven */
+    bool end_told : 1;         /* and went up */
+    bool below_ended : 1;      /* FIN came */
+    bool final_taken : 1;      /* our FINAL op is queued or sent */
+    bool notified : 1;         /* our close_notify is encrypted */
+    bool below_closing : 1;    /* close was handed down */
+    bool settled : 1;          /* when it was, nothing but our close_notify was left to deliver, in either direction */
+    bool refused : 1;          /* a renegotiation, once */
     bool allow_truncation : 1;
 };
 
@@ -73,6 +73,8 @@ void tapsi_tls_trim(struct tls *tls);
 void tapsi_tls_settle(struct tls *tls, size_t count, int result);
 
 /* tls.c */
+/* To be filled in before tapsi_tls_fail; NULL = no memory, which is then what is told. */
+struct tapsi_error *tapsi_tls_error(struct tls *tls);
 /* `error` is filled in. The alert goes to the peer (0 = none); `closed` comes after the next flush. */
 void tapsi_tls_fail(struct tls *tls, int alert);
 

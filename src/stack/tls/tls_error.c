@@ -49,8 +49,8 @@ static void alert_received(struct tls *tls)
         our_alpn(tls, names, sizeof(names));
         tapsi_format(why, sizeof(why), ": it has none of our ALPN protocols, %s", names);
     }
-    tapsi_error_native(&tls->error, TAPS_E_TLS, TAPS_DOMAIN_TLS, (int)alert, "%s sent the alert %s%s", tls->peer, words,
-                       why);
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_TLS, TAPS_DOMAIN_TLS, (int)alert, "%s sent the alert %s%s",
+                       tls->peer, words, why);
 }
 
 static const char *version_words(uint8_t minor)
@@ -62,18 +62,19 @@ static const char *version_words(uint8_t minor)
 static void version_refused(struct tls *tls, int r)
 {
     if (tls->hello_length == TLS_HELLO && tls->hello[0] == HANDSHAKE_RECORD)
-        tapsi_error_native(&tls->error, TAPS_E_TLS, TAPS_DOMAIN_TLS, r, "%s offers only %s, and %s is asked for",
-                           tls->peer, version_words(tls->hello[10]), our_versions(tls));
+        tapsi_error_native(tapsi_tls_error(tls), TAPS_E_TLS, TAPS_DOMAIN_TLS, r,
+                           "%s offers only %s, and %s is asked for", tls->peer, version_words(tls->hello[10]),
+                           our_versions(tls));
     else
-        tapsi_error_native(&tls->error, TAPS_E_TLS, TAPS_DOMAIN_TLS, r, "%s speaks another version of TLS than %s",
-                           tls->peer, our_versions(tls));
+        tapsi_error_native(tapsi_tls_error(tls), TAPS_E_TLS, TAPS_DOMAIN_TLS, r,
+                           "%s speaks another version of TLS than %s", tls->peer, our_versions(tls));
 }
 
 static void alpn_refused(struct tls *tls, int r)
 {
     char names[96];
     our_alpn(tls, names, sizeof(names));
-    tapsi_error_native(&tls->error, TAPS_E_TLS, TAPS_DOMAIN_TLS, r, "%s offers none of our ALPN protocols, %s",
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_TLS, TAPS_DOMAIN_TLS, r, "%s offers none of our ALPN protocols, %s",
                        tls->peer, names);
 }
 
@@ -99,7 +100,7 @@ static bool is_about_tls(int r)
 
 static void describe(struct tls *tls, int r, const char *doing)
 {
-    struct tapsi_error *e = &tls->error;
+    struct tapsi_error *e = tapsi_tls_error(tls);
     switch (r) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         alert_received(tls);
@@ -148,7 +149,7 @@ static int alert_for(int r)
 
 void tapsi_tls_fail_handshake(struct tls *tls, int r)
 {
-    bool judged = tls->error.pub.code != 0; /* by our verify function, whose words are better */
+    bool judged = tls->error && tls->error->pub.code; /* by our verify function, whose words are better */
     tls->spoke = judged || is_about_tls(r);
     if (!judged)
         describe(tls, r, "the TLS handshake");
@@ -175,7 +176,7 @@ bool tapsi_tls_check_hello(struct tls *tls)
         return true;
     for (size_t i = 0; i < tls->hello_length && i < SHOWN; i++)
         length += tapsi_format(text + length, sizeof(text) - length, "%s0x%02x", i ? " " : "", tls->hello[i]);
-    tapsi_error_set(&tls->error, TAPS_E_TLS, "%s does not speak TLS (got %s)", tls->peer, text);
+    tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s does not speak TLS (got %s)", tls->peer, text);
     tapsi_tls_fail(tls, 0);
     return false;
 }

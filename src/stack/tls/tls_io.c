@@ -96,7 +96,7 @@ void tapsi_tls_trim(struct tls *tls)
 static bool refuse_renegotiation(struct tls *tls)
 {
     if (tls->refused) {
-        tapsi_error_set(&tls->error, TAPS_E_TLS, "%s insists on renegotiation", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s insists on renegotiation", tls->peer);
         tapsi_tls_fail(tls, GNUTLS_A_NO_RENEGOTIATION);
         return false;
     }
@@ -130,7 +130,7 @@ static struct tapsi_buffer *plain_buffer(struct tls *tls)
 {
     struct tapsi_buffer *b = tapsi_loop_read_buffer(tls->layer.env->loop, TLS_RECORD_MAX);
     if (!b) {
-        tapsi_error_set(&tls->error, TAPS_E_MEMORY, "no memory to decrypt what %s sent", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_MEMORY, "no memory to decrypt what %s sent", tls->peer);
         tapsi_tls_fail(tls, GNUTLS_A_INTERNAL_ERROR);
     }
     return b;

@@ -118,7 +118,7 @@ static int wrong_time(struct tls *tls, unsigned status)
     time_t when = (time_t)-1;
     bool expired = status & GNUTLS_CERT_EXPIRED;
     bool own = outermost(tls, expired, &when) == 0;
-    tapsi_error_native(&tls->error, TAPS_E_CERTIFICATE_EXPIRED, TAPS_DOMAIN_TLS,
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_EXPIRED, TAPS_DOMAIN_TLS,
                        GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s%s %s %s",
                        own ? "" : "an authority of ", whose(tls), expired ? "expired on" : "is not valid before",
                        day(when, text, sizeof(text)));
@@ -129,8 +129,8 @@ static int wrong_name(struct tls *tls, gnutls_x509_crt_t leaf)
 {
     char names[160];
     certificate_names(leaf, names, sizeof(names));
-    tapsi_error_native(&tls->error, TAPS_E_CERTIFICATE_NAME, TAPS_DOMAIN_TLS, GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
-                       "the certificate of %s is for %s", whose(tls), names);
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_NAME, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is for %s", whose(tls), names);
     return refuse(tls, GNUTLS_A_BAD_CERTIFICATE);
 }
 
@@ -139,8 +139,8 @@ static int unknown_signer(struct tls *tls, gnutls_x509_crt_t leaf)
     char issuer[128];
     issuer_name(leaf, issuer, sizeof(issuer));
     bool self = gnutls_x509_crt_check_issuer(leaf, leaf) != 0;
-    tapsi_error_native(&tls->error, TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS, GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
-                       "the certificate of %s is %s: %s", whose(tls),
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is %s: %s", whose(tls),
                        self ? "signed by itself" : "not signed by a trusted authority", issuer);
     return refuse(tls, GNUTLS_A_UNKNOWN_CA);
 }
@@ -166,8 +166,8 @@ static int other_fault(struct tls *tls, unsigned status)
         if (status & faults[i].bit)
             words = faults[i].words;
     }
-    tapsi_error_native(&tls->error, TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS, GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
-                       "the certificate of %s %s", whose(tls), words);
+    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s %s", whose(tls), words);
     return refuse(tls, status & GNUTLS_CERT_REVOKED ? GNUTLS_A_CERTIFICATE_REVOKED : GNUTLS_A_BAD_CERTIFICATE);
 }
 
@@ -276,7 +276,7 @@ static int judge(struct tls *tls, gnutls_x509_crt_t leaf, const gnutls_datum_t *
             return explain(tls, leaf, status);
     }
     if (c->pin_count && !check_pins(c, chain, count)) {
-        tapsi_error_native(&tls->error, TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
+        tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
                            GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
                            "the certificate of %s is none of those that are pinned", whose(tls));
         return refuse(tls, GNUTLS_A_BAD_CERTIFICATE);

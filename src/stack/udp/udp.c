@@ -19,8 +19,7 @@
 struct udp {
     struct tapsi_layer layer;
     struct tapsi_udpsocket socket;
-    struct tapsi_path path; /* its local part is asked for when it is first needed */
-    union tapsi_addr bind_to;
+    struct tapsi_path path; /* its local part: what to bind (`binds`); once asked for, what it is (`has_local`) */
     bool binds, has_local, closing;
     bool choose_source; /* as in struct tapsi_target */
     bool path_news;     /* found while being asked: said at flush */
@@ -188,7 +187,7 @@ static int open_socket(struct udp *u)
     int err = tapsi_udpsocket_open(s, u->layer.env->loop, remote->sa.sa_family, wants_soft_errors(u->layer.env));
     if (err < 0)
         return err;
-    if ((err = tapsi_udpsocket_bind(s, u->interface, u->binds ? &u->bind_to : NULL)) < 0)
+    if ((err = tapsi_udpsocket_bind(s, u->interface, u->binds ? &u->path.local : NULL)) < 0)
         return err;
     tapsi_udpsocket_set_tos(s, tapsi_udp_tos(u->profile)); /* a network that forbids it is still a network */
     if ((err = prefer_source(u)) < 0)
@@ -342,7 +341,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     u->choose_source = target->choose_source;
     u->path.interface_index = target->interface_index;
     if (target->local) {
-        u->bind_to = *target->local;
+        u->path.local = *target->local;
         u->binds = true;
     }
     if (target->interface)
