@@ -24,9 +24,12 @@
  * memory for the world itself is remembered and said on standard error; tapsi_sim_problem tells. Functions that make
  * something then return NULL, and every function takes NULL for what could not be made and does nothing.
  *
- * Not modelled: routers between links, ARP and neighbour discovery, congestion control, Nagle, delayed ACKs, probes of
- * idle connections (keep-alive) and of closed windows, TCP Fast Open and simultaneous open, multicast, segmentation
- * offload. What is answered for them is -ENOPROTOOPT, but for keep-alive, whose options are kept.
+ * Not modelled: routers between links (a link may have their faults: delay, MTU, loss, refusals), ARP and neighbour
+ * discovery but for the time they take to fail, congestion control, fast retransmission and selective repair (a loss
+ * costs a timeout), Nagle, delayed ACKs, probes of idle connections (keep-alive) and of closed windows, TCP Fast Open
+ * and simultaneous open, multicast, segmentation offload, fragments as packets of their own. What is answered for them
+ * is -ENOPROTOOPT, but for keep-alive, whose options are kept. An interface that goes down keeps its addresses and
+ * routes, IPv6 ones too. docs/design/008-the-simulator.md says what is modelled, and how a trace reads.
  */
 #ifndef TAPSI_SIM_H
 #define TAPSI_SIM_H
