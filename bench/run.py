@@ -68,7 +68,7 @@ def machine(args):
             model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
     except OSError:
         pass
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0],
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": ".".join(platform.release().split(".")[:2]), "load": os.getloadavg()[0],
             "server_cpu": args.cpu, "client_cpu": args.client_cpu, "build": args.build, "rounds": args.rounds}
 
 
