@@ -61,6 +61,9 @@ def cut_off(net):
         connection, _ = listener.accept()
         connection.recv(4096)
         connection.sendall(b"\0\x20half")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):  # closing with something unread would be a reset
+            pass
         connection.close()
 
     net.thread(serve)
