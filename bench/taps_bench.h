@@ -23,6 +23,9 @@ extern const struct taps_job taps_pingpong, taps_exchange, taps_bulk, taps_flood
 /* Servers that serve several jobs. */
 void taps_serve_pings(taps_connection *connection);
 void taps_serve_bulk(taps_connection *connection);
+/* Client of taps_serve_bulk: has its whole answer come? It must have counted so many bytes; else it is asked for more.
+ */
+bool taps_bulk_counted(taps_connection *connection, const struct taps_received *part, uint64_t bytes);
 
 /* What every job uses; one per process. */
 extern struct bench_options bench_options;

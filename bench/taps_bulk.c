@@ -14,8 +14,6 @@ struct peer {
 static char chunk[BENCH_CHUNK];
 static uint64_t chunks_left, chunks;
 static taps_message_context *last;
-static char answer[BENCH_COUNT];
-static size_t answered;
 
 static void receive(taps_connection *connection)
 {
@@ -78,10 +76,11 @@ static void on_sent(taps_connection *connection, void *tag, void *user)
     }
 }
 
-static void on_answer(taps_connection *connection, const struct taps_received *part, void *user)
+bool taps_bulk_counted(taps_connection *connection, const struct taps_received *part, uint64_t bytes)
 {
+    static char answer[BENCH_COUNT];
+    static size_t answered;
     uint64_t counted = 0;
-    (void)user;
     if (part->length > sizeof answer - answered) {
         bench_die("bulk", "the answer is too long");
     }
@@ -89,11 +88,20 @@ static void on_answer(taps_connection *connection, const struct taps_received *p
     answered += part->length;
     if (answered < sizeof answer) {
         receive(connection);
-        return;
+        return false;
     }
     memcpy(&counted, answer, sizeof counted);
-    if (counted != chunks * BENCH_CHUNK) {
+    if (counted != bytes) {
         bench_die("bulk", "the server has another count");
+    }
+    return true;
+}
+
+static void on_answer(taps_connection *connection, const struct taps_received *part, void *user)
+{
+    (void)user;
+    if (!taps_bulk_counted(connection, part, chunks * BENCH_CHUNK)) {
+        return;
     }
     bench_window_close(&bench_window, chunks);
     bench_finish(connection);

@@ -2,13 +2,9 @@
    one. The bulk server counts the bytes; the time ends when it has said that it has them all. */
 #include "taps_bench.h"
 
-#include <string.h>
-
 #define UNDER_WAY 1024
 
 static char message[BENCH_MESSAGE];
-static char answer[BENCH_COUNT];
-static size_t answered;
 static uint64_t sent;
 static bool over;
 
@@ -62,20 +58,9 @@ static void on_sent(taps_connection *connection, void *tag, void *user)
 
 static void on_answer(taps_connection *connection, const struct taps_received *part, void *user)
 {
-    uint64_t counted = 0;
     (void)user;
-    if (part->length > sizeof answer - answered) {
-        bench_die("flood", "the answer is too long");
-    }
-    memcpy(answer + answered, part->data, part->length);
-    answered += part->length;
-    if (answered < sizeof answer) {
-        bench_check(taps_connection_receive(connection, 1, BENCH_COUNT, NULL), "receive");
+    if (!taps_bulk_counted(connection, part, sent * BENCH_MESSAGE)) {
         return;
-    }
-    memcpy(&counted, answer, sizeof counted);
-    if (counted != sent * BENCH_MESSAGE) {
-        bench_die("flood", "the server has another count");
     }
     bench_window_close(&bench_window, sent);
     bench_finish(connection);
