@@ -32,6 +32,14 @@ void secret_serve(struct world *w, struct peer *p, const char *address, const ch
     tapsi_test_identity_free(&identity);
 }
 
+void secret_world(struct world *w, struct peer *p)
+{
+    world_new(w);
+    world_secure(w);
+    secret_name(w);
+    secret_serve(w, p, SECRET_V6, SECRET_NAME, NULL, NULL);
+}
+
 void secret_tell(struct world *w, const char *remote, uint64_t timeout_ms)
 {
     if (!w->context)

@@ -21,10 +21,7 @@ TEST(a_message_that_waited_is_sent_encrypted)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     secret_tell(&w, SECRET_NAME ":443", 0);
     CHECK_INT(w.heard.ready, 1);
     CHECK_TEXT(taps_connection_stack(w.connection), "tls/tcp");
@@ -46,10 +43,7 @@ TEST(a_secure_preconnection_serves_twice)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     secret_tell(&w, SECRET_NAME ":443", 0);
     taps_connection_free(w.connection);
     memset(&w.heard, 0, sizeof(w.heard));
@@ -209,10 +203,7 @@ TEST(ready_comes_after_the_handshake_not_after_tcp)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     secret_tell(&w, SECRET_NAME ":443", 0);
     double ready = taps_report_ready_ms(taps_connection_report(w.connection));
     CHECK(ready > 3 * RTT - 1); /* DNS, TCP, TLS 1.3 */
@@ -301,10 +292,7 @@ TEST(an_orderly_end_of_tls_is_closed)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     secret_tell(&w, SECRET_NAME ":443", 0);
     world_run_ms(&w, 100);
     taps_connection_close(p.last);
@@ -324,10 +312,7 @@ TEST(a_reset_under_tls_is_a_connection_error)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     secret_tell(&w, SECRET_NAME ":443", 0);
     world_run_ms(&w, 100);
     taps_connection_abort(p.last);
@@ -346,10 +331,7 @@ TEST(close_before_the_handshake_is_over_delivers_what_was_sent)
 {
     struct world w;
     struct peer p;
-    world_new(&w);
-    world_secure(&w);
-    secret_name(&w);
-    secret_serve(&w, &p, SECRET_V6, SECRET_NAME, NULL, NULL);
+    secret_world(&w, &p);
     world_initiate(&w, SECRET_NAME ":443", 0);
     taps_connection_send(w.connection, SECRET, strlen(SECRET), NULL, 0, NULL);
     CHECK_INT(taps_connection_close(w.connection), 0);
