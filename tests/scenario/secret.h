@@ -25,7 +25,8 @@ void secret_opportunistic(struct world *w);
 /* A server with a certificate for `names` in force from `from` until `until`, at `address`: it echoes. */
 void secret_serve(struct world *w, struct peer *p, const char *address, const char *names, const char *from,
                   const char *until);
-/* The usual world: the name resolves, a server with its certificate is at SECRET_V6, and the client trusts its authority. */
+/* The usual world: the name resolves, a server with its certificate is at SECRET_V6, and the client trusts its
+ * authority. */
 void secret_world(struct world *w, struct peer *p);
 /* Initiates with the secret waiting to be sent, and somebody waiting to read; runs until it is ready, or not. */
 void secret_tell(struct world *w, const char *remote, uint64_t timeout_ms);
