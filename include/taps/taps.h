@@ -55,6 +55,7 @@ typedef struct taps_connection taps_connection;
 typedef struct taps_listener taps_listener;
 typedef struct taps_message_context taps_message_context;
 typedef struct taps_report taps_report;
+typedef struct taps_framer taps_framer; /* taps/framer.h */
 
 /* ---------------------------------------------------------------------------------------------------- errors */
 
@@ -520,6 +521,17 @@ TAPS_API int taps_message_context_set_value(taps_message_context *context, enum 
 TAPS_API int taps_message_context_get(const taps_message_context *context, enum taps_property property,
                                       struct taps_value *ret_value);
 
+/* What a Framer is told of a Message, or tells of one: text by key, in a namespace of its own, which is the Framer's name
+   (RFC 9622, 9.1.2.2). add: a key may be there more than once; the copy is the context's. TAPS_E_READ_ONLY of a received
+   one. get: the first of that key, or NULL. at: in the order added, `index` from 0; TAPS_E_RANGE beyond the last.
+   Returns borrowed from the context. */
+TAPS_API int taps_message_context_add_metadata(taps_message_context *context, const char *framer, const char *key,
+                                               const char *value);
+TAPS_API const char *taps_message_context_metadata(const taps_message_context *context, const char *framer,
+                                                   const char *key);
+TAPS_API int taps_message_context_metadata_at(const taps_message_context *context, size_t index,
+                                              const char **ret_framer, const char **ret_key, const char **ret_value);
+
 /* Of a received Message, or a copy of its context (RFC 9622, 9.3.3): where it came to, with the interface, and where it
    came from; NULL for other contexts, or without memory. Returns borrowed: from the Connection, or from the copy. */
 TAPS_API const taps_endpoint *taps_message_context_local(const taps_message_context *context);
@@ -671,6 +683,10 @@ TAPS_API int taps_preconnection_set_transport_properties(taps_preconnection *pre
                                                          const taps_transport_properties *properties);
 TAPS_API int taps_preconnection_set_security_parameters(taps_preconnection *preconnection,
                                                         const taps_security_parameters *parameters);
+
+/* A Message Framer (RFC 9622, 9.1.2.1), copied; the last one added is the outermost: it frames first what is sent, and
+   parses last what is received. At most 8: TAPS_E_RANGE. */
+TAPS_API int taps_preconnection_add_framer(taps_preconnection *preconnection, const taps_framer *framer);
 
 /*
  * Initiate (RFC 9622, 7.1). Returns the Connection owned, Establishing; ready or establishment_error follows.
