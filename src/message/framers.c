@@ -1,0 +1,22 @@
+#include "message/framers.h"
+
+#include "message/options.h"
+
+/* In the order in which they are told to people; ends with NULL. */
+static const struct taps_framer_definition *const rows[] = {
+    NULL,
+};
+
+const struct taps_framer_definition *tapsi_framers_at(size_t index)
+{
+    return index < sizeof(rows) / sizeof(rows[0]) ? rows[index] : NULL;
+}
+
+const struct taps_framer_definition *tapsi_framers_find(const char *name)
+{
+    for (size_t i = 0; rows[i]; i++) {
+        if (tapsi_options_is(name, rows[i]->name))
+            return rows[i];
+    }
+    return NULL;
+}
