@@ -521,10 +521,10 @@ TAPS_API int taps_message_context_set_value(taps_message_context *context, enum 
 TAPS_API int taps_message_context_get(const taps_message_context *context, enum taps_property property,
                                       struct taps_value *ret_value);
 
-/* What a Framer is told of a Message, or tells of one: text by key, in a namespace of its own, which is the Framer's name
-   (RFC 9622, 9.1.2.2). add: a key may be there more than once; the copy is the context's. TAPS_E_READ_ONLY of a received
-   one. get: the first of that key, or NULL. at: in the order added, `index` from 0; TAPS_E_RANGE beyond the last.
-   Returns borrowed from the context. */
+/* What a Framer is told of a Message, or tells of one: text by key, in a namespace of its own, which is the Framer's
+   name (RFC 9622, 9.1.2.2). add: a key may be there more than once; the copy is the context's. TAPS_E_READ_ONLY of a
+   received one. get: the first of that key, or NULL. at: in the order added, `index` from 0; TAPS_E_RANGE beyond the
+   last. Returns borrowed from the context. */
 TAPS_API int taps_message_context_add_metadata(taps_message_context *context, const char *framer, const char *key,
                                                const char *value);
 TAPS_API const char *taps_message_context_metadata(const taps_message_context *context, const char *framer,
