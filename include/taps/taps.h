@@ -97,6 +97,7 @@ enum taps_err {
     TAPS_E_PERMISSION = -34,          /* the system does not permit it */
     TAPS_E_ADDRESS_IN_USE = -35,      /* the local address or port is taken */
     TAPS_E_SYSTEM = -36,              /* another error of the system; the native code tells */
+    TAPS_E_FULL = -37,                /* _taps.sendBuffer: nothing was taken; there is room again after Sent events */
 };
 
 /* The reasons of RFC 9623, appendix B. Every taps_err belongs to one. */
@@ -302,7 +303,9 @@ enum taps_property {
     TAPS_CLOSE_TIMEOUT,        /* _closeTimeout: seconds a Close waits while the peer acknowledges nothing */
     TAPS_ATTEMPT_DELAY,        /* _attemptDelay: seconds between attempts of one race */
     TAPS_TLS_ALLOW_TRUNCATION, /* _tls.allowTruncation: a bare FIN without close_notify ends data as if complete */
-    TAPS_REUSE_PORT, /* _taps.reusePort: Listeners that set it share a port; the system spreads peers over them */
+    TAPS_REUSE_PORT,   /* _taps.reusePort: Listeners that set it share a port; the system spreads peers over them */
+    TAPS_SEND_BUFFER,  /* _taps.sendBuffer: what Send takes before it says TAPS_E_FULL */
+    TAPS_QUEUED_BYTES, /* _taps.queuedBytes, read-only: taken by Send, and not yet given to the kernel */
     /* Message Properties, section 9.1.3: on transport properties and Connections they are defaults for Messages */
     TAPS_MSG_LIFETIME,
     TAPS_MSG_PRIORITY,
@@ -598,8 +601,12 @@ TAPS_API void taps_connection_free(taps_connection *connection);
  * length 0 is an empty Message on stacks with boundaries, and nothing but its properties (final) on streams.
  * 0: exactly one of sent, expired, send_error follows, with `tag`; a Message after the final one, one that is too large
  * for the stack, or whose properties contradict the Connection is a send_error. Negative: nothing was taken, nothing
- * follows: TAPS_E_CLOSED after Close or the end, TAPS_E_NOT_APPLICABLE where `direction` forbids sending.
+ * follows: TAPS_E_CLOSED after Close or the end, TAPS_E_NOT_APPLICABLE where `direction` forbids sending, TAPS_E_FULL
+ * where _taps.sendBuffer has a bound and this Message would go over it. Each Message (or part) waiting for the kernel
+ * counts its bytes and TAPS_MESSAGE_COST; one is always taken when none waits. Each Sent, expired or send_error makes
+ * room; so does nothing between start_batch and end_batch.
  */
+#define TAPS_MESSAGE_COST 512
 TAPS_API int taps_connection_send(taps_connection *connection, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag);
 /* Sends between the two are handed to the stack together (RFC 9622, 9.2.4). */

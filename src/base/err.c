@@ -48,10 +48,11 @@ static const struct {
     ROW(TAPS_E_PERMISSION, POLICY_PROHIBITED, "not permitted by the system"),
     ROW(TAPS_E_ADDRESS_IN_USE, ESTABLISHMENT_FAILED, "the local address is in use"),
     ROW(TAPS_E_SYSTEM, PROTOCOL_FAILED, "system error"),
+    ROW(TAPS_E_FULL, PROTOCOL_FAILED, "the send buffer is full"),
 };
 
 #define ROWS ((int)(sizeof(table) / sizeof(table[0])))
-static_assert(ROWS == 1 - TAPS_E_SYSTEM, "one row for each taps_err");
+static_assert(ROWS == 1 - TAPS_E_FULL, "one row for each taps_err");
 
 static bool known(int code)
 {

@@ -87,6 +87,7 @@ void tapsi_connection_learn(struct taps_connection *c)
     c->receives_nothing = p->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND;
     c->message_defaults = (p->set & of_messages) == 0;
     c->replayable = p->values[TAPS_SAFELY_REPLAYABLE].boolean;
+    c->bounded = p->values[TAPS_SEND_BUFFER].integer != TAPS_INFINITE;
     if (!c->row)
         return;
     c->is_stream = c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;

@@ -95,6 +95,7 @@ struct taps_connection {
     bool message_defaults : 1;                    /* no Message Property is set, but perhaps safelyReplayable */
     bool replayable : 1;                          /* safelyReplayable */
     bool is_stream : 1, may_duplicate : 1;        /* the stack's: no boundaries, Messages may come twice */
+    bool bounded : 1;                             /* sendBuffer is not unlimited */
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
@@ -179,6 +180,10 @@ void tapsi_connection_log_error(const struct taps_connection *connection, const 
 /* patience.c: after Close, when there is a stack: the end comes even if the peer takes nothing more. */
 void tapsi_connection_watch_close(struct taps_connection *connection);
 void tapsi_connection_watch_done(struct taps_connection *connection);
+
+/* expiry.c */
+void tapsi_connection_arm_expiry(struct taps_connection *connection, uint64_t deadline);
+void tapsi_connection_expiry_done(struct taps_connection *connection);
 
 /* send.c */
 int tapsi_connection_send(struct taps_connection *connection, const void *data, size_t length,

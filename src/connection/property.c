@@ -149,6 +149,9 @@ static bool get_read_only(struct taps_connection *c, enum taps_property property
     case TAPS_CAN_SEND:
         *ret = boolean(can_send(c));
         return true;
+    case TAPS_QUEUED_BYTES:
+        *ret = integer(c->out->unsent + c->out->below);
+        return true;
     case TAPS_CAN_RECEIVE:
         *ret = boolean(can_receive(c));
         return true;

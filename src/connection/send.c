@@ -1,17 +1,10 @@
 /*
  * Sending. Ops wait in `sends` until the stack has room (its `ahead`), ordered by priority; from there they belong to
- * the stack until `done`. An op handed down and not touched yet can still expire.
+ * the stack until `done`. An op handed down and not touched yet can still expire (expiry.c).
  */
 #include <assert.h>
 #include <string.h>
 #include "connection/connection.h"
-
-static void on_expiry(struct tapsi_timer *timer);
-
-struct expiry {
-    struct tapsi_timer timer;
-    struct taps_connection *connection;
-};
 
 /* --------------------------------------------------------------------------------------------------- outbox */
 
@@ -179,80 +172,6 @@ static void enqueue(struct taps_connection *c, struct tapsi_op *op)
     c->out->unsent += op->length;
 }
 
-/* ------------------------------------------------------------------------------------------------ lifetime */
-
-/* NULL without memory: the Message is then sent late rather than not at all. */
-static struct tapsi_timer *expiry_timer(struct taps_connection *c)
-{
-    struct tapsi_loop *loop = &c->context->loop;
-    struct tapsi_rare *rare = tapsi_connection_rare(c);
-    if (!rare || rare->expiry)
-        return rare ? rare->expiry : NULL;
-    struct expiry *e = tapsi_zalloc(&loop->mem, sizeof(*e));
-    if (!e)
-        return NULL;
-    if (tapsi_timer_init(loop, &e->timer, on_expiry)) {
-        tapsi_free(&loop->mem, e);
-        return NULL;
-    }
-    e->connection = c;
-    rare->expiry = &e->timer;
-    return rare->expiry;
-}
-
-static void arm_expiry(struct taps_connection *c, uint64_t deadline)
-{
-    struct tapsi_loop *loop = &c->context->loop;
-    struct tapsi_timer *timer = expiry_timer(c);
-    if (timer && (!tapsi_timer_running(timer) || deadline < timer->node.key))
-        tapsi_timer_start_at(loop, timer, deadline);
-}
-
-/* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. */
-static void collect_expired(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes, struct tapsi_link *ret)
-{
-    uint64_t now = tapsi_loop_now(&c->context->loop);
-    struct tapsi_link *next;
-    for (struct tapsi_link *l = queue->next; l != queue; l = next) {
-        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
-        next = l->next;
-        if (op->owner != c || op->flags & TAPSI_OP_TOUCHED || op->deadline == TAPSI_FOREVER)
-            continue;
-        if (op->deadline > now) {
-            arm_expiry(c, op->deadline);
-            continue;
-        }
-        *bytes -= op->length;
-        tapsi_list_remove(l);
-        tapsi_list_append(ret, l);
-    }
-}
-
-static void expire(struct taps_connection *c, struct tapsi_link *expired, bool handed_down)
-{
-    struct tapsi_link *link;
-    while ((link = tapsi_list_first(expired))) {
-        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
-        if (!handed_down)
-            c->out->below += op->length;
-        tapsi_op_finish(op, TAPSI_OP_EXPIRED);
-    }
-}
-
-static void on_expiry(struct tapsi_timer *timer)
-{
-    struct taps_connection *c = TAPSI_CONTAINER(timer, struct expiry, timer)->connection;
-    struct tapsi_link waiting, below;
-    tapsi_link_init(&waiting);
-    tapsi_link_init(&below);
-    collect_expired(c, &c->out->sends, &c->out->unsent, &waiting);
-    if (c->top)
-        collect_expired(c, &c->top->queue, &c->top->queued, &below);
-    expire(c, &below, true);
-    expire(c, &waiting, false);
-    tapsi_connection_pump(c);
-}
-
 /* ---------------------------------------------------------------------------------------------------- send */
 
 static bool boolean(const struct taps_connection *c, const struct taps_message_context *context,
@@ -285,7 +204,7 @@ static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct
     double lifetime = tapsi_message_value(context, c->properties, offer, TAPS_MSG_LIFETIME).number;
     if (lifetime >= 0 && lifetime < 1e9) {
         op->deadline = tapsi_loop_now(&c->context->loop) + (uint64_t)(lifetime * (double)TAPSI_S);
-        arm_expiry(c, op->deadline);
+        tapsi_connection_arm_expiry(c, op->deadline);
     }
     uint64_t priority = tapsi_message_value(context, c->properties, offer, TAPS_MSG_PRIORITY).integer;
     op->priority = priority > UINT32_MAX ? UINT32_MAX : (uint32_t)priority;
@@ -340,6 +259,18 @@ static void go(struct taps_connection *c, struct tapsi_op *op)
     tapsi_connection_pump(c);
 }
 
+/* Does a Message find room under sendBuffer? Each counts what the library keeps of it beside its bytes, so that many
+   small ones have a bound too. One is taken in any case, so that none is too large to be sent. */
+static bool has_room(const struct taps_connection *c, size_t length)
+{
+    const struct tapsi_outbox *out = c->out;
+    uint64_t bound = c->properties->values[TAPS_SEND_BUFFER].integer;
+    uint64_t taken = out->unsent + out->below + out->ops * TAPS_MESSAGE_COST;
+    if (tapsi_list_empty(&out->sends) && tapsi_list_empty(&out->under_way))
+        return true;
+    return taken < bound && length + TAPS_MESSAGE_COST <= bound - taken;
+}
+
 static int send_message(struct taps_connection *c, const void *data, size_t length,
                         const struct taps_message_context *context, unsigned flags, void *tag, unsigned mark)
 {
@@ -347,6 +278,8 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
         return TAPS_E_CLOSED;
     if (c->sends_nothing)
         return TAPS_E_NOT_APPLICABLE;
+    if (c->bounded && !has_room(c, length))
+        return TAPS_E_FULL;
     struct tapsi_op *op = make_op(c, data, length, context, flags, tag);
     if (!op)
         return TAPS_E_MEMORY;
@@ -437,10 +370,5 @@ void tapsi_connection_drop_sends(struct taps_connection *c)
 void tapsi_connection_send_done(struct taps_connection *c)
 {
     tapsi_connection_drop_sends(c);
-    struct tapsi_timer *timer = c->rare ? c->rare->expiry : NULL;
-    if (!timer)
-        return;
-    tapsi_timer_done(&c->context->loop, timer);
-    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(timer, struct expiry, timer));
-    c->rare->expiry = NULL;
+    tapsi_connection_expiry_done(c);
 }

@@ -331,7 +331,7 @@ struct tapsi_buffer *tapsi_loop_large_buffer(struct tapsi_loop *loop, size_t siz
 {
     if (size > TAPSI_WRITE_SIZE / 2 && size <= TAPSI_WRITE_SIZE)
         return tapsi_buffer_get(&loop->write_buffers);
-    if (size > TAPSI_READ_SIZE / 4 && size <= TAPSI_READ_SIZE)
+    if (size > TAPSI_READ_SIZE / 2 && size <= TAPSI_READ_SIZE)
         return tapsi_buffer_get(&loop->buffers);
     return tapsi_buffer_new(&loop->mem, size);
 }

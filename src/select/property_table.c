@@ -193,6 +193,13 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     BOOLEAN(TAPS_REUSE_PORT, "_taps.reusePort", SELECTION, false, "false", "libtaps",
             "a Listener shares its port with others that set it too, of any context and process of one user, and the "
             "system spreads the peers over them; on every stack; no effect on Initiate"),
+    INTEGER(TAPS_SEND_BUFFER, "_taps.sendBuffer", CONNECTION, TAPS_INFINITE, "unlimited", "libtaps",
+            "bytes that Send takes and that wait for the kernel, or unlimited; over it Send says TAPS_E_FULL; on every "
+            "stack",
+            .max = LENGTH_MAX, .words = {"unlimited"}),
+    INTEGER(TAPS_QUEUED_BYTES, "_taps.queuedBytes", READ_ONLY, 0, "0", "libtaps",
+            "bytes of the Messages that Send has taken and the kernel does not have as a whole; on every stack",
+            .max = LENGTH_MAX),
 
     NUMBER(TAPS_MSG_LIFETIME, "msgLifetime", MESSAGE, TAPS_DISABLED, "infinite", SECONDS_LOW, SECONDS_HIGH,
            "RFC 9622, 9.1.3.1",

@@ -74,6 +74,8 @@ static const struct {
     {TAPS_ATTEMPT_DELAY, "_attemptDelay", TAPS_TYPE_NUMBER, TAPS_SCOPE_CONNECTION, "0.25", "libtaps; RFC 8305, 5"},
     {TAPS_TLS_ALLOW_TRUNCATION, "_tls.allowTruncation", TAPS_TYPE_BOOLEAN, TAPS_SCOPE_CONNECTION, "false", "libtaps"},
     {TAPS_REUSE_PORT, "_taps.reusePort", TAPS_TYPE_BOOLEAN, TAPS_SCOPE_SELECTION, "false", "libtaps"},
+    {TAPS_SEND_BUFFER, "_taps.sendBuffer", TAPS_TYPE_INTEGER, TAPS_SCOPE_CONNECTION, "unlimited", "libtaps"},
+    {TAPS_QUEUED_BYTES, "_taps.queuedBytes", TAPS_TYPE_INTEGER, TAPS_SCOPE_READ_ONLY, "0", "libtaps"},
     {TAPS_MSG_LIFETIME, "msgLifetime", TAPS_TYPE_NUMBER, TAPS_SCOPE_MESSAGE, "infinite", "RFC 9622, 9.1.3.1"},
     {TAPS_MSG_PRIORITY, "msgPriority", TAPS_TYPE_INTEGER, TAPS_SCOPE_MESSAGE, "100", "RFC 9622, 9.1.3.2"},
     {TAPS_MSG_ORDERED, "msgOrdered", TAPS_TYPE_BOOLEAN, TAPS_SCOPE_MESSAGE, "true", "RFC 9622, 9.1.3.3"},

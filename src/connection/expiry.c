@@ -1,0 +1,91 @@
+/* Messages with a lifetime (RFC 9622, 9.1.3.1): one timer of the Connection for the first of them to be over. */
+#include "connection/connection.h"
+
+static void on_expiry(struct tapsi_timer *timer);
+
+struct expiry {
+    struct tapsi_timer timer;
+    struct taps_connection *connection;
+};
+
+/* NULL without memory: the Message is then sent late rather than not at all. */
+static struct tapsi_timer *expiry_timer(struct taps_connection *c)
+{
+    struct tapsi_loop *loop = &c->context->loop;
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    if (!rare || rare->expiry)
+        return rare ? rare->expiry : NULL;
+    struct expiry *e = tapsi_zalloc(&loop->mem, sizeof(*e));
+    if (!e)
+        return NULL;
+    if (tapsi_timer_init(loop, &e->timer, on_expiry)) {
+        tapsi_free(&loop->mem, e);
+        return NULL;
+    }
+    e->connection = c;
+    rare->expiry = &e->timer;
+    return rare->expiry;
+}
+
+void tapsi_connection_arm_expiry(struct taps_connection *c, uint64_t deadline)
+{
+    struct tapsi_loop *loop = &c->context->loop;
+    struct tapsi_timer *timer = expiry_timer(c);
+    if (timer && (!tapsi_timer_running(timer) || deadline < timer->node.key))
+        tapsi_timer_start_at(loop, timer, deadline);
+}
+
+/* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. */
+static void collect_expired(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes, struct tapsi_link *ret)
+{
+    uint64_t now = tapsi_loop_now(&c->context->loop);
+    struct tapsi_link *next;
+    for (struct tapsi_link *l = queue->next; l != queue; l = next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
+        next = l->next;
+        if (op->owner != c || op->flags & TAPSI_OP_TOUCHED || op->deadline == TAPSI_FOREVER)
+            continue;
+        if (op->deadline > now) {
+            tapsi_connection_arm_expiry(c, op->deadline);
+            continue;
+        }
+        *bytes -= op->length;
+        tapsi_list_remove(l);
+        tapsi_list_append(ret, l);
+    }
+}
+
+static void expire(struct taps_connection *c, struct tapsi_link *expired, bool handed_down)
+{
+    struct tapsi_link *link;
+    while ((link = tapsi_list_first(expired))) {
+        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+        if (!handed_down)
+            c->out->below += op->length;
+        tapsi_op_finish(op, TAPSI_OP_EXPIRED);
+    }
+}
+
+static void on_expiry(struct tapsi_timer *timer)
+{
+    struct taps_connection *c = TAPSI_CONTAINER(timer, struct expiry, timer)->connection;
+    struct tapsi_link waiting, below;
+    tapsi_link_init(&waiting);
+    tapsi_link_init(&below);
+    collect_expired(c, &c->out->sends, &c->out->unsent, &waiting);
+    if (c->top)
+        collect_expired(c, &c->top->queue, &c->top->queued, &below);
+    expire(c, &below, true);
+    expire(c, &waiting, false);
+    tapsi_connection_pump(c);
+}
+
+void tapsi_connection_expiry_done(struct taps_connection *c)
+{
+    struct tapsi_timer *timer = c->rare ? c->rare->expiry : NULL;
+    if (!timer)
+        return;
+    tapsi_timer_done(&c->context->loop, timer);
+    tapsi_free(&c->context->loop.mem, TAPSI_CONTAINER(timer, struct expiry, timer));
+    c->rare->expiry = NULL;
+}
