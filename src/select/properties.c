@@ -111,6 +111,8 @@ int tapsi_properties_set(struct tapsi_properties *p, enum taps_property property
         return err;
     p->values[property] = value;
     changed(p, property);
+    if (property == TAPS_CONN_TIMEOUT && value.number >= 0)
+        p->values[TAPS_TCP_USER_TIMEOUT_CHANGEABLE].boolean = false; /* RFC 9622, 8.2.3: "when connTimeout is used" */
     return 0;
 }
 

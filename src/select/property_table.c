@@ -121,8 +121,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
            .words = {"disabled"}),
     NUMBER(TAPS_KEEP_ALIVE_TIMEOUT, "keepAliveTimeout", CONNECTION, TAPS_DISABLED, "disabled", SECONDS_LOW,
            SECONDS_HIGH, "RFC 9622, 8.1.4",
-           "idle seconds before a keep-alive packet, without fractions, or disabled; setting it turns keepAlive on; no "
-           "effect on udp",
+           "idle seconds before a keep-alive packet, without fractions, or disabled; setting it turns keepAlive on, or "
+           "off where it is disabled or beyond connTimeout; no effect on udp",
            .words = {"disabled"}),
     ENUMERATION(TAPS_CONN_SCHEDULER, "connScheduler", CONNECTION, TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING,
                 "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
@@ -177,9 +177,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     BOOLEAN(TAPS_TCP_USER_TIMEOUT_ENABLED, "tcp.userTimeoutEnabled", CONNECTION, false, "false", "RFC 9622, 8.2.2",
             "whether tcp.userTimeoutValue is used; the option is neither sent nor accepted: Linux cannot",
             .protocol = "tcp"),
-    BOOLEAN(TAPS_TCP_USER_TIMEOUT_CHANGEABLE, "tcp.userTimeoutChangeable", CONNECTION, true, "true", "RFC 9622, 8.2.3",
-            "the peer's User Timeout Option may change the timeout; no effect: Linux does not accept the option",
-            .protocol = "tcp"),
+    BOOLEAN(
+        TAPS_TCP_USER_TIMEOUT_CHANGEABLE, "tcp.userTimeoutChangeable", CONNECTION, true, "true", "RFC 9622, 8.2.3",
+        "the peer's User Timeout Option may change the timeout; false when connTimeout is set; no effect: Linux does "
+        "not accept the option",
+        .protocol = "tcp"),
 
     NUMBER(TAPS_CLOSE_TIMEOUT, "_closeTimeout", CONNECTION, 30, "30", SECONDS_LOW, SECONDS_HIGH, "libtaps",
            "seconds that the peer may acknowledge nothing during Close, as it was at Initiate or Listen; on tcp and "

@@ -321,45 +321,6 @@ TEST(the_kernels_statistics_are_told)
     close_pair(&p);
 }
 
-/* The option of our own socket of this name, found by its local port. */
-static int option_of(uint16_t port, int level, int option)
-{
-    for (int fd = 3; fd < 1024; fd++) {
-        struct sockaddr_in a;
-        socklen_t length = sizeof(a), size = sizeof(int);
-        int value;
-        if (getsockname(fd, (struct sockaddr *)&a, &length) == 0 && a.sin_family == AF_INET &&
-            ntohs(a.sin_port) == port && getsockopt(fd, level, option, &value, &size) == 0)
-            return value;
-    }
-    return -1;
-}
-
-/* Timeouts reach the kernel in its units (RFC 9622, 8.1.3, 8.1.4 and 8.2). */
-TEST(timeouts_reach_the_kernel)
-{
-    struct pair p;
-    open_pair(&p);
-    NEED(p.server != NULL);
-    uint16_t port = taps_endpoint_port(taps_connection_local(p.client));
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
-    CHECK_INT(taps_connection_set_property(p.client, "tcp.userTimeoutValue", "60"), 0);
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_USER_TIMEOUT), 0); /* not enabled */
-    CHECK_INT(taps_connection_set_property(p.client, "tcp.userTimeoutEnabled", "true"), 0);
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_USER_TIMEOUT), 60000);
-    CHECK_INT(taps_connection_set_property(p.client, "connTimeout", "2.5"), 0);
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_USER_TIMEOUT), 2500);
-    CHECK_INT(taps_connection_set_property(p.client, "keepAliveTimeout", "2"), 0);
-    CHECK_INT(option_of(port, SOL_SOCKET, SO_KEEPALIVE), 1);
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_KEEPIDLE), 2);
-    CHECK_INT(taps_connection_set_property(p.client, "keepAliveTimeout", "3"), 0); /* beyond connTimeout */
-    CHECK_INT(option_of(port, SOL_SOCKET, SO_KEEPALIVE), 0);
-    CHECK_INT(taps_connection_set_property(p.client, "connTimeout", "disabled"), 0);
-    CHECK_INT(option_of(port, SOL_SOCKET, SO_KEEPALIVE), 1);
-    CHECK_INT(option_of(port, IPPROTO_TCP, TCP_USER_TIMEOUT), 60000);
-    close_pair(&p);
-}
-
 /* ---------------------------------------------------------------------------------------------- embedding */
 
 /* proves ARCH-01: one descriptor in any loop; calls from outside make it readable. */

@@ -56,11 +56,13 @@ static int apply_user_timeout(struct tcp *tcp, const struct tcp_timeouts *t)
     return result(set_int(tcp, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(seconds)));
 }
 
-/* A keepAliveTimeout beyond connTimeout means no keep-alive packets at all (RFC 9622, 8.1.4). */
+/* A keepAliveTimeout beyond connTimeout, or one that was set to disabled, means no keep-alive packets at all (RFC 9622,
+   8.1.4); one that was not set leaves it to keepAlive, with the system's times. */
 static bool keeps_alive(const struct tcp_timeouts *t)
 {
     bool beyond = t->connection >= 0 && t->keep_alive > t->connection;
-    return !t->never_keeps_alive && !beyond && (t->keeps_alive || t->keep_alive >= 0);
+    bool wanted = t->keep_alive_set ? t->keep_alive >= 0 : t->keeps_alive;
+    return !t->never_keeps_alive && !beyond && wanted;
 }
 
 /* After keepAliveTimeout of silence, and then every tenth of it, at least a second apart. */
@@ -85,6 +87,7 @@ void tapsi_tcp_timeouts(const struct tapsi_properties *p, struct tcp_timeouts *r
 {
     ret->connection = p->values[TAPS_CONN_TIMEOUT].number;
     ret->keep_alive = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
+    ret->keep_alive_set = tapsi_properties_is_set(p, TAPS_KEEP_ALIVE_TIMEOUT);
     ret->close = p->values[TAPS_CLOSE_TIMEOUT].number;
     ret->user = user_timeout_of(p->values[TAPS_TCP_USER_TIMEOUT_VALUE].integer);
     ret->user_enabled = p->values[TAPS_TCP_USER_TIMEOUT_ENABLED].boolean;
@@ -153,6 +156,7 @@ static int set_timeout(struct tcp *tcp, enum taps_property property, const struc
         return apply_user_timeout(tcp, t);
     default:
         t->keep_alive = value->number;
+        t->keep_alive_set = true;
         return apply_keep_alive(tcp, t);
     }
 }

@@ -15,6 +15,7 @@ struct tcp_timeouts {
     double close;                  /* seconds that a close waits without progress; negative = for ever */
     uint32_t user;                 /* seconds; 0 = the system's */
     bool user_enabled;
+    bool keep_alive_set;                 /* by the application */
     bool keeps_alive, never_keeps_alive; /* what the property keepAlive asks for */
 };
 
