@@ -46,6 +46,8 @@ enum taps_framer_flags {
     /* It takes a Message in parts (TAPS_SEND_PARTIAL); else it is given whole Messages only, and parts are a send_error
        with TAPS_E_MESSAGE_PROPERTIES. */
     TAPS_FRAMER_TAKES_PARTS = 16,
+    /* Each Message is framed by itself: one that has not left yet may be dropped when its lifetime is over. */
+    TAPS_FRAMER_STATELESS = 32,
 };
 
 /* Part of a Message, or a whole one, on its way out. */
@@ -129,6 +131,8 @@ TAPS_API void taps_framing_start_passthrough(taps_framing *framing);
 TAPS_API void taps_framing_resume(taps_framing *framing);
 /* `wakeup` is called once, delay_ms from now; a second call replaces the first; TAPS_INFINITE: not at all. */
 TAPS_API int taps_framing_wake_after(taps_framing *framing, uint64_t delay_ms);
+/* Bytes that nobody can guess: 0 or TAPS_E_SYSTEM. */
+TAPS_API int taps_framing_random(taps_framing *framing, void *bytes, size_t length);
 
 /* Sending. Own bytes may be sent at any time from start to make_closed; in new_sent_message, they go where they were
    called for, before or behind the Message's. 0 or TAPS_E_MEMORY. */
