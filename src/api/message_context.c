@@ -21,6 +21,7 @@ void taps_message_context_free(taps_message_context *context)
 {
     if (!context || !context->head.mem)
         return;
+    tapsi_meta_unref(context->head.meta);
     tapsi_free(context->head.mem, context->local);
     tapsi_free(context->head.mem, context->remote);
     tapsi_free(context->head.mem, context);
@@ -79,7 +80,10 @@ int taps_message_context_copy(const taps_message_context *context, taps_message_
     copy->head.received = context->head.received & ~(unsigned)TAPSI_RECEIVED_HERE;
     if (context->head.set)
         memcpy(copy->values, context->values, sizeof(copy->values));
-    err = copy_endpoint(context, false, copy->head.mem, &copy->local);
+    if (context->head.meta && !(copy->head.meta = tapsi_meta_copy(context->head.meta, copy->head.mem)))
+        err = TAPS_E_MEMORY;
+    if (!err)
+        err = copy_endpoint(context, false, copy->head.mem, &copy->local);
     if (!err)
         err = copy_endpoint(context, true, copy->head.mem, &copy->remote);
     if (err) {
@@ -100,6 +104,38 @@ int taps_message_context_set(taps_message_context *context, const char *name, co
 int taps_message_context_set_value(taps_message_context *context, enum taps_property property, struct taps_value value)
 {
     return context ? tapsi_message_context_set(context, property, value) : TAPS_E_ARGUMENT;
+}
+
+int taps_message_context_add_metadata(taps_message_context *context, const char *framer, const char *key,
+                                      const char *value)
+{
+    if (!context || !framer || !key || !value)
+        return TAPS_E_ARGUMENT;
+    if (context->head.received && !context->head.mem)
+        return TAPS_E_READ_ONLY;
+    return tapsi_meta_add(&context->head.meta, context->head.mem, framer, key, value);
+}
+
+const char *taps_message_context_metadata(const taps_message_context *context, const char *framer, const char *key)
+{
+    return context && framer && key ? tapsi_meta_get(context->head.meta, framer, key) : NULL;
+}
+
+int taps_message_context_metadata_at(const taps_message_context *context, size_t index, const char **ret_framer,
+                                     const char **ret_key, const char **ret_value)
+{
+    const char *framer, *key, *value;
+    if (!context)
+        return TAPS_E_ARGUMENT;
+    if (!tapsi_meta_at(context->head.meta, NULL, index, &framer, &key, &value))
+        return TAPS_E_RANGE;
+    if (ret_framer)
+        *ret_framer = framer;
+    if (ret_key)
+        *ret_key = key;
+    if (ret_value)
+        *ret_value = value;
+    return 0;
 }
 
 int taps_message_context_get(const taps_message_context *context, enum taps_property property,

@@ -88,6 +88,14 @@ TAPS_API int taps_preconnection_set_security_parameters(taps_preconnection *p,
     return 0;
 }
 
+TAPS_API int taps_preconnection_add_framer(taps_preconnection *p, const taps_framer *framer)
+{
+    if (!p || !framer)
+        return TAPS_E_ARGUMENT;
+    int err = tapsi_config_own(&p->config);
+    return err ? err : tapsi_framers_add(&p->config->framers, &p->context->loop.mem, framer);
+}
+
 TAPS_API int taps_preconnection_initiate(taps_preconnection *p, uint64_t timeout_ms,
                                          const struct taps_connection_events *events, void *user,
                                          taps_connection **ret_connection)

@@ -198,7 +198,7 @@ void tapsi_listener_child(struct tapsi_sink *sink, struct tapsi_layer *layer, st
         tapsi_listener_grant(l);
         return;
     }
-    if (!row->protos[1] && child->state == TAPSI_LAYER_READY) {
+    if (!row->protos[1] && !l->env->framers.count && child->state == TAPSI_LAYER_READY) {
         accept_stack(l, row, child);
         tapsi_listener_grant(l);
     } else {

@@ -90,7 +90,8 @@ void tapsi_connection_learn(struct taps_connection *c)
     c->bounded = p->values[TAPS_SEND_BUFFER].integer != TAPS_INFINITE;
     if (!c->row)
         return;
-    c->is_stream = c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;
+    c->framed = tapsi_framers_frame(&c->config->framers);
+    c->is_stream = !c->framed && c->row->offer.capability[TAPS_PRESERVE_MSG_BOUNDARIES] != TAPSI_CAP_ALWAYS;
     c->may_duplicate = c->row->offer.may_duplicate;
 }
 

@@ -29,7 +29,8 @@ struct tapsi_held {
     const uint8_t *data;
     size_t length;
     struct tapsi_buffer *buffer;
-    unsigned flags; /* enum tapsi_slice_flags */
+    unsigned flags;          /* enum tapsi_slice_flags */
+    struct tapsi_meta *meta; /* the Message's from here on: a reference; NULL: nothing new */
 };
 
 /* A ring of what is held. A Connection has one while it holds anything. */
@@ -95,6 +96,7 @@ struct taps_connection {
     bool message_defaults : 1;                    /* no Message Property is set, but perhaps safelyReplayable */
     bool replayable : 1;                          /* safelyReplayable */
     bool is_stream : 1, may_duplicate : 1;        /* the stack's: no boundaries, Messages may come twice */
+    bool framed : 1;                              /* a Framer makes the boundaries */
     bool bounded : 1;                             /* sendBuffer is not unlimited */
     const struct taps_connection_events *events;
     void *user;

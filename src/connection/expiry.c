@@ -73,8 +73,8 @@ static void on_expiry(struct tapsi_timer *timer)
     tapsi_link_init(&waiting);
     tapsi_link_init(&below);
     collect_expired(c, &c->out->sends, &c->out->unsent, &waiting);
-    if (c->top)
-        collect_expired(c, &c->top->queue, &c->top->queued, &below);
+    for (struct tapsi_layer *layer = c->top; layer; layer = layer->below)
+        collect_expired(c, &layer->queue, &layer->queued, &below);
     expire(c, &below, true);
     expire(c, &waiting, false);
     tapsi_connection_pump(c);

@@ -101,7 +101,7 @@ static int init_parts(struct taps_listener *l)
     struct tapsi_config *config = l->config;
     struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
     size_t locals = families_of(config->locals, config->local_count) ? config->local_count : 0;
-    l->env = tapsi_env_new(loop, config->properties, security);
+    l->env = tapsi_env_new(loop, config->properties, security, &config->framers);
     l->sockets = tapsi_calloc(&loop->mem, TAPSI_LISTEN_MAX, sizeof(*l->sockets));
     if (!l->env || !l->sockets)
         return TAPS_E_MEMORY;

@@ -126,6 +126,8 @@ static struct taps_value selected(struct taps_connection *c, enum taps_property 
 {
     if (property == TAPS_USE_TEMPORARY_LOCAL_ADDRESS)
         return boolean(uses_temporary_address(c));
+    if (property == TAPS_PRESERVE_MSG_BOUNDARIES && c->framed)
+        return boolean(true);
     return boolean(tapsi_select_has(&c->row->offer, c->config->properties, property));
 }
 

@@ -86,7 +86,7 @@ static void remove_first(struct taps_connection *c)
 /* Consecutive bytes of one buffer are one piece. */
 static bool extend_last(struct taps_connection *c, const struct tapsi_slice *slice)
 {
-    if (!c->in || !slice->length)
+    if (!c->in || !slice->length || slice->meta)
         return false;
     struct tapsi_held *last = held_at(c->in, c->in->count - 1);
     if (last->buffer != slice->buffer || last->flags || !last->length || last->data + last->length != slice->data)
@@ -222,12 +222,14 @@ struct piece {
     size_t length;
     struct tapsi_buffer *owner;
     unsigned flags;
+    struct tapsi_meta *meta; /* a reference, or NULL */
 };
 
 static void take_from_first(struct taps_connection *c, size_t max, struct piece *p)
 {
     struct tapsi_held *first = held_at(c->in, 0);
-    *p = (struct piece){first->data, first->length, first->buffer, first->flags};
+    *p = (struct piece){first->data, first->length, first->buffer, first->flags, first->meta};
+    first->meta = NULL;
     if (first->length <= max) {
         remove_first(c);
         return;
@@ -238,6 +240,15 @@ static void take_from_first(struct taps_connection *c, size_t max, struct piece 
     first->data += max;
     first->length -= max;
     c->held_bytes -= (uint32_t)max;
+}
+
+/* Takes the reference: what comes later says all that came before, too. */
+static void replace_meta(struct tapsi_meta **meta, struct tapsi_meta *later)
+{
+    if (!later)
+        return;
+    tapsi_meta_unref(*meta);
+    *meta = later;
 }
 
 /* Several pieces must be one: they are copied together. */
@@ -253,13 +264,19 @@ static int gather(struct taps_connection *c, size_t bytes, struct piece *p)
         memcpy(b->data + p->length, part.data, part.length);
         p->length += part.length;
         p->flags |= part.flags;
+        replace_meta(&p->meta, part.meta);
         tapsi_buffer_unref(part.owner);
     } while (c->in && p->length < bytes && !(p->flags & TAPSI_SLICE_END));
     return 0;
 }
 
+/* Takes the reference of the metadata. */
 static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
 {
+    if (p->meta || (c->received.meta && !c->in_message)) {
+        tapsi_meta_unref(c->received.meta);
+        c->received.meta = p->meta;
+    }
     struct taps_received message = {.data = p->data,
                                     .length = p->length,
                                     .tag = tag,
@@ -353,10 +370,10 @@ static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *sl
 {
     const struct tapsi_receive *r = c->receives;
     if (!r || c->in || !slice->length || slice->length > r->max || slice->flags & TAPSI_SLICE_MORE ||
-        tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits || c->top->below ||
-        !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
+        tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits ||
+        (c->top->below && !c->top->prompt) || !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
         return false;
-    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice)};
+    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice), tapsi_meta_ref(slice->meta)};
     deliver(c, &p, pop_receive(c));
     if (!c->freed)
         tapsi_connection_open_window(c);
@@ -384,7 +401,8 @@ void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *
         (struct tapsi_held){.data = slice->data,
                             .length = slice->length,
                             .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                            .flags = flags_of(slice)};
+                            .flags = flags_of(slice),
+                            .meta = tapsi_meta_ref(slice->meta)};
     c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
@@ -433,6 +451,7 @@ void tapsi_connection_drop_received(struct taps_connection *c)
 {
     while (c->in) {
         struct tapsi_buffer *buffer = held_at(c->in, 0)->buffer;
+        tapsi_meta_unref(held_at(c->in, 0)->meta);
         remove_first(c);
         tapsi_buffer_unref(buffer);
     }
@@ -441,6 +460,8 @@ void tapsi_connection_drop_received(struct taps_connection *c)
 void tapsi_connection_receive_done(struct taps_connection *c)
 {
     tapsi_connection_drop_received(c);
+    tapsi_meta_unref(c->received.meta);
+    c->received.meta = NULL;
     while (c->receives)
         pop_receive(c);
 }

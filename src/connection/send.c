@@ -120,7 +120,7 @@ static int check_against_stack(const struct taps_connection *c, const struct tap
     const struct tapsi_layer *top = c->top;
     if (top->max_message && op->length > top->max_message)
         return TAPS_E_MESSAGE_TOO_LARGE;
-    if (!c->is_stream && !(op->flags & TAPSI_OP_END))
+    if (!c->is_stream && !c->framed && !(op->flags & TAPSI_OP_END))
         return TAPS_E_MESSAGE_PROPERTIES; /* a datagram is sent whole */
     if (c->may_duplicate && !(op->flags & TAPSI_OP_EARLY))
         return TAPS_E_MESSAGE_PROPERTIES; /* RFC 9622, 9.1.3.4 */
@@ -201,6 +201,8 @@ static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct
         op->flags |= TAPSI_OP_EARLY;
     if (!context && c->message_defaults)
         return;
+    if (context)
+        op->meta = tapsi_meta_ref(context->head.meta);
     double lifetime = tapsi_message_value(context, c->properties, offer, TAPS_MSG_LIFETIME).number;
     if (lifetime >= 0 && lifetime < 1e9) {
         op->deadline = tapsi_loop_now(&c->context->loop) + (uint64_t)(lifetime * (double)TAPSI_S);
@@ -237,7 +239,7 @@ static struct tapsi_op *make_op(struct taps_connection *c, const void *data, siz
     fill_in(c, op, context);
     if (flags & TAPS_SEND_LEND) {
         tapsi_op_lend(op, data, length, NULL);
-    } else if (tapsi_op_copy(op, data, length)) {
+    } else if (tapsi_op_copy_behind(op, data, length, c->top ? c->top->head_room : 0)) {
         tapsi_op_unref(op);
         close_unused(c);
         return NULL;

@@ -39,6 +39,7 @@ void tapsi_config_unref(struct tapsi_config *config)
     if (config->properties)
         tapsi_properties_unref(config->properties);
     tapsi_security_unref(config->security);
+    tapsi_framers_done(&config->framers);
     tapsi_plan_unref(config->plan);
     forget_env(config);
     tapsi_free(config->mem, config->locals);
@@ -90,6 +91,7 @@ int tapsi_config_own(struct tapsi_config **config)
     copy->refs = 1;
     copy->properties = tapsi_properties_ref(old->properties);
     copy->security = tapsi_security_ref(old->security);
+    tapsi_framers_copy(&copy->framers, &old->framers);
     int err = copy_endpoints(copy, old);
     if (err) {
         tapsi_config_unref(copy);
@@ -104,7 +106,7 @@ struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loo
 {
     struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
     if (!config->env)
-        config->env = tapsi_env_new(loop, config->properties, security);
+        config->env = tapsi_env_new(loop, config->properties, security, &config->framers);
     return config->env ? tapsi_env_ref(config->env) : NULL;
 }
 
@@ -141,8 +143,8 @@ int tapsi_config_check(const struct tapsi_config *config, enum tapsi_role role, 
     int err = check_endpoints(config, role, ret_error);
     if (err)
         return err;
-    return tapsi_select_check(offers, tapsi_registry_offers(offers), config->properties, config->security, role,
-                              ret_error);
+    return tapsi_select_check(offers, tapsi_registry_offers(offers, &config->framers), config->properties,
+                              config->security, role, ret_error);
 }
 
 /* ---------------------------------------------------------------------------------------------------- plan */
@@ -162,7 +164,7 @@ void tapsi_plan_unref(struct tapsi_plan *plan)
 static int select_stacks(struct tapsi_plan *plan, const struct tapsi_config *config)
 {
     struct tapsi_offer offers[TAPSI_STACKS_MAX];
-    plan->stack_count = tapsi_registry_offers(offers);
+    plan->stack_count = tapsi_registry_offers(offers, &config->framers);
     plan->stacks = tapsi_calloc(plan->mem, plan->stack_count, sizeof(*plan->stacks));
     plan->stack_order = tapsi_calloc(plan->mem, plan->stack_count, sizeof(*plan->stack_order));
     if (!plan->stacks || !plan->stack_order)

@@ -18,8 +18,9 @@ struct tapsi_config {
     size_t local_count, remote_count, local_capacity, remote_capacity;
     struct tapsi_properties *properties;
     struct tapsi_security *security; /* never NULL: mode tells */
-    struct tapsi_plan *plan;         /* the last one made: valid while the network is the same */
-    struct tapsi_env *env;           /* what the layers of every race share; NULL until the first */
+    struct tapsi_framers framers;
+    struct tapsi_plan *plan; /* the last one made: valid while the network is the same */
+    struct tapsi_env *env;   /* what the layers of every race share; NULL until the first */
 };
 
 int tapsi_config_new(struct tapsi_mem *mem, struct tapsi_config **ret);

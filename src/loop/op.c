@@ -20,7 +20,9 @@ struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop)
     op->count = 0;
     op->dscp = -1;
     op->priority = 100;
+    op->kept = op->room = 0;
     op->added = 0;
+    op->meta = NULL;
     op->deadline = TAPSI_FOREVER;
     return op;
 }
@@ -32,6 +34,7 @@ void tapsi_op_unref(struct tapsi_op *op)
         return;
     for (unsigned i = 0; i < op->count; i++)
         tapsi_buffer_unref(op->ranges[i].buffer);
+    tapsi_meta_unref(op->meta);
     tapsi_pool_put(&op->loop->ops, op);
 }
 
@@ -48,26 +51,46 @@ void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct 
     append(op, data, length, buffer ? tapsi_buffer_ref(buffer) : NULL);
 }
 
-int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
+int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, size_t room)
 {
-    struct tapsi_buffer *b = length <= TAPSI_OP_SMALL ? tapsi_loop_write_buffer(op->loop, length)
-                                                      : tapsi_loop_large_buffer(op->loop, length);
+    size_t size = length + room;
+    assert(room <= TAPSI_OP_HEAD_ROOM);
+    struct tapsi_buffer *b =
+        size <= TAPSI_OP_SMALL ? tapsi_loop_write_buffer(op->loop, size) : tapsi_loop_large_buffer(op->loop, size);
     if (!b)
         return TAPS_E_MEMORY;
-    uint8_t *to = b->data + b->used;
+    uint8_t *to = b->data + b->used + room;
     if (length)
         memcpy(to, data, length);
-    b->used += (uint32_t)length;
+    b->used += (uint32_t)size;
+    op->room = (uint8_t)room;
     append(op, to, length, b);
     return 0;
+}
+
+int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
+{
+    return tapsi_op_copy_behind(op, data, length, 0);
+}
+
+void tapsi_op_replace(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer)
+{
+    for (unsigned i = 0; i < op->count; i++)
+        tapsi_buffer_unref(op->ranges[i].buffer);
+    op->added += (int64_t)length - (int64_t)op->length;
+    op->length = length;
+    op->ranges[0] = (struct tapsi_range){.data = data, .length = length, .buffer = buffer};
+    op->count = 1;
+    op->room = 0;
 }
 
 /* The bytes in a place of the op's own. */
 static const uint8_t *keep(struct tapsi_op *op, const void *bytes, size_t count)
 {
-    assert(count <= (size_t)(TAPSI_OP_ADDED - op->added));
-    op->added = (uint8_t)(op->added + count);
-    return memcpy(op->around + TAPSI_OP_ADDED - op->added, bytes, count);
+    assert(count <= (size_t)(TAPSI_OP_ADDED - op->kept));
+    op->kept = (uint8_t)(op->kept + count);
+    op->added += (int64_t)count;
+    return memcpy(op->around + TAPSI_OP_ADDED - op->kept, bytes, count);
 }
 
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
@@ -75,6 +98,7 @@ void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
     assert(op->count < TAPSI_OP_RANGES);
     memmove(&op->ranges[1], &op->ranges[0], op->count * sizeof(op->ranges[0]));
     op->ranges[0] = (struct tapsi_range){.data = keep(op, bytes, count), .length = count};
+    op->room = 0;
     op->count++;
     op->length += count;
 }

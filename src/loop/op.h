@@ -11,11 +11,13 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/meta.h"
 #include "loop/loop.h"
 
-#define TAPSI_OP_RANGES 5    /* the payload, and what layers put around it */
-#define TAPSI_OP_SMALL  2048 /* copies up to this lie side by side in a buffer they share */
-#define TAPSI_OP_ADDED  16   /* bytes that all layers together may put around the payload */
+#define TAPSI_OP_RANGES    5    /* the payload, and what layers put around it */
+#define TAPSI_OP_SMALL     2048 /* copies up to this lie side by side in a buffer they share */
+#define TAPSI_OP_ADDED     16   /* bytes that all layers together may put around the payload */
+#define TAPSI_OP_HEAD_ROOM 16   /* bytes that may be left free in front of a copy */
 
 enum tapsi_op_flags {
     TAPSI_OP_END = 1,   /* the last piece of its Message */
@@ -56,9 +58,12 @@ struct tapsi_op {
     uint8_t count; /* ranges[0 .. count) */
     int8_t dscp;   /* -1 = the Connection's */
     uint32_t priority;
-    int16_t result;    /* the creator's note of how it ended */
-    uint8_t added;     /* bytes that layers have put around the payload; part of `length` */
-    uint64_t deadline; /* TAPSI_FOREVER = none */
+    int16_t result;          /* the creator's note of how it ended */
+    uint8_t kept;            /* bytes of `around` in use */
+    uint8_t room;            /* bytes free in front of the first range, which is a copy */
+    int64_t added;           /* bytes that layers have put around the payload, or taken off; part of `length` */
+    uint64_t deadline;       /* TAPSI_FOREVER = none */
+    struct tapsi_meta *meta; /* of the Message, for Framers: a reference, or NULL */
     struct tapsi_range ranges[TAPSI_OP_RANGES];
     uint8_t around[TAPSI_OP_ADDED]; /* filled from its end */
 };
@@ -79,6 +84,10 @@ static inline struct tapsi_op *tapsi_op_ref(struct tapsi_op *op)
 void tapsi_op_unref(struct tapsi_op *op);
 /* Copies `length` bytes in: 0 or TAPS_E_MEMORY. */
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
+/* The same of the first range, with `room` bytes left free in front of it, at most TAPSI_OP_HEAD_ROOM. */
+int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, size_t room);
+/* These bytes in place of all ranges: for a layer that transforms. Takes the reference of `buffer`. */
+void tapsi_op_replace(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
 void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
 /* Put `count` bytes in front or behind: for a layer that passes the op on. All layers together at most TAPSI_OP_ADDED
@@ -110,6 +119,7 @@ struct tapsi_slice {
     unsigned flags;
     int ecn; /* 0 .. 3, or -1 unknown */
     const struct tapsi_path *path;
+    struct tapsi_meta *meta; /* the Message's from here on, borrowed; NULL: nothing new */
 };
 
 #endif

@@ -181,7 +181,7 @@ int tapsi_report_from_race(const struct tapsi_race *race, const union tapsi_addr
 int tapsi_report_from_config(const struct tapsi_config *config, enum tapsi_role role, struct taps_report **ret)
 {
     struct tapsi_offer offers[TAPSI_STACKS_MAX];
-    size_t count = tapsi_registry_offers(offers);
+    size_t count = tapsi_registry_offers(offers, &config->framers);
     struct taps_report *report;
     int err = new_report(config->mem, &report);
     if (err)

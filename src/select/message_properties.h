@@ -2,6 +2,7 @@
 #ifndef TAPSI_SELECT_MESSAGE_PROPERTIES_H
 #define TAPSI_SELECT_MESSAGE_PROPERTIES_H
 
+#include "base/meta.h"
 #include "select/properties.h"
 #include "select/select.h"
 
@@ -22,9 +23,10 @@ static inline int tapsi_received_ecn(unsigned received)
 
 /* A received Message's context may be this alone: then nothing is set. */
 struct tapsi_context_head {
-    struct tapsi_mem *mem; /* whose block it is; NULL when embedded in something else */
-    uint64_t set;          /* bit per enum taps_property; a value that is not set is unspecified */
-    unsigned received;     /* enum tapsi_received */
+    struct tapsi_mem *mem;   /* whose block it is; NULL when embedded in something else */
+    uint64_t set;            /* bit per enum taps_property; a value that is not set is unspecified */
+    unsigned received;       /* enum tapsi_received */
+    struct tapsi_meta *meta; /* of Framers: a reference, or NULL */
 };
 
 struct taps_message_context {

@@ -5,7 +5,7 @@
 /* ------------------------------------------------------------------------------------------------- env */
 
 struct tapsi_env *tapsi_env_new(struct tapsi_loop *loop, struct tapsi_properties *properties,
-                                struct tapsi_security *security)
+                                struct tapsi_security *security, const struct tapsi_framers *framers)
 {
     struct tapsi_env *env = tapsi_zalloc(&loop->mem, sizeof(*env));
     if (!env)
@@ -14,6 +14,8 @@ struct tapsi_env *tapsi_env_new(struct tapsi_loop *loop, struct tapsi_properties
     env->loop = loop;
     env->properties = tapsi_properties_ref(properties);
     env->security = security ? tapsi_security_ref(security) : NULL;
+    if (framers)
+        tapsi_framers_copy(&env->framers, framers);
     return env;
 }
 
@@ -29,6 +31,7 @@ void tapsi_env_unref(struct tapsi_env *env)
         return;
     tapsi_properties_unref(env->properties);
     tapsi_security_unref(env->security);
+    tapsi_framers_done(&env->framers);
     tapsi_free(&env->loop->mem, env);
 }
 

@@ -21,6 +21,7 @@
 #include "select/properties.h"
 #include "select/security.h"
 #include "select/select.h"
+#include "stack/framer/framer.h"
 
 struct tapsi_layer;
 struct tapsi_sink;
@@ -33,10 +34,12 @@ struct tapsi_env {
     struct tapsi_properties *properties; /* the snapshot taken at Initiate or Listen */
     struct tapsi_security *security;     /* NULL only when security is disabled */
     unsigned *half_open;                 /* handshakes of the Listener in progress; NULL on clients */
+    struct tapsi_framers framers;
 };
 
+/* Takes a reference of each. `framers` NULL: none. */
 struct tapsi_env *tapsi_env_new(struct tapsi_loop *loop, struct tapsi_properties *properties,
-                                struct tapsi_security *security); /* takes a reference of each */
+                                struct tapsi_security *security, const struct tapsi_framers *framers);
 struct tapsi_env *tapsi_env_ref(struct tapsi_env *env);
 void tapsi_env_unref(struct tapsi_env *env);
 
@@ -128,8 +131,10 @@ struct tapsi_layer {
     uint8_t role;            /* enum tapsi_role */
     uint8_t height;
     bool dead;
-    uint32_t ahead;            /* bytes it accepts unfinished from above */
-    uint32_t mtu;              /* one packet's payload here; 0 = not applicable */
+    bool prompt;       /* what it delivers now is delivered outside of any call of its own: the sink may act at once */
+    uint8_t head_room; /* bytes it is going to put in front of the next op, if known: room is left for them */
+    uint32_t ahead;    /* bytes it accepts unfinished from above */
+    uint32_t mtu;      /* one packet's payload here; 0 = not applicable */
     uint32_t max_message;      /* largest message, of the top: the Connection refuses what is longer; 0 = no limit */
     struct tapsi_layer *below; /* NULL at the bottom */
 };

@@ -5,6 +5,7 @@
 #include "stack/registry.h"
 
 #include <string.h>
+#include "stack/framer/framing.h"
 
 #define NEVER    TAPSI_CAP_NEVER
 #define OPTIONAL TAPSI_CAP_OPTIONAL
@@ -95,10 +96,16 @@ const struct tapsi_stack_row *tapsi_registry(size_t *ret_count)
     return rows;
 }
 
-size_t tapsi_registry_offers(struct tapsi_offer *offers)
+size_t tapsi_registry_offers(struct tapsi_offer *offers, const struct tapsi_framers *framers)
 {
-    for (size_t i = 0; i < ROWS; i++)
+    bool frame = framers && tapsi_framers_frame(framers);
+    for (size_t i = 0; i < ROWS; i++) {
         offers[i] = rows[i].offer;
+        if (frame && offers[i].only_for == TAPS_PRESERVE_MSG_BOUNDARIES)
+            offers[i].unavailable = "a Framer makes the boundaries";
+        if (frame)
+            offers[i].capability[TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS;
+    }
     return ROWS;
 }
 
@@ -123,18 +130,39 @@ static void unmake(struct tapsi_layer *top, struct tapsi_layer *below)
     tapsi_layer_destroy(top, 0);
 }
 
+/* Those that speak before the security protocol does, or the others. */
+static int make_framers(const struct tapsi_stack_row *row, struct tapsi_env *env, const struct tapsi_target *target,
+                        enum tapsi_role role, bool below_security, struct tapsi_layer **top,
+                        struct tapsi_error *ret_error)
+{
+    const struct tapsi_framing_place place = {.secure = row->offer.secure,
+                                              .datagram = row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM};
+    int err = 0;
+    for (size_t i = 0; i < env->framers.count && !err; i++) {
+        struct taps_framer *framer = env->framers.items[i];
+        if (!(framer->definition->flags & TAPS_FRAMER_BELOW_SECURITY) != below_security)
+            err = tapsi_framing_make(env, framer, target, role, place, *top, top, ret_error);
+    }
+    return err;
+}
+
 int tapsi_stack_make(const struct tapsi_stack_row *row, struct tapsi_env *env, const struct tapsi_target *target,
                      enum tapsi_role role, struct tapsi_layer *below, struct tapsi_sink *sink,
                      struct tapsi_layer **ret_top, struct tapsi_error *ret_error)
 {
-    struct tapsi_layer *top = below, *made = NULL;
-    for (size_t i = below ? 1 : 0; i < TAPSI_STACK_LAYERS && row->protos[i]; i++) {
-        int err = row->protos[i]->make(env, target, role, top, &made, ret_error);
-        if (err) {
-            unmake(top, below);
-            return err;
-        }
-        top = made;
+    struct tapsi_layer *top = below;
+    int err = 0;
+    for (size_t i = 0; i < TAPSI_STACK_LAYERS && row->protos[i] && !err; i++) {
+        if (i || !below)
+            err = row->protos[i]->make(env, target, role, top, &top, ret_error);
+        if (i == 0 && !err)
+            err = make_framers(row, env, target, role, true, &top, ret_error);
+    }
+    if (!err)
+        err = make_framers(row, env, target, role, false, &top, ret_error);
+    if (err) {
+        unmake(top, below);
+        return err;
     }
     top->up = sink;
     *ret_top = top;

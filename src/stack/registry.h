@@ -17,8 +17,9 @@ extern const struct tapsi_proto tapsi_proto_rfc4571; /* where it is built in */
 /* The rows in the system's order of preference. */
 const struct tapsi_stack_row *tapsi_registry(size_t *ret_count);
 #define TAPSI_STACKS_MAX 16
-/* The offers of all rows, in that order, into `offers` of TAPSI_STACKS_MAX; returns how many. */
-size_t tapsi_registry_offers(struct tapsi_offer *offers);
+/* The offers of all rows under these Framers (NULL: none), in that order, into `offers` of TAPSI_STACKS_MAX; returns
+   how many. */
+size_t tapsi_registry_offers(struct tapsi_offer *offers, const struct tapsi_framers *framers);
 bool tapsi_stack_has_proto(const struct tapsi_stack_row *row, const char *name);
 
 /* Builds the layers of `row` above `below` (an accepted bottom, or NULL to make all) for `target`. On failure `below`

@@ -1,6 +1,7 @@
 #include "stack/framer/framing.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/meta.h"
 #include "base/str.h"

@@ -431,7 +431,9 @@ static bool may_process(const struct taps_framing *f)
     if (layer->dead || f->failed || f->calling || !f->started || f->adapter->passing ||
         layer->state >= TAPSI_LAYER_CLOSED || f->own > TAPSI_FRAMING_OWN_MAX)
         return false;
-    return layer->state == TAPSI_LAYER_STARTING || layer->want || f->closing;
+    if (layer->state == TAPSI_LAYER_STARTING)
+        return true;
+    return !f->said_passthrough && (layer->want || f->closing);
 }
 
 static void drop_malformed(struct taps_framing *f, size_t rest)

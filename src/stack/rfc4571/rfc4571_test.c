@@ -51,7 +51,7 @@ static void open_end(struct end *e, size_t want)
     tapsi_mem_init(&e->mem, NULL);
     CHECK_INT(tapsi_test_loop_init(&e->loop, &e->mem), 0);
     e->properties = tapsi_properties_new(&e->mem);
-    e->env = tapsi_env_new(&e->loop, e->properties, NULL);
+    e->env = tapsi_env_new(&e->loop, e->properties, NULL, NULL);
     e->stream = tapsi_test_stream_new(e->env, TAPSI_ROLE_SERVER, true);
     CHECK_INT(tapsi_proto_rfc4571.make(e->env, &target, TAPSI_ROLE_SERVER, &e->stream->layer, &e->top, &error), 0);
     e->top->up = &e->sink;

@@ -208,7 +208,7 @@ static int open_end(struct tapsi_test_pair *p, struct tapsi_test_end *end, int s
             target.remote = &remote;
     }
     end->sink.ops = &sink_ops;
-    end->env = tapsi_env_new(&p->loop, p->properties, p->security[side]);
+    end->env = tapsi_env_new(&p->loop, p->properties, p->security[side], NULL);
     if (!end->env)
         return TAPS_E_MEMORY;
     end->stream = tapsi_test_stream_new(end->env, role, side == 1);

@@ -211,7 +211,7 @@ static inline void net_common(struct net *n)
     CHECK_INT(tapsi_loop_init(&n->loop, &n->mem, n->platform), 0);
     n->loop.holds = 1; /* else turns do not wait */
     n->properties = tapsi_properties_new(&n->mem);
-    n->env = tapsi_env_new(&n->loop, n->properties, NULL);
+    n->env = tapsi_env_new(&n->loop, n->properties, NULL, NULL);
 }
 
 static inline void net_mem(struct net *n)
