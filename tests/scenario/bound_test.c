@@ -18,6 +18,14 @@ static struct tapsi_sim_service *serve(struct world *w, enum tapsi_sim_behaviour
     return s;
 }
 
+/* The peer takes nothing, and Close would wait for it. */
+static void give_up(struct world *w)
+{
+    taps_connection_abort(w->connection);
+    world_run_until_end(w);
+    world_finish(w);
+}
+
 static int send_some(struct world *w, size_t length)
 {
     return taps_connection_send(w->connection, block, length, NULL, 0, NULL);
@@ -57,7 +65,7 @@ TEST(without_a_bound_everything_is_taken)
         CHECK_INT(send_some(&w, sizeof(block)), 0);
     world_run_ms(&w, 1000);
     CHECK(queued(&w) > (size_t)38 * sizeof(block));
-    world_finish(&w);
+    give_up(&w);
 }
 
 TEST(queued_bytes_tell_what_the_kernel_does_not_have)
@@ -97,7 +105,7 @@ TEST(a_sender_to_a_stopped_peer_stays_under_its_bound)
         CHECK(rounds < 2000);
         CHECK_INT(w.heard.send_error + w.heard.expired, 0);
         CHECK(queued(&w) > 0);
-        world_finish(&w);
+        give_up(&w);
     }
 }
 
@@ -110,7 +118,7 @@ TEST(many_small_messages_are_bounded)
     unsigned taken = fill(&w, 1);
     CHECK(taken <= 65536 / COST && taken > 65536 / COST - 2);
     CHECK(w.blocks - blocks < taken + 4);
-    world_finish(&w);
+    give_up(&w);
 }
 
 TEST(sent_is_the_credit)
@@ -119,7 +127,7 @@ TEST(sent_is_the_credit)
     struct tapsi_sim_service *s = serve(&w, TAPSI_SIM_SILENT, "100000");
     uint64_t taken = 0;
     world_run_until_ready(&w);
-    while (taken < 100) {
+    for (int round = 0; round < 20; round++) {
         unsigned before = w.heard.sent;
         taken += fill(&w, 30000);
         for (int i = 0; i < 1000 && w.heard.sent == before; i++)
@@ -132,7 +140,7 @@ TEST(sent_is_the_credit)
     CHECK_INT(w.heard.sent, taken);
     CHECK_INT(w.heard.send_error, 0);
     CHECK_INT(queued(&w), 0);
-    CHECK(tapsi_sim_service_counts(s).received > 1000000);
+    CHECK(tapsi_sim_service_counts(s).received > 500000);
     world_finish(&w);
 }
 
@@ -181,7 +189,7 @@ TEST(expired_messages_make_room)
     CHECK_INT(queued(&w), 300000);
     CHECK_INT(send_some(&w, 90000), 0);
     taps_message_context_free(brief);
-    world_finish(&w);
+    give_up(&w);
 }
 
 TEST(the_bound_can_be_changed)
@@ -199,7 +207,7 @@ TEST(the_bound_can_be_changed)
     CHECK_INT(taps_connection_set_property(w.connection, "_taps.sendBuffer", "much"), TAPS_E_RANGE);
     CHECK_INT(taps_connection_set_property(w.connection, "_taps.sendBuffer", "-1"), TAPS_E_RANGE);
     CHECK_INT(send_some(&w, sizeof(block)), 0);
-    world_finish(&w);
+    give_up(&w);
 }
 
 /* Datagrams that wait for the kernel count as well: before Ready all of them do. */
