@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -55,6 +56,7 @@ typedef struct taps_connection taps_connection;
 typedef struct taps_listener taps_listener;
 typedef struct taps_message_context taps_message_context;
 typedef struct taps_report taps_report;
+typedef struct taps_buffer taps_buffer;
 typedef struct taps_framer taps_framer; /* taps/framer.h */
 
 /* ---------------------------------------------------------------------------------------------------- errors */
@@ -557,7 +559,32 @@ struct taps_received {
     bool end_of_message;
     bool final; /* nothing follows this Message */
     bool early; /* came as 0-RTT data, and so may be a replay */
+    void *held; /* the library's: see taps_received_keep */
 };
+
+/*
+ * Buffers: bytes that are counted, so that they are handed on without a copy: what was received is kept, and sent by
+ * whom it may concern. Each belongs to its context's thread; those alive when the context is freed go with it.
+ *
+ * new: `length` bytes to be filled in, and room for `headroom` bytes in front of them: TAPS_E_RANGE if both are more
+ * than 1 GiB. Returns owned: with one reference.
+ */
+TAPS_API int taps_buffer_new(taps_context *context, size_t length, size_t headroom, taps_buffer **ret_buffer);
+/* In the callback of a received Message: its bytes, as a buffer. They are not copied; what is kept is the block they
+   were read into, up to 64 KiB even for a few bytes, so what is to stay for long is better copied. Returns owned. */
+TAPS_API int taps_received_keep(const struct taps_received *message, taps_buffer **ret_buffer);
+/* One reference more: the same buffer. unref: one less; the last one frees it. NULL is allowed. */
+TAPS_API taps_buffer *taps_buffer_ref(taps_buffer *buffer);
+TAPS_API void taps_buffer_unref(taps_buffer *buffer);
+/* The bytes. They are written by who has the only reference; a Send has one until it has ended. */
+TAPS_API void *taps_buffer_data(const taps_buffer *buffer);
+TAPS_API size_t taps_buffer_length(const taps_buffer *buffer);
+/* Only `length` bytes (SIZE_MAX: the rest) from `offset` on are left; what was in front is head room. TAPS_E_RANGE
+   beyond the end; TAPS_E_STATE while there is another reference. */
+TAPS_API int taps_buffer_trim(taps_buffer *buffer, size_t offset, size_t length);
+/* Puts bytes in front, into the head room. TAPS_E_RANGE if it is too small; TAPS_E_STATE while there is another
+   reference. */
+TAPS_API int taps_buffer_prepend(taps_buffer *buffer, const void *data, size_t length);
 
 /* ----------------------------------------------------------- Connections (RFC 9622, sections 7.1, 8 to 11) */
 
@@ -609,6 +636,25 @@ TAPS_API void taps_connection_free(taps_connection *connection);
 #define TAPS_MESSAGE_COST 512
 TAPS_API int taps_connection_send(taps_connection *connection, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag);
+/*
+ * The same of bytes that lie in `count` pieces, in this order, one Message: `pieces` is borrowed for the call, the
+ * bytes as with taps_connection_send. At most TAPS_PIECES_MAX: TAPS_E_RANGE.
+ */
+#define TAPS_PIECES_MAX 64
+TAPS_API int taps_connection_sendv(taps_connection *connection, const struct iovec *pieces, size_t count,
+                                   const taps_message_context *context, unsigned flags, void *tag);
+/*
+ * The same without a copy: the bytes are lent, and stay unchanged until release(arg), which comes exactly once for each
+ * call that returned 0, after the Send's event, when nothing of the library has any more use of them: from the loop, or
+ * from taps_context_free. It comes also after taps_connection_free, which is silent otherwise. It may call what an
+ * event may; within taps_context_free only taps_buffer_unref. `flags` without TAPS_SEND_LEND, which says the same.
+ */
+TAPS_API int taps_connection_send_lent(taps_connection *connection, const struct iovec *pieces, size_t count,
+                                       const taps_message_context *context, unsigned flags, void *tag,
+                                       void (*release)(void *arg), void *arg);
+/* The same of a buffer of the Connection's context, without a copy: the Send has a reference of its own. */
+TAPS_API int taps_connection_send_buffer(taps_connection *connection, taps_buffer *buffer,
+                                         const taps_message_context *context, unsigned flags, void *tag);
 /* Sends between the two are handed to the stack together (RFC 9622, 9.2.4). */
 TAPS_API int taps_connection_start_batch(taps_connection *connection);
 TAPS_API int taps_connection_end_batch(taps_connection *connection);

@@ -30,7 +30,10 @@ TAPS_API int taps_connection_send(taps_connection *c, const void *data, size_t l
 {
     if (!c || !tapsi_send_arguments_ok(data, length, flags))
         return TAPS_E_ARGUMENT;
-    return tapsi_connection_send(c, data, length, context, flags, tag);
+    struct iovec piece = {(void *)(uintptr_t)data, length}; /* iovec has no const */
+    return tapsi_connection_send(
+        c, &(struct tapsi_sending){
+               .pieces = &piece, .count = 1, .length = length, .context = context, .flags = flags, .tag = tag});
 }
 
 TAPS_API int taps_connection_start_batch(taps_connection *c)

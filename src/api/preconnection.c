@@ -124,7 +124,14 @@ TAPS_API int taps_preconnection_initiate_with_send(taps_preconnection *p, uint64
     int err = taps_preconnection_initiate(p, timeout_ms, events, user, &c);
     if (err)
         return err;
-    err = tapsi_connection_send_first(c, data, length, context, flags, tag);
+    struct iovec piece = {(void *)(uintptr_t)data, length}; /* iovec has no const */
+    err = tapsi_connection_send(c, &(struct tapsi_sending){.pieces = &piece,
+                                                           .count = 1,
+                                                           .length = length,
+                                                           .context = context,
+                                                           .flags = flags,
+                                                           .mark = TAPSI_OP_FIRST,
+                                                           .tag = tag});
     if (err) {
         tapsi_connection_free(c);
         return tapsi_error_set(&p->error, err, "the first Message was refused: %s", taps_err_text(err));

@@ -47,6 +47,7 @@ static struct tapsi_buffer *setup(struct tapsi_buffer *b, struct tapsi_pool *poo
     b->pool = pool;
     b->mem = mem;
     b->size = (uint32_t)size;
+    b->foreign = false;
     return b;
 }
 
@@ -76,8 +77,12 @@ struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size)
 void tapsi_buffer_free(struct tapsi_buffer *b)
 {
     assert(b->refs == 0);
-    if (b->pool)
+    if (b->foreign) {
+        struct tapsi_foreign *foreign = (struct tapsi_foreign *)(void *)b;
+        foreign->drop(foreign);
+    } else if (b->pool) {
         tapsi_pool_put(b->pool, b);
-    else
+    } else {
         tapsi_free(b->mem, b);
+    }
 }

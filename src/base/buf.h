@@ -5,6 +5,7 @@
 #ifndef TAPSI_BASE_BUF_H
 #define TAPSI_BASE_BUF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/mem.h"
 
@@ -54,6 +55,13 @@ struct tapsi_buffer {
     struct tapsi_pool *pool; /* NULL: made with tapsi_buffer_new */
     struct tapsi_mem *mem;
     uint32_t size;
+    bool foreign; /* part of a struct tapsi_foreign */
+};
+
+/* References to memory that is no block of a pool: only `buffer.refs` has a meaning. */
+struct tapsi_foreign {
+    struct tapsi_buffer buffer;
+    void (*drop)(struct tapsi_foreign *foreign); /* after the last reference */
 };
 
 /* The pool's blocks must be tapsi_buffer_block(size) bytes. Copying to and from the kernel is some percent faster at
@@ -61,6 +69,10 @@ struct tapsi_buffer {
 #define TAPSI_BUFFER_LARGE          (16 * 1024)
 #define tapsi_buffer_align(payload) ((size_t)((payload) >= TAPSI_BUFFER_LARGE ? 4096 : 16))
 #define tapsi_buffer_block(payload) (sizeof(struct tapsi_buffer) + (payload) + tapsi_buffer_align(payload))
+static inline void tapsi_foreign_init(struct tapsi_foreign *foreign, void (*drop)(struct tapsi_foreign *))
+{
+    *foreign = (struct tapsi_foreign){.buffer = {.refs = 1, .foreign = true}, .drop = drop};
+}
 struct tapsi_buffer *tapsi_buffer_get(struct tapsi_pool *pool);
 struct tapsi_buffer *tapsi_buffer_new(struct tapsi_mem *mem, size_t size);
 static inline struct tapsi_buffer *tapsi_buffer_ref(struct tapsi_buffer *b)

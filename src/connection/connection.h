@@ -187,18 +187,25 @@ void tapsi_connection_watch_done(struct taps_connection *connection);
 void tapsi_connection_arm_expiry(struct taps_connection *connection, uint64_t deadline);
 void tapsi_connection_expiry_done(struct taps_connection *connection);
 
+/* What a Send is to send. */
+struct tapsi_sending {
+    const struct iovec *pieces;
+    size_t count, length; /* at most TAPS_PIECES_MAX; the sum of their bytes */
+    const struct taps_message_context *context;
+    unsigned flags; /* enum taps_send_flags */
+    unsigned mark;  /* TAPSI_OP_FIRST or 0 */
+    void *tag;
+    struct tapsi_buffer *keeper; /* of bytes that are not copied: each piece takes a reference; or NULL */
+};
+
 /* send.c */
-int tapsi_connection_send(struct taps_connection *connection, const void *data, size_t length,
-                          const struct taps_message_context *context, unsigned flags, void *tag);
+int tapsi_connection_send(struct taps_connection *connection, const struct tapsi_sending *sending);
 /* Of the public calls: a caller's mistake otherwise. */
 static inline bool tapsi_send_arguments_ok(const void *data, size_t length, unsigned flags)
 {
     const unsigned known = (unsigned)TAPS_SEND_PARTIAL | (unsigned)TAPS_SEND_LEND;
     return (data || !length) && !(flags & ~known) && length <= PTRDIFF_MAX;
 }
-/* The Message of InitiateWithSend. */
-int tapsi_connection_send_first(struct taps_connection *connection, const void *data, size_t length,
-                                const struct taps_message_context *context, unsigned flags, void *tag);
 int tapsi_connection_batch(struct taps_connection *connection, int step);
 /* Hands down what the stack has room for. */
 void tapsi_connection_pump(struct taps_connection *connection);
@@ -232,6 +239,8 @@ int tapsi_connection_set_value(struct taps_connection *connection, enum taps_pro
 int tapsi_connection_get_value(struct taps_connection *connection, enum taps_property property, struct taps_value *ret);
 int tapsi_connection_properties(struct taps_connection *connection, struct tapsi_properties **ret);
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *connection, bool remote);
+/* The context of the Connection that is delivering it; NULL of any other, a copy too. */
+struct taps_context *tapsi_received_by(const struct taps_message_context *received);
 /* Of a context that is TAPSI_RECEIVED_HERE. */
 const struct taps_endpoint *tapsi_connection_received_endpoint(const struct tapsi_context_head *head, bool remote);
 /* As taps_connection_get_property. */

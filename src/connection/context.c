@@ -1,6 +1,7 @@
 #include "connection/context.h"
 
 #include <string.h>
+#include "connection/buffer.h"
 #include "connection/connection.h"
 #include "connection/listener.h"
 #include "connection/preconnection.h"
@@ -36,6 +37,7 @@ static void init_pools(struct taps_context *context)
     tapsi_pool_init(&context->inboxes, mem, tapsi_inbox_block(TAPSI_INBOX_SMALL), 64);
     tapsi_pool_init(&context->large_inboxes, mem, tapsi_inbox_block(TAPSI_INBOX_LARGE), 8);
     tapsi_pool_init(&context->receives, mem, sizeof(struct tapsi_receive), 256);
+    tapsi_buffers_init(context);
 }
 
 static void done_pools(struct taps_context *context)
@@ -45,6 +47,8 @@ static void done_pools(struct taps_context *context)
     tapsi_pool_done(&context->inboxes);
     tapsi_pool_done(&context->large_inboxes);
     tapsi_pool_done(&context->receives);
+    tapsi_pool_done(&context->lents);
+    tapsi_pool_done(&context->handles);
 }
 
 static void init_lists(struct taps_context *context)
@@ -136,6 +140,7 @@ int tapsi_context_free(struct taps_context *context)
         return TAPS_E_STATE;
     free_all(context);
     tapsi_loop_settle(&context->loop);
+    tapsi_buffers_done(context);
     tapsi_resolver_free(context->resolver);
     tapsi_loop_settle(&context->loop);
     undo(context);

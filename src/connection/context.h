@@ -8,8 +8,9 @@
 struct taps_context {
     struct tapsi_loop loop;
     struct tapsi_resolver *resolver;
-    struct tapsi_pool connections, outboxes, inboxes, large_inboxes, receives;
+    struct tapsi_pool connections, outboxes, inboxes, large_inboxes, receives, lents, handles;
     struct tapsi_link preconnections, open, listeners, resolves, timers;
+    struct tapsi_link lent, held;             /* buffer.h */
     uint64_t attempt_delay, resolution_delay; /* ns */
     uint32_t half_open_limit;
     uint64_t numbered; /* Connections whose events are logged */

@@ -312,3 +312,10 @@ const struct taps_endpoint *tapsi_connection_received_endpoint(const struct taps
     struct taps_connection *c = TAPSI_CONTAINER((void *)(uintptr_t)head, struct taps_connection, received);
     return tapsi_connection_endpoint(c, remote);
 }
+
+struct taps_context *tapsi_received_by(const struct taps_message_context *received)
+{
+    if (!(received->head.received & TAPSI_RECEIVED_HERE))
+        return NULL;
+    return TAPSI_CONTAINER((void *)(uintptr_t)&received->head, struct taps_connection, received)->context;
+}

@@ -283,7 +283,8 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
                                     .context = tapsi_received_context(&c->received),
                                     .end_of_message = p->flags & TAPSI_SLICE_END,
                                     .final = p->flags & TAPSI_SLICE_FINAL,
-                                    .early = p->flags & TAPSI_SLICE_EARLY};
+                                    .early = p->flags & TAPSI_SLICE_EARLY,
+                                    .held = p->owner};
     bool whole = message.end_of_message && !c->in_message;
     c->received.received = received_of(p->flags);
     c->in_message = !message.end_of_message;

@@ -223,8 +223,20 @@ static void close_unused(struct taps_connection *c)
         close_outbox(c);
 }
 
-static struct tapsi_op *make_op(struct taps_connection *c, const void *data, size_t length,
-                                const struct taps_message_context *context, unsigned flags, void *tag)
+static size_t head_room(const struct taps_connection *c)
+{
+    return c->top ? c->top->head_room : 0;
+}
+
+static int lend(struct tapsi_op *op, const struct tapsi_sending *s)
+{
+    int err = tapsi_op_expect(op, s->count);
+    for (size_t i = 0; i < s->count && !err; i++)
+        tapsi_op_lend(op, s->pieces[i].iov_base, s->pieces[i].iov_len, s->keeper);
+    return err;
+}
+
+static struct tapsi_op *make_op(struct taps_connection *c, const struct tapsi_sending *s)
 {
     struct tapsi_op *op = open_outbox(c) ? tapsi_op_new(&c->context->loop) : NULL;
     if (!op) {
@@ -233,13 +245,12 @@ static struct tapsi_op *make_op(struct taps_connection *c, const void *data, siz
     }
     op->owner = c;
     op->done = on_done;
-    op->tag = tag;
-    if (!(flags & TAPS_SEND_PARTIAL))
+    op->tag = s->tag;
+    if (!(s->flags & TAPS_SEND_PARTIAL))
         op->flags |= TAPSI_OP_END;
-    fill_in(c, op, context);
-    if (flags & TAPS_SEND_LEND) {
-        tapsi_op_lend(op, data, length, NULL);
-    } else if (tapsi_op_copy_behind(op, data, length, c->top ? c->top->head_room : 0)) {
+    fill_in(c, op, s->context);
+    bool lent = s->keeper || s->flags & TAPS_SEND_LEND;
+    if (lent ? lend(op, s) : tapsi_op_gather(op, s->pieces, s->count, s->length, head_room(c))) {
         tapsi_op_unref(op);
         close_unused(c);
         return NULL;
@@ -273,22 +284,21 @@ static bool has_room(const struct taps_connection *c, size_t length)
     return taken < bound && length + TAPS_MESSAGE_COST <= bound - taken;
 }
 
-static int send_message(struct taps_connection *c, const void *data, size_t length,
-                        const struct taps_message_context *context, unsigned flags, void *tag, unsigned mark)
+int tapsi_connection_send(struct taps_connection *c, const struct tapsi_sending *s)
 {
     if (c->closing || c->pending_end || c->state >= TAPS_CLOSING)
         return TAPS_E_CLOSED;
     if (c->sends_nothing)
         return TAPS_E_NOT_APPLICABLE;
-    if (c->bounded && !has_room(c, length))
+    if (c->bounded && !has_room(c, s->length))
         return TAPS_E_FULL;
-    struct tapsi_op *op = make_op(c, data, length, context, flags, tag);
+    struct tapsi_op *op = make_op(c, s);
     if (!op)
         return TAPS_E_MEMORY;
-    op->flags |= (uint16_t)(mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
+    op->flags |= (uint16_t)(s->mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
     if (c->logs)
         tapsi_connection_log_send(c, op);
-    int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, context);
+    int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, s->context);
     if (err) {
         c->out->below += op->length;
         tapsi_op_finish(op, err);
@@ -299,20 +309,8 @@ static int send_message(struct taps_connection *c, const void *data, size_t leng
     else
         op->flags = (uint16_t)(op->flags & ~TAPSI_OP_FINAL);
     go(c, op);
-    c->partial_send = flags & TAPS_SEND_PARTIAL;
+    c->partial_send = s->flags & TAPS_SEND_PARTIAL;
     return 0;
-}
-
-int tapsi_connection_send(struct taps_connection *c, const void *data, size_t length,
-                          const struct taps_message_context *context, unsigned flags, void *tag)
-{
-    return send_message(c, data, length, context, flags, tag, 0);
-}
-
-int tapsi_connection_send_first(struct taps_connection *c, const void *data, size_t length,
-                                const struct taps_message_context *context, unsigned flags, void *tag)
-{
-    return send_message(c, data, length, context, flags, tag, TAPSI_OP_FIRST);
 }
 
 int tapsi_connection_batch(struct taps_connection *c, int step)

@@ -35,6 +35,7 @@ int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct
     for (size_t i = 0; i < TAPSI_LEVELS; i++)
         tapsi_link_init(&loop->dirty[i]);
     tapsi_pool_init(&loop->ops, &loop->mem, sizeof(struct tapsi_op), 2048);
+    tapsi_pool_init(&loop->lists, &loop->mem, TAPSI_OP_PIECES * sizeof(struct tapsi_range), 64);
     tapsi_pool_init(&loop->buffers, &loop->mem, tapsi_buffer_block(TAPSI_READ_SIZE), 8);
     tapsi_pool_init(&loop->write_buffers, &loop->mem, tapsi_buffer_block(TAPSI_WRITE_SIZE), 64);
     loop->now = platform->ops->now(platform);
@@ -71,6 +72,7 @@ void tapsi_loop_release(struct tapsi_loop *loop)
     tapsi_buffer_unref(loop->read_buffer);
     tapsi_buffer_unref(loop->write_buffer);
     tapsi_pool_done(&loop->ops);
+    tapsi_pool_done(&loop->lists);
     tapsi_pool_done(&loop->buffers);
     tapsi_pool_done(&loop->write_buffers);
     tapsi_heap_done(&loop->timers);

@@ -40,7 +40,7 @@ struct tapsi_loop {
     struct tapsi_heap timers;
     struct tapsi_link posted, reaped, dirty[TAPSI_LEVELS];
     unsigned dirty_levels; /* bit per non-empty list of dirty */
-    struct tapsi_pool ops, buffers, write_buffers;
+    struct tapsi_pool ops, lists, buffers, write_buffers;
     struct tapsi_buffer *read_buffer, *write_buffer; /* being filled; NULL at first, and without memory */
     unsigned holds;                                  /* things under way that may still cause an event */
     bool in_turn, embedded;

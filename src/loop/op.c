@@ -24,6 +24,7 @@ struct tapsi_op *tapsi_op_new(struct tapsi_loop *loop)
     op->added = 0;
     op->meta = NULL;
     op->deadline = TAPSI_FOREVER;
+    op->ranges = op->own;
     return op;
 }
 
@@ -35,13 +36,25 @@ void tapsi_op_unref(struct tapsi_op *op)
     for (unsigned i = 0; i < op->count; i++)
         tapsi_buffer_unref(op->ranges[i].buffer);
     tapsi_meta_unref(op->meta);
+    if (op->ranges != op->own)
+        tapsi_pool_put(&op->loop->lists, op->ranges);
     tapsi_pool_put(&op->loop->ops, op);
+}
+
+int tapsi_op_expect(struct tapsi_op *op, size_t pieces)
+{
+    assert(op->count == 0 && op->ranges == op->own && pieces <= TAPS_PIECES_MAX);
+    struct tapsi_range *list = pieces > 1 ? tapsi_pool_get(&op->loop->lists) : op->own;
+    if (!list)
+        return TAPS_E_MEMORY;
+    op->ranges = list;
+    return 0;
 }
 
 /* Takes the reference of `buffer`. */
 static void append(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer)
 {
-    assert(op->count < TAPSI_OP_RANGES);
+    assert(op->count < tapsi_op_room(op));
     op->ranges[op->count++] = (struct tapsi_range){.data = data, .length = length, .buffer = buffer};
     op->length += length;
 }
@@ -51,7 +64,7 @@ void tapsi_op_lend(struct tapsi_op *op, const void *data, size_t length, struct 
     append(op, data, length, buffer ? tapsi_buffer_ref(buffer) : NULL);
 }
 
-int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, size_t room)
+int tapsi_op_gather(struct tapsi_op *op, const struct iovec *pieces, size_t count, size_t length, size_t room)
 {
     size_t size = length + room;
     assert(room <= TAPSI_OP_HEAD_ROOM);
@@ -59,18 +72,27 @@ int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, s
         size <= TAPSI_OP_SMALL ? tapsi_loop_write_buffer(op->loop, size) : tapsi_loop_large_buffer(op->loop, size);
     if (!b)
         return TAPS_E_MEMORY;
-    uint8_t *to = b->data + b->used + room;
-    if (length)
-        memcpy(to, data, length);
+    uint8_t *start = b->data + b->used + room, *to = start;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].iov_len)
+            memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
+        to += pieces[i].iov_len;
+    }
     b->used += (uint32_t)size;
     op->room = (uint8_t)room;
-    append(op, to, length, b);
+    append(op, start, length, b);
     return 0;
 }
 
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length)
 {
     return tapsi_op_copy_behind(op, data, length, 0);
+}
+
+int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, size_t room)
+{
+    struct iovec piece = {(void *)(uintptr_t)data, length}; /* iovec has no const */
+    return tapsi_op_gather(op, &piece, 1, length, room);
 }
 
 void tapsi_op_replace(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer)
@@ -95,7 +117,7 @@ static const uint8_t *keep(struct tapsi_op *op, const void *bytes, size_t count)
 
 void tapsi_op_prepend(struct tapsi_op *op, const void *bytes, size_t count)
 {
-    assert(op->count < TAPSI_OP_RANGES);
+    assert(op->count < tapsi_op_room(op));
     memmove(&op->ranges[1], &op->ranges[0], op->count * sizeof(op->ranges[0]));
     op->ranges[0] = (struct tapsi_range){.data = keep(op, bytes, count), .length = count};
     op->room = 0;

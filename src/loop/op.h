@@ -14,7 +14,8 @@
 #include "base/meta.h"
 #include "loop/loop.h"
 
-#define TAPSI_OP_RANGES    5    /* the payload, and what layers put around it */
+#define TAPSI_OP_RANGES    5                                       /* the payload, and what layers put around it */
+#define TAPSI_OP_PIECES    (TAPS_PIECES_MAX + TAPSI_OP_RANGES - 1) /* the same where the payload is in several pieces */
 #define TAPSI_OP_SMALL     2048 /* copies up to this lie side by side in a buffer they share */
 #define TAPSI_OP_ADDED     16   /* bytes that all layers together may put around the payload */
 #define TAPSI_OP_HEAD_ROOM 16   /* bytes that may be left free in front of a copy */
@@ -55,16 +56,17 @@ struct tapsi_op {
     struct tapsi_loop *loop;
     uint32_t refs;
     uint16_t flags;
-    uint8_t count; /* ranges[0 .. count) */
+    uint8_t count; /* ranges[0 .. count), at most TAPSI_OP_PIECES */
     int8_t dscp;   /* -1 = the Connection's */
     uint32_t priority;
-    int16_t result;          /* the creator's note of how it ended */
-    uint8_t kept;            /* bytes of `around` in use */
-    uint8_t room;            /* bytes free in front of the first range, which is a copy */
-    int64_t added;           /* bytes that layers have put around the payload, or taken off; part of `length` */
-    uint64_t deadline;       /* TAPSI_FOREVER = none */
-    struct tapsi_meta *meta; /* of the Message, for Framers: a reference, or NULL */
-    struct tapsi_range ranges[TAPSI_OP_RANGES];
+    int16_t result;             /* the creator's note of how it ended */
+    uint8_t kept;               /* bytes of `around` in use */
+    uint8_t room;               /* bytes free in front of the first range, which is a copy */
+    int64_t added;              /* bytes that layers have put around the payload, or taken off; part of `length` */
+    uint64_t deadline;          /* TAPSI_FOREVER = none */
+    struct tapsi_meta *meta;    /* of the Message, for Framers: a reference, or NULL */
+    struct tapsi_range *ranges; /* `own`, or a list of the loop's pool */
+    struct tapsi_range own[TAPSI_OP_RANGES];
     uint8_t around[TAPSI_OP_ADDED]; /* filled from its end */
 };
 
@@ -86,6 +88,18 @@ void tapsi_op_unref(struct tapsi_op *op);
 int tapsi_op_copy(struct tapsi_op *op, const void *data, size_t length);
 /* The same of the first range, with `room` bytes left free in front of it, at most TAPSI_OP_HEAD_ROOM. */
 int tapsi_op_copy_behind(struct tapsi_op *op, const void *data, size_t length, size_t room);
+/* The same of bytes in several pieces, which become one; `length` is their sum. */
+struct iovec;
+int tapsi_op_gather(struct tapsi_op *op, const struct iovec *pieces, size_t count, size_t length, size_t room);
+/* Before pieces are lent to an op that has no ranges yet: room for so many, at most TAPS_PIECES_MAX. 0 or
+ * TAPS_E_MEMORY.
+ */
+int tapsi_op_expect(struct tapsi_op *op, size_t pieces);
+/* Ranges it can have. */
+static inline unsigned tapsi_op_room(const struct tapsi_op *op)
+{
+    return op->ranges == op->own ? TAPSI_OP_RANGES : TAPSI_OP_PIECES;
+}
 /* These bytes in place of all ranges: for a layer that transforms. Takes the reference of `buffer`. */
 void tapsi_op_replace(struct tapsi_op *op, const void *data, size_t length, struct tapsi_buffer *buffer);
 /* Adds memory without copying. `buffer` NULL: lent until the last unref; else the op takes one reference of its own. */
@@ -100,7 +114,6 @@ void tapsi_op_finish(struct tapsi_op *op, int result);
 /* Off its queue without `done` (its creator settles it); drops the queue's reference. */
 void tapsi_op_drop(struct tapsi_op *op);
 /* The ranges not taken yet as iovecs; returns how many were filled. */
-struct iovec;
 unsigned tapsi_op_iovec(const struct tapsi_op *op, struct iovec *iov, unsigned max);
 
 enum tapsi_slice_flags {

@@ -341,13 +341,8 @@ WRAPPED(void, taps_connection_free, (taps_connection * c))
     observer_leave(v);
 }
 
-WRAPPED(int, taps_connection_send,
-        (taps_connection * c, const void *data, size_t length, const taps_message_context *message, unsigned flags,
-         void *tag))
+static int sent_or_refused(struct observer_record *r, struct observer_visit v, int err, void *tag)
 {
-    struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
-    struct observer_visit v = observer_enter("taps_connection_send");
-    int err = __real_taps_connection_send(c, data, length, message, flags, tag);
     observer_leave(v);
     if (r && !err) {
         r->sends++;
@@ -356,6 +351,42 @@ WRAPPED(int, taps_connection_send,
             observer_wrong(r, "Send", "was taken after the last event");
     }
     return err;
+}
+
+WRAPPED(int, taps_connection_send,
+        (taps_connection * c, const void *data, size_t length, const taps_message_context *message, unsigned flags,
+         void *tag))
+{
+    struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
+    struct observer_visit v = observer_enter("taps_connection_send");
+    return sent_or_refused(r, v, __real_taps_connection_send(c, data, length, message, flags, tag), tag);
+}
+
+WRAPPED(int, taps_connection_sendv,
+        (taps_connection * c, const struct iovec *pieces, size_t count, const taps_message_context *message,
+         unsigned flags, void *tag))
+{
+    struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
+    struct observer_visit v = observer_enter("taps_connection_sendv");
+    return sent_or_refused(r, v, __real_taps_connection_sendv(c, pieces, count, message, flags, tag), tag);
+}
+
+WRAPPED(int, taps_connection_send_lent,
+        (taps_connection * c, const struct iovec *pieces, size_t count, const taps_message_context *message,
+         unsigned flags, void *tag, void (*release)(void *arg), void *arg))
+{
+    struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
+    struct observer_visit v = observer_enter("taps_connection_send_lent");
+    int err = __real_taps_connection_send_lent(c, pieces, count, message, flags, tag, release, arg);
+    return sent_or_refused(r, v, err, tag);
+}
+
+WRAPPED(int, taps_connection_send_buffer,
+        (taps_connection * c, taps_buffer *buffer, const taps_message_context *message, unsigned flags, void *tag))
+{
+    struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
+    struct observer_visit v = observer_enter("taps_connection_send_buffer");
+    return sent_or_refused(r, v, __real_taps_connection_send_buffer(c, buffer, message, flags, tag), tag);
 }
 
 WRAPPED(int, taps_connection_receive, (taps_connection * c, size_t min, size_t max, void *tag))

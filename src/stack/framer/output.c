@@ -280,7 +280,7 @@ static int assemble(struct taps_framing *f)
     }
     if (out->count == 0 && out->message)
         return 0;
-    if (!out->message || op->count + out->count > TAPSI_OP_RANGES)
+    if (!out->message || op->count + out->count > tapsi_op_room(op))
         return flatten(f, total(out));
     unsigned before = out->before, after = out->count - before;
     memmove(&op->ranges[before], &op->ranges[0], op->count * sizeof(op->ranges[0]));

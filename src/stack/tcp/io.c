@@ -64,7 +64,7 @@ static unsigned gather(const struct tcp *tcp, struct iovec *iov, size_t *ret_byt
     size_t bytes = 0;
     for (struct tapsi_link *l = tcp->layer.queue.next; l != &tcp->layer.queue; l = l->next) {
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
-        if (count + TAPSI_OP_RANGES > PIECES_MAX || (bytes && bytes + op->length > GATHER_MAX))
+        if (count + op->count > PIECES_MAX || (bytes && bytes + op->length > GATHER_MAX))
             break;
         count = join(iov, count, tapsi_op_iovec(op, iov + count, PIECES_MAX - count));
         bytes += op->length - op->taken;

@@ -136,10 +136,10 @@ static void send_some(struct tapsi_test_stream *s)
     struct tapsi_link *link;
     while ((link = tapsi_list_first(&s->layer.queue)) && !s->layer.dead) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
-        struct iovec iov[TAPSI_OP_RANGES];
+        struct iovec iov[TAPSI_OP_PIECES];
         if (s->held_max && s->peer && s->peer->end - s->peer->begin > s->held_max)
             return;
-        unsigned count = tapsi_op_iovec(op, iov, TAPSI_OP_RANGES);
+        unsigned count = tapsi_op_iovec(op, iov, TAPSI_OP_PIECES);
         for (unsigned i = 0; i < count; i++)
             carry(s, iov[i].iov_base, iov[i].iov_len);
         op->taken = op->length;

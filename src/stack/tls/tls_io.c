@@ -335,8 +335,8 @@ static size_t gather(struct tls *tls, uint8_t *scratch, const void **ret)
     size_t length = 0;
     for (struct tapsi_link *l = head->next; l != head && length < TLS_RECORD_MAX; l = l->next) {
         const struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
-        struct iovec iov[TAPSI_OP_RANGES];
-        unsigned count = tapsi_op_iovec(op, iov, TAPSI_OP_RANGES);
+        struct iovec iov[TAPSI_OP_PIECES];
+        unsigned count = tapsi_op_iovec(op, iov, TAPSI_OP_PIECES);
         if (length == 0 && count && (iov[0].iov_len >= TLS_RECORD_MAX || (count == 1 && l->next == head))) {
             *ret = iov[0].iov_base;
             return iov[0].iov_len < TLS_RECORD_MAX ? iov[0].iov_len : TLS_RECORD_MAX;

@@ -484,9 +484,9 @@ static void add_source(const struct tapsi_udpsocket *s, struct msghdr *m, const 
 }
 
 static void compose(const struct tapsi_udpsocket *s, struct outgoing *o, const struct tapsi_udpway *way,
-                    struct msghdr *ret)
+                    struct iovec *iov, struct msghdr *ret)
 {
-    struct msghdr m = {.msg_iov = o->iov, .msg_iovlen = tapsi_op_iovec(o->op, o->iov, TAPSI_OP_RANGES)};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = tapsi_op_iovec(o->op, iov, o->op->count)};
     int tos = tos_of(s, o->op, way);
     bool ipv4 = s->family == AF_INET;
     m.msg_control = o->control;
@@ -524,10 +524,11 @@ static bool is_late(const struct tapsi_udpsocket *s, const struct tapsi_op *op)
     return op->deadline != TAPSI_FOREVER && op->deadline <= tapsi_loop_now(s->loop);
 }
 
-/* May `op` go in one call with `first`? */
+/* May `op` go in one call with `first`? One in many pieces goes alone. */
 static bool goes_with(const struct tapsi_udpsocket *s, const struct tapsi_op *first, const struct tapsi_op *op)
 {
-    return no_fragments(op) == no_fragments(first) && !is_late(s, op) && !is_bare_final(op);
+    return no_fragments(op) == no_fragments(first) && op->count <= TAPSI_OP_RANGES && !is_late(s, op) &&
+           !is_bare_final(op);
 }
 
 static int count_or_error(ssize_t result)
@@ -558,8 +559,9 @@ static int send_one(struct tapsi_udpsocket *s, struct tapsi_op *op, const struct
     if (way && p->ops->sendto && is_plain(s, op, way))
         return count_or_error(send_plain(s, op, way));
     struct outgoing o = {.op = op};
+    struct iovec iov[TAPSI_OP_PIECES];
     struct msghdr m;
-    compose(s, &o, way, &m);
+    compose(s, &o, way, iov, &m);
     return count_or_error(p->ops->sendmsg(p, s->fd, &m, 0));
 }
 
@@ -575,7 +577,7 @@ static int send_many(struct tapsi_udpsocket *s, struct tapsi_layer *layer, struc
         if (!goes_with(s, first, op))
             break;
         out[count].op = op;
-        compose(s, &out[count], way, &messages[count].msg_hdr);
+        compose(s, &out[count], way, out[count].iov, &messages[count].msg_hdr);
         count++;
     }
     return p->ops->sendmmsg(p, s->fd, messages, count, 0);
@@ -642,7 +644,7 @@ void tapsi_udpsocket_send(struct tapsi_udpsocket *s, struct tapsi_layer *layer, 
             finish(layer, op, tapsi_err_from_errno(-err));
             continue;
         }
-        bool alone = op->link.next == &layer->queue;
+        bool alone = op->link.next == &layer->queue || op->count > TAPSI_OP_RANGES;
         int sent = alone ? send_one(s, op, way) : send_many(s, layer, op, way);
         s->answered |= sent > 0;
         if (sent > 0)
