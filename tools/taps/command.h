@@ -17,8 +17,8 @@ struct option_row {
     const char *name;  /* without the dashes; NULL: none */
     const char *value; /* what it takes, for the help; NULL: nothing */
     const char *help;
-    /* `target` is the struct options for common rows, the command's own struct for its own rows. `value` stays valid as
-       long as argv. DONE, or USAGE after having said what is wrong. */
+    /* `target` is the struct options for common rows and those of Messages, the command's own struct for its own rows.
+       `value` stays valid as long as argv. DONE, or USAGE after having said what is wrong. */
     int (*take)(void *target, const char *value);
 };
 
@@ -29,9 +29,11 @@ struct command {
     const char *description;                                          /* paragraphs and examples, ends with a newline */
     const struct option_row *options;                                 /* ends with a row without help; may be NULL */
     bool common;                                                      /* takes the common options */
+    bool messages;                                                    /* and those of Messages: message.h */
     int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the command's name */
 };
 
+extern const struct command bench_command;
 extern const struct command cat_command;
 extern const struct command demo_command;
 extern const struct command probe_command;

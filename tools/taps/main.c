@@ -18,7 +18,8 @@
 #include "options.h"
 #include "term.h"
 
-static const struct command *const commands[] = {&probe_command, &cat_command, &serve_command, &demo_command};
+static const struct command *const commands[] = {&probe_command, &cat_command, &serve_command, &bench_command,
+                                                 &demo_command};
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static const struct command *find_command(const char *name)

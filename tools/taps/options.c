@@ -57,7 +57,7 @@ static void hint_values(const struct taps_property_info *info)
     }
 }
 
-static int bad_property(const char *name, const char *value, int error)
+int options_bad_property(const char *name, const char *value, int error)
 {
     const struct taps_property_info *info = taps_property_info(taps_property_find(name));
 
@@ -78,15 +78,14 @@ static int bad_property(const char *name, const char *value, int error)
 
 static int set_property(taps_transport_properties *properties, const char *text)
 {
-    const char *equals = strchr(text, '=');
+    const char *value;
     char name[128];
     int error;
 
-    if ((size_t)(equals - text) >= sizeof name)
-        return bad_property(text, equals + 1, TAPS_E_UNKNOWN_PROPERTY);
-    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
-    error = taps_transport_properties_set(properties, name, equals + 1);
-    return error < 0 ? bad_property(name, equals + 1, error) : DONE;
+    if (!options_pair(text, name, sizeof name, &value))
+        return options_bad_property(text, "", TAPS_E_UNKNOWN_PROPERTY);
+    error = taps_transport_properties_set(properties, name, value);
+    return error < 0 ? options_bad_property(name, value, error) : DONE;
 }
 
 /* A server that sends everything back does not mind a Message that comes twice either. */

@@ -1,5 +1,5 @@
 /*
- * The command line: options common to probe, cat and serve, and what they make of the library's objects.
+ * The command line: options common to probe, cat, serve and bench, and what they make of the library's objects.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,12 +13,22 @@
 #include <taps/taps.h>
 
 #include "command.h"
+#include "rate.h"
 
 enum { OPTIONS_LIST_MAX = 64 };
 
 struct options_list {
     const char *items[OPTIONS_LIST_MAX];
     size_t count;
+};
+
+/* What the options of Messages say: message.h. */
+struct message_options {
+    struct options_list properties; /* --message-property NAME=VALUE */
+    uint64_t count;                 /* 0: no end */
+    size_t size;                    /* 0: not given */
+    struct rate rate;
+    bool quiet, progress;
 };
 
 /* Filled by options_parse; strings are borrowed from argv. */
@@ -35,6 +45,7 @@ struct options {
     uint32_t attempt_delay_ms;
     int family; /* 0, 4 or 6 */
     int verbose;
+    struct message_options message;
 };
 
 enum { OPTIONS_RUN = -1 };
@@ -48,6 +59,14 @@ void options_help(const struct command *command);
 bool options_seconds(const char *text, uint64_t *ret_ms);
 /* A whole number of decimal digits only. */
 bool options_number(const char *text, uint64_t max, uint64_t *ret_number);
+/* Bytes, from 1: "1200", "64k", "16M", "1G" (of 1024). */
+bool options_size(const char *text, uint64_t max, uint64_t *ret_size);
+/* One more of what may be given several times; `option` is its name with the dashes. */
+int options_append(struct options_list *list, const char *option, const char *value);
+/* "NAME=VALUE" in two, the name copied into `name`; false if there is no name, no "=", or no room for the name. */
+bool options_pair(const char *text, char *name, size_t size, const char **ret_value);
+/* Says what is wrong with the value of a property, or its name, and what would be right. Returns the exit code. */
+int options_bad_property(const char *name, const char *value, int error);
 
 /* These return DONE, or an exit code after having said what is wrong. What they return is owned. */
 int options_context(const struct options *options, taps_context **ret_context);

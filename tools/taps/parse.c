@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "complain.h"
+#include "message.h"
 #include "options.h"
 #include "term.h"
 
@@ -41,7 +42,36 @@ bool options_seconds(const char *text, uint64_t *ret_ms)
     return true;
 }
 
-static int append(struct options_list *list, const char *option, const char *value)
+bool options_size(const char *text, uint64_t max, uint64_t *ret_size)
+{
+    static const char letters[] = "kKmMgG";
+    size_t digits = strspn(text, "0123456789");
+    const char *letter = text[digits] ? strchr(letters, text[digits]) : NULL;
+    unsigned shift = letter ? 10 * ((unsigned)(letter - letters) / 2 + 1) : 0;
+    char number[32];
+    uint64_t value;
+
+    if (digits >= sizeof number || (text[digits] && (!letter || text[digits + 1])))
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)digits, text);
+    if (!options_number(number, max >> shift, &value) || value == 0)
+        return false;
+    *ret_size = value << shift;
+    return true;
+}
+
+bool options_pair(const char *text, char *name, size_t size, const char **ret_value)
+{
+    const char *equals = strchr(text, '=');
+
+    if (!equals || equals == text || (size_t)(equals - text) >= size)
+        return false;
+    snprintf(name, size, "%.*s", (int)(equals - text), text);
+    *ret_value = equals + 1;
+    return true;
+}
+
+int options_append(struct options_list *list, const char *option, const char *value)
 {
     if (list->count == OPTIONS_LIST_MAX)
         return complain_usage("%s was given more than %d times", option, OPTIONS_LIST_MAX);
@@ -56,7 +86,7 @@ static int take_property(void *target, const char *value)
 
     if (!equals || equals == value)
         return complain_usage("-p takes NAME=VALUE, as in -p reliability=require, not '%s'", value);
-    return append(&options->properties, "-p", value);
+    return options_append(&options->properties, "-p", value);
 }
 
 static int take_profile(void *target, const char *value)
@@ -131,7 +161,7 @@ static int take_min_version(void *target, const char *value)
 
 static int take_alpn(void *target, const char *value)
 {
-    return append(&((struct options *)target)->alpn, "--alpn", value);
+    return options_append(&((struct options *)target)->alpn, "--alpn", value);
 }
 
 static int take_timeout(void *target, const char *value)
@@ -230,6 +260,11 @@ static const struct option_row *rows_own(const struct command *command)
     return command->options ? command->options : no_rows;
 }
 
+static const struct option_row *rows_messages(const struct command *command)
+{
+    return command->messages ? message_rows : no_rows;
+}
+
 static const struct option_row *rows_common(const struct command *command)
 {
     return command->common ? common_rows : no_rows;
@@ -246,18 +281,18 @@ static const struct option_row *find(const struct option_row *rows, char letter,
     return NULL;
 }
 
-/* Looks in both tables and finds the right target for the row. */
+/* Looks in all tables and finds the right target for the row. */
 static const struct option_row *look_up(struct parser *parser, char letter, const char *name, size_t length,
                                         void **ret_target)
 {
     const struct option_row *row = find(rows_own(parser->command), letter, name, length);
 
     *ret_target = parser->own;
-    if (!row) {
-        row = find(rows_common(parser->command), letter, name, length);
-        *ret_target = parser->options;
-    }
-    return row;
+    if (row)
+        return row;
+    *ret_target = parser->options;
+    row = find(rows_messages(parser->command), letter, name, length);
+    return row ? row : find(rows_common(parser->command), letter, name, length);
 }
 
 static int parse_long(struct parser *parser, const char *name)
@@ -335,10 +370,12 @@ int options_parse(struct options *options, void *own, const struct command *comm
     return code == DONE ? OPTIONS_RUN : code;
 }
 
-static void help_rows(const struct term *term, const struct option_row *rows)
+static void help_rows(const struct term *term, const char *heading, const struct option_row *rows)
 {
     enum { COLUMN = 30 };
 
+    if (rows->help)
+        printf("\n%s%s%s\n", term_ink(term, INK_HEAD), heading, term_ink(term, INK_PLAIN));
     for (; rows->help; rows++) {
         char left[64], letter[8] = "    ";
 
@@ -361,13 +398,8 @@ void options_help(const struct command *command)
     term_init(&term, stdout);
     printf("usage: taps %s [OPTIONS]%s%s\n\n%s", command->name, command->arguments ? " " : "",
            command->arguments ? command->arguments : "", command->description);
-    if (command->options) {
-        printf("\n%sOptions%s\n", term_ink(&term, INK_HEAD), term_ink(&term, INK_PLAIN));
-        help_rows(&term, command->options);
-    }
-    if (command->common) {
-        printf("\n%sCommon options%s\n", term_ink(&term, INK_HEAD), term_ink(&term, INK_PLAIN));
-        help_rows(&term, common_rows);
-    }
+    help_rows(&term, "Options", rows_own(command));
+    help_rows(&term, "Options of Messages", rows_messages(command));
+    help_rows(&term, "Common options", rows_common(command));
     printf("\nExit codes: 0 it worked, 1 establishment or transfer failed, 2 the command line is wrong.\n");
 }
