@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "complain.h"
 #include "input.h"
+#include "message.h"
 #include "stack/tls/test_certificates.h"
 #include "support.h"
 
@@ -54,7 +55,8 @@ static const struct command command = {.name = "try",
                                        .summary = "",
                                        .description = "For tests.\n",
                                        .options = rows,
-                                       .common = true};
+                                       .common = true,
+                                       .messages = true};
 
 static char good_file[64], bad_file[64];
 static FILE *files[2];
@@ -92,6 +94,18 @@ static const char *file_for(const char *name)
     return name ? choices[strlen(name) % 4] : NULL;
 }
 
+static void make_contexts(const struct options *options)
+{
+    taps_message_context *plain = NULL, *final = NULL;
+    int code = message_context(options, &plain), same = message_final_context(options, &final);
+    CHECK(code == DONE || code == USAGE);
+    CHECK_INT(code, same);
+    CHECK((plain != NULL) == (code == DONE && options->message.properties.count > 0));
+    CHECK((final != NULL) == (code == DONE));
+    taps_message_context_free(plain);
+    taps_message_context_free(final);
+}
+
 static void make_all(struct options *options, bool listening)
 {
     taps_context *context = NULL;
@@ -125,8 +139,11 @@ static int run(int argc, char **argv)
         return code;
     CHECK(options.argument_count <= 2);
     CHECK(options.properties.count <= OPTIONS_LIST_MAX && options.alpn.count <= OPTIONS_LIST_MAX);
+    CHECK(options.message.properties.count <= OPTIONS_LIST_MAX && options.message.size <= MESSAGE_SIZE_MAX);
+    CHECK(options.message.rate.per_second >= 0 && options.message.rate.per_second <= 1e12);
     CHECK(options.family == 0 || options.family == 4 || options.family == 6);
     fflush(stderr);
+    make_contexts(&options);
     make_all(&options, own.flags > 0);
     return code;
 }

@@ -18,32 +18,16 @@ import sys
 import tempfile
 import time
 
-from tap import Certificates, Tap, clean_environment, echo, has_ipv6, lines_until, listen, receive_all, run, serving, started
+from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap, taps
+from tap import Certificates, clean_environment, echo, has_ipv6, listen, receive_all, serving, started
 
-TAPS = os.path.abspath(sys.argv[1])
-tap = Tap()
-PLAIN = ["--security", "disabled"]
-DATAGRAMS = PLAIN + ["--profile", "unreliable-datagram"]
 FIELDS = {"result", "error", "ready_ms", "chosen", "candidates", "resolutions", "properties",
           "statistics"}
 CANDIDATE_FIELDS = {"id", "stack", "remote", "local", "interface", "state", "start_ms", "end_ms", "reason"}
 STATES = {"won", "failed", "cancelled", "not-started", "pruned"}
 
 
-def taps(*words, **more):
-    return run([TAPS, *words], **more)
-
-
 # ------------------------------------------------------------------------------------------------------ usage
-
-def is_usage_error(name, *words, says=""):
-    """Exit code 2, nothing at standard output, what is wrong and a hint at standard error, and no time wasted."""
-    result = taps(*words)
-    lines = result.err.decode(errors="replace").splitlines()
-    good = (result.code == 2 and result.out == b"" and len(lines) >= 2 and lines[0].startswith("taps")
-            and says.lower() in result.err.decode(errors="replace").lower() and result.seconds < 10)
-    tap.check(f"usage: {name}", good, result)
-
 
 def test_usage_of_the_program():
     result = taps()
@@ -57,7 +41,7 @@ def test_usage_of_the_program():
 
 
 def test_usage_of_endpoints():
-    for command in ("probe", "cat"):
+    for command in ("probe", "cat", "bench"):
         is_usage_error(f"{command} without an argument", command, says="missing")
         is_usage_error(f"{command} with two", command, "localhost:1", "localhost:2", says="one HOST:PORT")
         is_usage_error(f"{command} with three", command, "a:1", "b:2", "c:3", says="too many")
@@ -103,8 +87,9 @@ def test_usage_of_options():
         is_usage_error(f"--resolver {value!r}", "probe", "--resolver", value, there, says="--resolver")
     is_usage_error("-4 with -6", "probe", "-4", "-6", there, says="exclude")
     is_usage_error("-64 in one word", "probe", "-64", there, says="exclude")
-    is_usage_error("serve --count 0", "serve", *PLAIN, "--count", "0", "0", says="--count")
-    is_usage_error("serve --count x", "serve", *PLAIN, "--count", "x", "0", says="--count")
+    for value in ("0", "x", "-1", ""):
+        is_usage_error(f"serve --connections {value!r}", "serve", *PLAIN, "--connections", value, "0",
+                       says="--connections")
     is_usage_error("serve --idle 0", "serve", *PLAIN, "--idle", "0", "0", says="--idle")
     is_usage_error("cat --idle x", "cat", *PLAIN, "--idle", "x", there, says="--idle")
     is_usage_error("demo with an argument", "demo", "fast", says="no arguments")
@@ -166,8 +151,8 @@ def test_help():
     for words in (("help",), ("--help",), ("-h",)):
         result = taps(*words)
         tap.check(f"{words[0]} lists the commands", result.code == 0 and result.err == b""
-                  and all(name in result.out for name in (b"probe", b"cat", b"serve", b"demo")), result)
-    for name in ("probe", "cat", "serve", "demo"):
+                  and all(name in result.out for name in (b"probe", b"cat", b"serve", b"bench", b"demo")), result)
+    for name in ("probe", "cat", "serve", "bench", "demo"):
         result, same = taps("help", name), taps(name, "--help")
         tap.check(f"help {name} and {name} --help are the same", result.code == 0 and result.out == same.out
                   and f"usage: taps {name}".encode() in result.out and same.code == 0, result)
@@ -505,30 +490,8 @@ def test_cat_datagrams():
 
 # ------------------------------------------------------------------------------------------------------ serve
 
-@contextlib.contextmanager
-def server(*words):
-    """A taps serve, and its `listening` lines as {(address, stack): port}. It listens before it prints."""
-    with started([TAPS, "serve", *words]) as process:
-        places = {}
-        for line in lines_until(process, "listening"):
-            match = re.fullmatch(r"listening (.+):(\d+) (\S+)", line)
-            places[match[1], match[3]] = int(match[2])
-        deadline = time.monotonic() + 0.3
-        os.set_blocking(process.stdout.fileno(), False)
-        while time.monotonic() < deadline and select.select([process.stdout], [], [], 0.1)[0]:
-            for line in (process.stdout.read() or b"").decode().splitlines():
-                match = re.fullmatch(r"listening (.+):(\d+) (\S+)", line)
-                places[match[1], match[3]] = int(match[2])
-        os.set_blocking(process.stdout.fileno(), True)
-        yield process, places
-
-
-def port_of(places, stack):
-    return next(port for (_address, one), port in places.items() if one == stack)
-
-
 def test_serve():
-    with server(*PLAIN, "127.0.0.1:0", "--idle", "0.3", "--count", "2") as (process, places):
+    with server(*PLAIN, "127.0.0.1:0", "--idle", "0.3", "--connections", "2") as (process, places):
         stacks = {stack for _address, stack in places}
         tap.check("serve without security: tcp and udp", stacks == {"tcp", "udp"}, places)
         with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), 30) as one:
@@ -541,7 +504,7 @@ def test_serve():
             for text in (b"one", b"", b"x" * 1400):
                 one.send(text)
                 tap.check(f"serve: echo of a datagram of {len(text)} bytes", one.recv(65536) == text)
-        tap.check("serve --count 2 ends after both were closed", process.wait(30) == 0, process)
+        tap.check("serve --connections 2 ends after both were closed", process.wait(30) == 0, process)
     for words, wanted in ((("-4",), {"0.0.0.0"}), (("-6",), {"[::]"})):
         if words == ("-6",) and not has_ipv6():
             tap.skip("serve -6", "no IPv6 here")
@@ -565,7 +528,7 @@ def test_serve_and_signals():
 
 
 def test_serve_tells():
-    with server(*PLAIN, "-v", "127.0.0.1:0", "--count", "1", "-p", "reliability=require") as (process, places):
+    with server(*PLAIN, "-v", "127.0.0.1:0", "--connections", "1", "-p", "reliability=require") as (process, places):
         with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), 30) as one:
             one.sendall(b"hello")
             one.shutdown(socket.SHUT_WR)

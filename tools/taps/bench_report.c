@@ -13,9 +13,17 @@ static const struct {
 } percentiles[] = {{"p50", "p50", 50}, {"p90", "p90", 90}, {"p99", "p99", 99}, {"p99.9", "p99_9", 99.9}};
 enum { PERCENTILES = sizeof percentiles / sizeof percentiles[0] };
 
+/* To the last one done, or to the end of the time that was to be measured; the last one due lasts as long as others. */
 static double seconds(const struct load *load)
 {
-    return load->last_ns > load->begin_ns ? (double)(load->last_ns - load->begin_ns) / 1e9 : 0;
+    double measured = load->last_ns > load->begin_ns ? (double)(load->last_ns - load->begin_ns) : 0;
+    double due = (double)load->given * load->interval_ns;
+
+    if (measured < due)
+        measured = due;
+    if (load->timed_out && measured < (double)load->duration_ns)
+        measured = (double)load->duration_ns;
+    return measured / 1e9;
 }
 
 static double per_second(const struct load *load, uint64_t amount)

@@ -55,6 +55,7 @@ struct load {
     uint64_t given;    /* Messages that were begun */
     size_t ready, over, turn;
     bool measuring, stopping, closing;
+    bool timed_out; /* duration_ns ended it */
 };
 
 uint64_t load_now(void);

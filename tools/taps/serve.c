@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Design. One poll() loop over the context and a signalfd. SIGINT and SIGTERM, or the last of --count, stop the
+ * Design. One poll() loop over the context and a signalfd. SIGINT and SIGTERM, or the last of --connections, stop the
  * Listener and close every Connection; the loop ends when all are gone, or after GOODBYE_MS, or at a second signal.
  * What outsiders can make it hold is bounded: CONNECTIONS_MAX Connections of at most 256 KiB each, and those that have
  * no end of their own (datagrams) are closed when idle.
@@ -29,7 +29,7 @@ enum { CONNECTIONS_MAX = 1024, GOODBYE_MS = 2000 };
 struct serve {
     struct echo echo; /* first: its callbacks lead back here */
     struct options options;
-    uint64_t count; /* stop after so many; 0: never */
+    uint64_t most; /* stop after so many Connections; 0: never */
     uint64_t accepted, closed;
     taps_context *context;
     taps_listener *listener;
@@ -63,15 +63,15 @@ static void stop(struct serve *serve)
     echo_close_all(&serve->echo);
 }
 
-/* As many as there is room for, and no more than --count has left. */
+/* As many as there is room for, and no more than --connections has left. */
 static void set_limit(struct serve *serve)
 {
     uint64_t limit = CONNECTIONS_MAX - serve->echo.active;
 
-    if (serve->count && serve->accepted >= serve->count)
+    if (serve->most && serve->accepted >= serve->most)
         limit = 0;
-    else if (serve->count && serve->count - serve->accepted < limit)
-        limit = serve->count - serve->accepted;
+    else if (serve->most && serve->most - serve->accepted < limit)
+        limit = serve->most - serve->accepted;
     if (serve->listener && !serve->stopping)
         taps_listener_set_new_connection_limit(serve->listener, limit);
 }
@@ -109,7 +109,7 @@ static void on_peer_closed(struct echo *echo, taps_connection *connection, uint6
                why ? why->detail : "");
         fflush(stdout);
     }
-    if (serve->count && serve->closed >= serve->count && !serve->stopping)
+    if (serve->most && serve->closed >= serve->most && !serve->stopping)
         stop(serve);
     set_limit(serve);
 }
@@ -254,12 +254,12 @@ static int run_serve(struct serve *serve)
     return code;
 }
 
-static int take_count(void *target, const char *value)
+static int take_connections(void *target, const char *value)
 {
     struct serve *serve = target;
 
-    if (!options_number(value, UINT32_MAX, &serve->count) || serve->count == 0)
-        return complain_usage("--count takes a number from 1, not '%s'", value);
+    if (!options_number(value, UINT32_MAX, &serve->most) || serve->most == 0)
+        return complain_usage("--connections takes a number from 1, not '%s'", value);
     return DONE;
 }
 
@@ -287,7 +287,7 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 static const struct option_row rows[] = {
-    {'n', "count", "N", "stop after N connections were closed", take_count},
+    {'c', "connections", "N", "stop after N connections were closed", take_connections},
     {0, "idle", "SECONDS", "when a peer over datagrams is taken as gone (default 30)", take_idle},
     {0, NULL, NULL, NULL, NULL},
 };
