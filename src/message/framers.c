@@ -4,7 +4,7 @@
 
 /* In the order in which they are told to people; ends with NULL. */
 static const struct taps_framer_definition *const rows[] = {
-    NULL,
+    &tapsi_framer_length, &tapsi_framer_delimiter, &tapsi_framer_netstring, &tapsi_framer_tlv, NULL,
 };
 
 const struct taps_framer_definition *tapsi_framers_at(size_t index)

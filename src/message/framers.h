@@ -9,4 +9,10 @@ const struct taps_framer_definition *tapsi_framers_find(const char *name);
 /* From 0, in the order of the names' list in taps/framer.h; NULL beyond the last. */
 const struct taps_framer_definition *tapsi_framers_at(size_t index);
 
+/* One of each framer_*.c. */
+extern const struct taps_framer_definition tapsi_framer_length;
+extern const struct taps_framer_definition tapsi_framer_delimiter;
+extern const struct taps_framer_definition tapsi_framer_netstring;
+extern const struct taps_framer_definition tapsi_framer_tlv;
+
 #endif

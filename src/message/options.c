@@ -83,6 +83,16 @@ int tapsi_options_boolean(const char *text, bool *ret)
     return 0;
 }
 
+int tapsi_options_order(const char *text, bool *ret_little)
+{
+    static const char *const words[] = {"big", "little", NULL};
+    unsigned index;
+    if (tapsi_options_word(text, words, &index) != 0)
+        return TAPS_E_RANGE;
+    *ret_little = index == 1;
+    return 0;
+}
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')

@@ -23,6 +23,8 @@ int tapsi_options_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 int tapsi_options_boolean(const char *text, bool *ret);
 /* One of the words, which end with NULL: its index. */
 int tapsi_options_word(const char *text, const char *const *words, unsigned *ret);
+/* "big" or "little". */
+int tapsi_options_order(const char *text, bool *ret_little);
 /* Bytes with escapes: \n \r \t \\ and \xNN; at least one and at most `size`. */
 int tapsi_options_bytes(const char *text, uint8_t *to, size_t size, size_t *ret_length);
 

@@ -110,6 +110,17 @@ TEST(words_are_told_by_their_index)
     CHECK_INT(index, 1);
 }
 
+TEST(the_order_of_bytes_is_big_or_little)
+{
+    bool little = true;
+    CHECK_INT(tapsi_options_order("network", &little), TAPS_E_RANGE);
+    CHECK(little);
+    CHECK_INT(tapsi_options_order("big", &little), 0);
+    CHECK(!little);
+    CHECK_INT(tapsi_options_order("LITTLE", &little), 0);
+    CHECK(little);
+}
+
 TEST(bytes_have_escapes)
 {
     uint8_t bytes[8];
