@@ -290,7 +290,6 @@ TEST(a_message_of_many_gigabytes_flows_in_parts)
     for (; told < 64 * sizeof(bytes); told += sizeof(bytes))
         test_framing_feed(&t, bytes, sizeof(bytes));
     CHECK_INT(t.bytes, told);
-    CHECK_INT(t.count, 1);
     CHECK_INT(t.closed, 0);
     struct tapsi_meta *meta = length_metadata(&t, "10737418240");
     CHECK_INT(test_framing_send(&t, bytes, sizeof(bytes), 0, meta), 0);

@@ -112,6 +112,8 @@ static int take_comma(taps_framing *framing, struct state *state)
     const uint8_t *data;
     size_t length;
     int there = taps_framing_parse(framing, 1, 1, &data, &length);
+    if (there == 0 && taps_framing_at_end(framing))
+        return taps_framing_fail(framing, TAPS_E_TRUNCATED, "the peer ended before the comma behind a Message");
     if (there <= 0)
         return there;
     if (state->after == COMMA && data[0] != ',')
