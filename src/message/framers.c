@@ -4,7 +4,11 @@
 
 /* In the order in which they are told to people; ends with NULL. */
 static const struct taps_framer_definition *const rows[] = {
-    &tapsi_framer_length, &tapsi_framer_delimiter, &tapsi_framer_netstring, &tapsi_framer_tlv, NULL,
+    &tapsi_framer_length,    /* length-prefix */
+    &tapsi_framer_delimiter, /* delimiter */
+    &tapsi_framer_netstring, /* netstring */
+    &tapsi_framer_tlv,       /* tlv */
+    NULL,
 };
 
 const struct taps_framer_definition *tapsi_framers_at(size_t index)
