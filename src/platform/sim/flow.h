@@ -83,6 +83,10 @@ bool tapsi_simtcp_is_new(const struct tapsi_simsock *s, const struct tapsi_simse
 void tapsi_simtcp_take(struct tapsi_simsock *s, const struct tapsi_simsegment *segment);
 void tapsi_simtcp_forget_early(struct tapsi_simsock *s);
 
+/* keepalive.c: the connection is open, or an option of keeping it so has changed; the other side was heard. */
+void tapsi_simtcp_keep_alive(struct tapsi_simsock *s);
+void tapsi_simtcp_heard(struct tapsi_simsock *s);
+
 /* tcp.c: a segment has arrived at the end opposite to segment->from. */
 void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegment *segment);
 /* May the pipe's sender repeat once more? false: it gives up. */

@@ -6,7 +6,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
-#include "platform/sim/socket.h"
+#include "platform/sim/flow.h"
 
 #define OPTION_NUMBERS 80     /* above every option of the table */
 #define BUFFER_DEFAULT 131072 /* as Linux shows it: twice the payload */
@@ -296,5 +296,11 @@ int tapsi_simsock_set(struct tapsi_simsock *s, int level, int option, const void
         number = *(const uint8_t *)value;
     else
         return -EINVAL;
-    return row ? set_row(s, row, number) : bind_to_device(s, tapsi_simhost_interface(s->host, (unsigned)number));
+    if (!row)
+        return bind_to_device(s, tapsi_simhost_interface(s->host, (unsigned)number));
+    int err = set_row(s, row, number);
+    bool keeps = (level == SOL_SOCKET && option == SO_KEEPALIVE) || (level == IPPROTO_TCP && option == TCP_KEEPIDLE);
+    if (!err && keeps && s->type == SOCK_STREAM)
+        tapsi_simtcp_keep_alive(s);
+    return err;
 }

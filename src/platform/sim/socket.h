@@ -44,7 +44,10 @@ struct tapsi_simtcp {
     bool just_connected; /* connect has not been asked again */
     uint64_t syn_time, rtt;
     unsigned syn_tries, retransmitted;
-    struct tapsi_sim_event timer;   /* SYN, TIME_WAIT, orphan in FIN_WAIT2 */
+    struct tapsi_sim_event timer; /* SYN, TIME_WAIT, orphan in FIN_WAIT2 */
+    struct tapsi_sim_event keep_alive;
+    uint64_t heard;                 /* when the other side was */
+    unsigned probes;                /* for keeping alive, since then */
     struct tapsi_simsock *listener; /* of a child that was not accepted */
     struct tapsi_link child_link;
     struct tapsi_link children, accepted; /* of a listener: in handshake; waiting for accept */

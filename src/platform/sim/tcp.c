@@ -36,6 +36,7 @@ static void leave_flow(struct tapsi_simsock *s)
         tapsi_simflow_leave(s->tcp.flow, s->tcp.side);
     s->tcp.flow = NULL;
     tapsi_sim_cancel(s->sim, &s->tcp.timer);
+    tapsi_sim_cancel(s->sim, &s->tcp.keep_alive);
 }
 
 /* Both directions are over. Frees an orphan. */
@@ -372,6 +373,7 @@ static void syn_ack_arrives(struct tapsi_simsock *s, const struct tapsi_simsegme
         set_state(s, TAPSI_SIMTCP_OPEN);
         s->tcp.rtt = s->sim->now - s->tcp.syn_time;
         s->tcp.send_edge = segment->edge;
+        tapsi_simtcp_keep_alive(s);
         tapsi_simsock_wake(s);
     }
     /* Also to a repeated one: our ACK was lost. */
@@ -386,6 +388,7 @@ static void take_numbers(struct tapsi_simsock *s, const struct tapsi_simsegment 
     if (t->state == TAPSI_SIMTCP_SYN_RECEIVED) {
         set_state(s, TAPSI_SIMTCP_OPEN);
         t->rtt = s->sim->now - t->syn_time;
+        tapsi_simtcp_keep_alive(s);
         tapsi_list_remove(&t->child_link);
         tapsi_list_append(&t->listener->tcp.accepted, &t->child_link);
         tapsi_simsock_wake(t->listener);
@@ -470,8 +473,10 @@ void tapsi_simtcp_arrive(struct tapsi_simflow *flow, const struct tapsi_simsegme
                                NULL, 0);
         return;
     }
-    if (segment->kind != TAPSI_SIM_ICMP) /* the network speaks, not the peer */
+    if (segment->kind != TAPSI_SIM_ICMP) { /* the network speaks, not the peer */
         tapsi_simflow_heard(flow, s->tcp.side);
+        tapsi_simtcp_heard(s);
+    }
     switch (segment->kind) {
     case TAPSI_SIM_SYN_ACK:
         syn_ack_arrives(s, segment);
