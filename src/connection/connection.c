@@ -104,6 +104,8 @@ static void establish(struct taps_connection *c, const struct tapsi_stack_row *r
     set_state(c, TAPS_ESTABLISHED);
     if (c->receives || row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM)
         tapsi_connection_open_window(c); /* a datagram nobody took credit for would be lost */
+    if (c->closing)
+        tapsi_layer_drain(c->top);
     tapsi_connection_pump(c);
     tapsi_connection_pass_close(c);
     if (c->closing)
@@ -261,7 +263,6 @@ void tapsi_connection_pass_close(struct taps_connection *c)
     c->close_passed = true;
     if (c->state == TAPS_ESTABLISHED)
         set_state(c, TAPS_CLOSING);
-    tapsi_layer_want(c->top, SIZE_MAX); /* what still comes is read and dropped */
     int err = tapsi_layer_close(c->top);
     if (err) {
         struct tapsi_error error;
@@ -294,6 +295,8 @@ int tapsi_connection_close(struct taps_connection *c)
     }
     if (c->state == TAPS_ESTABLISHED) {
         set_state(c, TAPS_CLOSING);
+        if (c->top)
+            tapsi_layer_drain(c->top);
         tapsi_connection_pump(c);
         tapsi_connection_pass_close(c);
         tapsi_connection_watch_close(c);

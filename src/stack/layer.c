@@ -158,6 +158,13 @@ void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes)
         layer->ops->want(layer);
 }
 
+void tapsi_layer_drain(struct tapsi_layer *layer)
+{
+    for (struct tapsi_layer *l = layer; l; l = l->below)
+        l->drains = true;
+    tapsi_layer_want(layer, SIZE_MAX / 2); /* layers add to it */
+}
+
 int tapsi_layer_close(struct tapsi_layer *layer)
 {
     if (layer->state == TAPSI_LAYER_CLOSING)

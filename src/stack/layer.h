@@ -131,6 +131,7 @@ struct tapsi_layer {
     uint8_t role;            /* enum tapsi_role */
     uint8_t height;
     bool dead;
+    bool drains;       /* tapsi_layer_drain */
     bool prompt;       /* what it delivers now is delivered outside of any call of its own: the sink may act at once */
     uint8_t head_room; /* bytes it is going to put in front of the next op, if known: room is left for them */
     uint32_t ahead;    /* bytes it accepts unfinished from above */
@@ -204,6 +205,9 @@ int tapsi_layer_start(struct tapsi_layer *layer);
 int tapsi_layer_send(struct tapsi_layer *layer, struct tapsi_op *op);
 /* Absolute: the sink now takes `bytes`. Calls the slot when it was zero. */
 void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes);
+/* Close was called above: what comes from now on is read and dropped, so that a peer that is stuck with it goes on
+   reading what we send, and an end in the middle of it is an end like any other, no error. Here and below. */
+void tapsi_layer_drain(struct tapsi_layer *layer);
 /* Taken also when the layer is CLOSING by itself, since both directions have ended: `closed` is to come then. */
 int tapsi_layer_close(struct tapsi_layer *layer);
 /* Cuts the sink, destroys the layer and all below it; the memory goes at the end of the turn. NULL is allowed. */

@@ -302,5 +302,7 @@ int tapsi_simsock_set(struct tapsi_simsock *s, int level, int option, const void
     bool keeps = (level == SOL_SOCKET && option == SO_KEEPALIVE) || (level == IPPROTO_TCP && option == TCP_KEEPIDLE);
     if (!err && keeps && s->type == SOCK_STREAM)
         tapsi_simtcp_keep_alive(s);
+    if (!err && level == IPPROTO_TCP && option == TCP_USER_TIMEOUT && s->tcp.state == TAPSI_SIMTCP_OPEN)
+        tapsi_simtcp_push(s);
     return err;
 }

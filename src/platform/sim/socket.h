@@ -46,8 +46,9 @@ struct tapsi_simtcp {
     unsigned syn_tries, retransmitted;
     struct tapsi_sim_event timer; /* SYN, TIME_WAIT, orphan in FIN_WAIT2 */
     struct tapsi_sim_event keep_alive;
-    uint64_t heard;                 /* when the other side was */
-    unsigned probes;                /* for keeping alive, since then */
+    uint64_t heard;  /* when the other side was */
+    unsigned probes; /* for keeping alive, since then */
+    uint64_t stuck;  /* since when nothing could be sent for want of window; 0 = it can, or nothing limits it */
     struct tapsi_simsock *listener; /* of a child that was not accepted */
     struct tapsi_link child_link;
     struct tapsi_link children, accepted; /* of a listener: in handshake; waiting for accept */

@@ -42,8 +42,18 @@ bool tapsi_simtcp_waits(const struct tapsi_simsock *s)
 {
     const struct tapsi_simtcp *t = &s->tcp;
     if (t->state == TAPSI_SIMTCP_OPEN)
-        return t->sent > t->acked || (t->out.length && t->flow->pipe[!t->side].lost);
+        return t->sent > t->acked || (t->out.length && (t->stuck || t->flow->pipe[!t->side].lost));
     return t->state == TAPSI_SIMTCP_SYN_RECEIVED;
+}
+
+/* A closed window is probed only where a user timeout limits it: else a world that is stuck would not be seen to be. */
+static void note_window(struct tapsi_simsock *s, uint64_t sent_before)
+{
+    struct tapsi_simtcp *t = &s->tcp;
+    if (!t->out.length || t->sent > sent_before || !tapsi_simsock_option(s, IPPROTO_TCP, TCP_USER_TIMEOUT))
+        t->stuck = 0;
+    if (t->out.length && !t->stuck && tapsi_simsock_option(s, IPPROTO_TCP, TCP_USER_TIMEOUT))
+        t->stuck = s->sim->now;
 }
 
 /* Sends what the window allows, and the FIN behind the last byte. */
@@ -51,6 +61,7 @@ void tapsi_simtcp_push(struct tapsi_simsock *s)
 {
     struct tapsi_simtcp *t = &s->tcp;
     size_t size = t->out.length ? tapsi_simtcp_segment_size(s) : 0;
+    uint64_t before = t->sent;
     while (t->out.length && t->sent < t->send_edge) {
         uint64_t window = t->send_edge - t->sent;
         size_t n = t->out.length < size ? t->out.length : size;
@@ -59,6 +70,7 @@ void tapsi_simtcp_push(struct tapsi_simsock *s)
         t->sent += n;
         tapsi_simbytes_drop(&t->out, n);
     }
+    note_window(s, before);
     if (!t->out.length && t->fin_wanted && !t->fin_sent) {
         t->fin_sent = true;
         t->fin_was_first = !t->fin_received;

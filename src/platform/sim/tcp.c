@@ -118,7 +118,7 @@ bool tapsi_simtcp_may_repeat(const struct tapsi_simpipe *pipe)
 {
     const struct tapsi_simsock *s = pipe->flow->end[pipe->side];
     uint64_t limit = user_timeout(s);
-    if (limit && s->sim->now - pipe->progress >= limit)
+    if (limit && (s->sim->now - pipe->progress >= limit || (s->tcp.stuck && s->sim->now - s->tcp.stuck >= limit)))
         return false;
     unsigned repeats = s->tcp.state == TAPSI_SIMTCP_SYN_RECEIVED ? REPEATS_HANDSHAKE
                        : s->orphan                               ? REPEATS_ORPHAN

@@ -501,7 +501,8 @@ static void end_if_due(struct taps_framing *f)
     if (layer->dead || f->failed || !f->at_end || f->promised)
         return;
     if (f->end_asked && !f->end_told && !f->closing) {
-        if (f->held || f->in_message || layer->state == TAPSI_LAYER_STARTING) {
+        bool cut = (f->held || f->in_message) && !layer->drains;
+        if (cut || layer->state == TAPSI_LAYER_STARTING) {
             truncated(f);
             return;
         }

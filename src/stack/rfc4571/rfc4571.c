@@ -74,7 +74,7 @@ static void grant(struct framing *f)
 /* The peer's end between two Messages is an end; within one it is a Message that will never be complete. */
 static void end(struct framing *f)
 {
-    if (f->head_length == 0) {
+    if (f->head_length == 0 || f->layer.drains) {
         struct tapsi_slice last = {.flags = TAPSI_SLICE_END | TAPSI_SLICE_FINAL, .ecn = -1};
         tapsi_layer_deliver(&f->layer, &last);
         return;

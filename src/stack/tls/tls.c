@@ -220,7 +220,7 @@ static void bare_end(struct tls *tls)
 {
     if (tls->layer.state == TAPSI_LAYER_CLOSING)
         return;
-    if (tls->layer.state == TAPSI_LAYER_READY && tls->allow_truncation) {
+    if (tls->layer.state == TAPSI_LAYER_READY && (tls->allow_truncation || tls->layer.drains)) {
         tls->peer_ended = true;
         return;
     }
