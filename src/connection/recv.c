@@ -105,7 +105,7 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
         return false;
     if (c->in)
         held_at(c->in, c->in->count - 1)->flags |= slice->flags;
-    else if (!c->is_stream)
+    else if (!c->is_stream && !c->in_message)
         c->end_delivered = true;
     return c->in || c->end_delivered;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "base/str.h"
+#include "message/framers.h"
 #include "message/http_text.h"
 #include "message/options.h"
 

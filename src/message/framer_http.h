@@ -11,8 +11,6 @@
 #include <taps/framer.h>
 #include "message/http_body.h"
 
-extern const struct taps_framer_definition tapsi_framer_http;
-
 #define TAPSI_HTTP_TEXT_MAX     256 /* of a target or a host in the options */
 #define TAPSI_HTTP_PIPELINE_MAX 256
 
@@ -53,6 +51,7 @@ enum tapsi_http_phase {
     TAPSI_HTTP_AT_CHUNK,
     TAPSI_HTTP_AT_CHUNK_END, /* the CR LF behind its bytes */
     TAPSI_HTTP_AT_TRAILERS,
+    TAPSI_HTTP_AT_LAST, /* the bytes of a known length behind which nothing follows */
     TAPSI_HTTP_AT_REST, /* until close */
     TAPSI_HTTP_OVER,    /* what comes now means nothing */
 };
@@ -63,7 +62,7 @@ struct tapsi_http_receiving {
     bool continue_due;
     unsigned blank_lines;
     size_t scanned;    /* of the head or the trailers, without an end so far */
-    uint64_t body;     /* bytes of it */
+    uint64_t body;     /* bytes of it so far; AT_LAST: that are to come */
     size_t extensions; /* bytes of the lines of its chunks that are not size */
     char *text;        /* a head, while it is read */
     size_t text_size;
@@ -74,6 +73,7 @@ struct tapsi_http_state {
     struct tapsi_http_sending sending;
     struct tapsi_http_receiving receiving;
     bool closing; /* no Message begins any more */
+    bool passes;  /* another protocol has begun: what is sent waits until this Framer is aside */
 };
 
 /* False: there are as many as the options allow. */

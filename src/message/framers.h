@@ -14,5 +14,6 @@ extern const struct taps_framer_definition tapsi_framer_length;
 extern const struct taps_framer_definition tapsi_framer_delimiter;
 extern const struct taps_framer_definition tapsi_framer_netstring;
 extern const struct taps_framer_definition tapsi_framer_tlv;
+extern const struct taps_framer_definition tapsi_framer_http;
 
 #endif

@@ -3,7 +3,7 @@
  *
  *   AT_HEAD -> the body of a known length, which goes to the application without this Framer -> AT_HEAD
  *           -> AT_CHUNK -> its bytes -> AT_CHUNK_END -> AT_CHUNK ... -> AT_TRAILERS -> AT_HEAD
- *           -> AT_REST (until close) -> OVER
+ *           -> AT_REST (until close), AT_LAST (a known length, and nothing follows) -> OVER
  *
  * OVER is also what follows a Message behind which the connection is to be closed: what a peer sends then is dropped.
  *
@@ -43,7 +43,7 @@ static int answer_fault(taps_framing *framing, const struct tapsi_http_state *s,
 static int fail(taps_framing *framing, struct tapsi_http_state *s, const struct tapsi_http_fault *fault)
 {
     int err = answer_fault(framing, s, fault->status);
-    return err ? err : taps_framing_fail(framing, TAPS_E_DEFRAMING, "HTTP: %s", fault->why);
+    return err ? err : taps_framing_fail(framing, TAPS_E_DEFRAMING, "%s", fault->why);
 }
 
 static int fail_with(taps_framing *framing, struct tapsi_http_state *s, unsigned status, const char *why)
@@ -171,7 +171,6 @@ static int count_body(taps_framing *framing, struct tapsi_http_state *s, uint64_
 
 static int begin_body(taps_framing *framing, struct tapsi_http_state *s, enum tapsi_http_body body, uint64_t length)
 {
-    const struct tapsi_http_options *o = taps_framing_options(framing);
     struct tapsi_http_receiving *r = &s->receiving;
     r->body = 0;
     r->extensions = 0;
@@ -181,17 +180,16 @@ static int begin_body(taps_framing *framing, struct tapsi_http_state *s, enum ta
         r->phase = TAPSI_HTTP_AT_CHUNK;
         return 0;
     }
-    if (body == TAPSI_HTTP_LENGTH) {
-        int err = count_body(framing, s, length);
-        if (!err)
-            err = taps_framing_deliver_and_advance(framing, length, true);
-        return err ? err : end_message(framing, s);
-    }
-    r->phase = TAPSI_HTTP_AT_REST;
-    if (o->body_maximum < TAPSI_OPTIONS_LONGEST)
+    if (body == TAPSI_HTTP_UNTIL_CLOSE) {
+        r->phase = TAPSI_HTTP_AT_REST;
         return 0;
-    r->phase = TAPSI_HTTP_OVER;
-    return taps_framing_deliver_and_advance(framing, TAPS_INFINITE, true);
+    }
+    r->phase = TAPSI_HTTP_AT_LAST;
+    int err = count_body(framing, s, length);
+    if (err || r->last)
+        return err;
+    r->phase = TAPSI_HTTP_AT_HEAD;
+    return taps_framing_deliver_and_advance(framing, length, true);
 }
 
 static int step_chunk(taps_framing *framing, struct tapsi_http_state *s)
@@ -250,6 +248,20 @@ static int step_trailers(taps_framing *framing, struct tapsi_http_state *s)
         return fail(framing, s, &fault);
     int err = add_fields(framing, s, &fields, true);
     return err ? err : deliver_end_of_message(framing, s);
+}
+
+/* r->body says how much is to come yet. Not in one promise: the end of the direction can be told only once the last
+   byte is here. */
+static int step_last(taps_framing *framing, struct tapsi_http_state *s)
+{
+    size_t length = taps_framing_available(framing);
+    if (length > s->receiving.body)
+        length = (size_t)s->receiving.body;
+    s->receiving.body -= length;
+    if (length == 0)
+        return 0;
+    int err = taps_framing_deliver_and_advance(framing, length, s->receiving.body == 0);
+    return !err && s->receiving.body == 0 ? end_message(framing, s) : err;
 }
 
 static int step_rest(taps_framing *framing, struct tapsi_http_state *s)
@@ -319,6 +331,7 @@ static int pass_through(taps_framing *framing, struct tapsi_http_state *s, const
     if (err)
         return err;
     tapsi_http_pop(framing);
+    s->passes = true;
     taps_framing_start_passthrough(framing);
     return 0;
 }
@@ -365,15 +378,6 @@ static int skip_blank_lines(taps_framing *framing, struct tapsi_http_state *s)
     return known;
 }
 
-/* A server that ends with requests open has not answered them: that is no clean end. */
-static int nothing_came(taps_framing *framing, const struct tapsi_http_state *s)
-{
-    if (!taps_framing_is_server(framing) && s->pending.count && taps_framing_at_end(framing) &&
-        taps_framing_available(framing) == 0)
-        return taps_framing_fail(framing, TAPS_E_TRUNCATED, "HTTP: the server ended before it had answered");
-    return 0;
-}
-
 static int step_head(taps_framing *framing, struct tapsi_http_state *s)
 {
     const struct tapsi_http_options *o = taps_framing_options(framing);
@@ -392,16 +396,33 @@ static int step_head(taps_framing *framing, struct tapsi_http_state *s)
     if (known == 1)
         known = take_lines(framing, s, &length);
     if (known != 1)
-        return known ? known : nothing_came(framing, s);
+        return known;
     s->receiving.blank_lines = 0;
     if (tapsi_http_head_parse(s->receiving.text, length, !server, (size_t)o->fields_maximum, &head, &fault) != 0)
         return fail(framing, s, &fault);
     return server ? take_request(framing, s, &head) : take_response(framing, s, &head);
 }
 
+/* A server that ends with requests open has not answered them: that is no clean end either. */
+static int check_end(taps_framing *framing, const struct tapsi_http_state *s)
+{
+    enum tapsi_http_phase phase = s->receiving.phase;
+    if (!taps_framing_at_end(framing) || taps_framing_available(framing) || phase == TAPSI_HTTP_AT_REST ||
+        phase == TAPSI_HTTP_OVER)
+        return 0;
+    if (phase != TAPSI_HTTP_AT_HEAD)
+        return taps_framing_fail(framing, TAPS_E_TRUNCATED, "the peer ended in the middle of a body");
+    if (s->pending.count && !taps_framing_is_server(framing))
+        return taps_framing_fail(framing, TAPS_E_TRUNCATED, "the server ended before it had answered");
+    return 0;
+}
+
 int tapsi_http_receive(taps_framing *framing)
 {
     struct tapsi_http_state *s = taps_framing_state(framing);
+    int err = check_end(framing, s);
+    if (err)
+        return err;
     switch (s->receiving.phase) {
     case TAPSI_HTTP_AT_HEAD:
         return step_head(framing, s);
@@ -411,6 +432,8 @@ int tapsi_http_receive(taps_framing *framing)
         return step_chunk_end(framing, s);
     case TAPSI_HTTP_AT_TRAILERS:
         return step_trailers(framing, s);
+    case TAPSI_HTTP_AT_LAST:
+        return step_last(framing, s);
     case TAPSI_HTTP_AT_REST:
         return step_rest(framing, s);
     case TAPSI_HTTP_OVER:

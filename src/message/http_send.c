@@ -390,8 +390,10 @@ static int end_message(taps_framing *framing, struct tapsi_http_state *s)
     if (!taps_framing_is_server(framing) || ended.interim)
         return 0;
     tapsi_http_pop(framing);
-    if (ended.passes)
+    if (ended.passes) {
+        s->passes = true;
         taps_framing_start_passthrough(framing);
+    }
     return tapsi_http_send_continue(framing);
 }
 
@@ -401,7 +403,7 @@ static int begin_message(taps_framing *framing, struct tapsi_http_state *s, cons
     bool server = taps_framing_is_server(framing);
     if (s->closing)
         return TAPS_E_CLOSED;
-    if (!server && tapsi_http_is_full(framing))
+    if (s->passes || (!server && tapsi_http_is_full(framing)))
         return TAPS_FRAMING_WAIT;
     int err = read_metadata(framing, &p);
     if (!err)

@@ -194,12 +194,17 @@ static bool may_be_prompt(const struct taps_framing *f)
     return !f->calling && (!below->below || below->prompt);
 }
 
+/* What was added since the last part goes with this one, together with all that was said of the Message before. */
 static void deliver(struct taps_framing *f, struct tapsi_slice *slice)
 {
     struct tapsi_layer *layer = layer_of(f);
-    slice->meta = f->meta;
-    f->meta = NULL;
+    slice->meta = f->meta_is_new ? tapsi_meta_ref(f->meta) : NULL;
+    f->meta_is_new = false;
     f->in_message = !(slice->flags & TAPSI_SLICE_END);
+    if (!f->in_message) {
+        tapsi_meta_unref(f->meta);
+        f->meta = NULL;
+    }
     layer->prompt = may_be_prompt(f);
     tapsi_layer_deliver(layer, slice);
     layer->prompt = false;
@@ -344,6 +349,7 @@ TAPS_API int taps_framing_deliver_end(taps_framing *f)
 TAPS_API int taps_framing_add_metadata(taps_framing *f, const char *key, const char *value)
 {
     settle_promise(f);
+    f->meta_is_new = true;
     return tapsi_meta_add(&f->meta, &layer_of(f)->env->loop->mem, f->definition->name, key, value);
 }
 
