@@ -48,6 +48,9 @@ enum taps_framer_flags {
     TAPS_FRAMER_TAKES_PARTS = 16,
     /* Each Message is framed by itself: one that has not left yet may be dropped when its lifetime is over. */
     TAPS_FRAMER_STATELESS = 32,
+    /* Its protocol has words of its own between Messages (acknowledgements, pings): it is asked also while the
+       application has no Receive. At most one Message then waits, and nothing behind it is looked at. */
+    TAPS_FRAMER_READS_AHEAD = 64,
 };
 
 /* Part of a Message, or a whole one, on its way out. */
@@ -156,6 +159,9 @@ TAPS_API int taps_framing_parse(taps_framing *framing, size_t min, size_t max, c
                                 size_t *ret_length);
 /* Bytes from the cursor to the end of what is here. */
 TAPS_API size_t taps_framing_available(const taps_framing *framing);
+/* What was delivered waits for a Receive of the application, and nothing is read meanwhile: silence is not the peer's.
+ */
+TAPS_API bool taps_framing_is_held_up(const taps_framing *framing);
 /* The peer has ended, and nothing comes behind what is available. What is left untaken then makes TAPS_E_TRUNCATED. */
 TAPS_API bool taps_framing_at_end(const taps_framing *framing);
 /* Drops bytes that were parsed. */

@@ -385,3 +385,59 @@ TEST(a_datagram_that_does_not_parse_costs_only_itself)
     CHECK_INT(t.closed, 0);
     test_framing_close(&t);
 }
+
+/* -------------------------------------------------------------------------------------------- reading ahead */
+
+/* Answers "!" with "!"; every other byte is a Message. */
+static int answer(taps_framing *f)
+{
+    const uint8_t *data;
+    size_t length;
+    if (taps_framing_parse(f, 1, 1, &data, &length) <= 0)
+        return 0;
+    if (*data != '!')
+        return taps_framing_deliver_and_advance(f, 1, true);
+    taps_framing_advance(f, 1);
+    return taps_framing_send(f, "!", 1);
+}
+
+static const struct taps_framer_definition answerer = {
+    .name = "answerer", .flags = TAPS_FRAMER_READS_AHEAD, .handle_received_data = answer};
+
+static const struct taps_framer_definition no_answerer = {.name = "no-answerer", .handle_received_data = answer};
+
+TEST(a_framer_that_reads_ahead_answers_its_peer_while_nobody_receives)
+{
+    struct test_framing t;
+    open_with(&t, &answerer, NULL, true, false);
+    tapsi_layer_want(t.top, 0);
+    test_framing_feed_text(&t, "!!");
+    CHECK(test_framing_wrote_text(&t, "!!"));
+    CHECK(t.wire->want > 0);
+    CHECK(!taps_framing_is_held_up(tapsi_adapter_of(t.top)->framing));
+    test_framing_feed_text(&t, "!m!n!");
+    CHECK(test_framing_wrote_text(&t, "!"));
+    CHECK_INT(t.count, 0);
+    CHECK_INT(t.wire->want, 0);
+    CHECK(taps_framing_is_held_up(tapsi_adapter_of(t.top)->framing));
+    tapsi_layer_want(t.top, 1);
+    test_framing_turn(&t);
+    CHECK(test_framing_got_text(&t, 0, "m"));
+    CHECK(test_framing_got_text(&t, 1, "n"));
+    CHECK(test_framing_wrote_text(&t, "!!"));
+    test_framing_close(&t);
+}
+
+TEST(one_that_does_not_is_not_asked_while_nobody_receives)
+{
+    struct test_framing t;
+    open_with(&t, &no_answerer, NULL, true, false);
+    tapsi_layer_want(t.top, 0);
+    test_framing_feed_text(&t, "!");
+    CHECK(test_framing_wrote_text(&t, ""));
+    CHECK_INT(t.wire->want, 0);
+    tapsi_layer_want(t.top, 1);
+    test_framing_turn(&t);
+    CHECK(test_framing_wrote_text(&t, "!"));
+    test_framing_close(&t);
+}

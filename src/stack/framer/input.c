@@ -410,6 +410,18 @@ TAPS_API void taps_framing_advance(taps_framing *f, size_t length)
 
 /* ---------------------------------------------------------------------------------------------- processing */
 
+/* Nobody asks for Messages, but the Framer's own words are looked for. */
+static bool reads_ahead(const struct taps_framing *f)
+{
+    return f->definition->flags & TAPS_FRAMER_READS_AHEAD && !f->promised;
+}
+
+TAPS_API bool taps_framing_is_held_up(const taps_framing *f)
+{
+    const struct tapsi_layer *layer = layer_of(f);
+    return layer->state == TAPSI_LAYER_READY && !layer->want && f->promised;
+}
+
 void tapsi_framing_grant(struct taps_framing *f)
 {
     struct tapsi_layer *layer = layer_of(f), *below = layer->below;
@@ -420,6 +432,8 @@ void tapsi_framing_grant(struct taps_framing *f)
         credit = TAPSI_FRAMING_HANDSHAKE;
     else if (f->closing)
         credit = SIZE_MAX;
+    else if (!credit && reads_ahead(f))
+        credit = 1;
     if (f->own > TAPSI_FRAMING_OWN_MAX)
         credit = 0;
     if (credit && credit < SIZE_MAX - TAPSI_FRAMING_AHEAD)
@@ -439,7 +453,7 @@ static bool may_process(const struct taps_framing *f)
         return false;
     if (layer->state == TAPSI_LAYER_STARTING)
         return true;
-    return !f->said_passthrough && (layer->want || f->closing);
+    return !f->said_passthrough && (layer->want || f->closing || reads_ahead(f));
 }
 
 static void drop_malformed(struct taps_framing *f, size_t rest)
