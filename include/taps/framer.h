@@ -150,11 +150,12 @@ TAPS_API const char *taps_framing_message_metadata(const taps_framing *framing, 
 TAPS_API int taps_framing_message_metadata_at(const taps_framing *framing, size_t index, const char **ret_key,
                                               const char **ret_value);
 
+#define TAPS_PARSE_MAX ((size_t)256 * 1024)
+
 /* Receiving, with a cursor at the first byte not taken. parse: 1: there are `min` bytes at least, and ret_data shows as
    many as there are in one piece, at most `max`; they are valid until the next call that takes or parses. 0: there are
    not yet; handle_received_data comes again when there are. TAPS_E_DEFRAMING: `min` is over TAPS_PARSE_MAX.
    Over datagrams the end of a datagram is the end of what there is. */
-#define TAPS_PARSE_MAX ((size_t)256 * 1024)
 TAPS_API int taps_framing_parse(taps_framing *framing, size_t min, size_t max, const uint8_t **ret_data,
                                 size_t *ret_length);
 /* Bytes from the cursor to the end of what is here. */

@@ -622,6 +622,8 @@ TAPS_API taps_context *taps_connection_context(const taps_connection *connection
    the peer must see a reset; Close and wait for Closed if data must arrive). NULL is allowed. */
 TAPS_API void taps_connection_free(taps_connection *connection);
 
+#define TAPS_MESSAGE_COST 512 /* bytes that a Message which waits counts beside its own: _taps.sendBuffer */
+
 /*
  * Send (RFC 9622, 9.2): one Message, or with TAPS_SEND_PARTIAL a part of one. Legal as soon as the Connection exists;
  * before Ready it waits. `context` NULL means the defaults; it is copied. Without TAPS_SEND_LEND the bytes are copied.
@@ -633,7 +635,6 @@ TAPS_API void taps_connection_free(taps_connection *connection);
  * counts its bytes and TAPS_MESSAGE_COST; one is always taken when none waits. Each Sent, expired or send_error makes
  * room; so does nothing between start_batch and end_batch.
  */
-#define TAPS_MESSAGE_COST 512
 TAPS_API int taps_connection_send(taps_connection *connection, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag);
 /*
