@@ -303,10 +303,14 @@ static int refuse(struct taps_framing *f, int err)
     return err;
 }
 
+static bool is_part(const struct tapsi_op *op)
+{
+    return !(op->flags & TAPSI_OP_END) || op->flags & TAPSI_OP_CONTINUES;
+}
+
 static bool takes(const struct taps_framing *f, const struct tapsi_op *op)
 {
-    bool part = !(op->flags & TAPSI_OP_END) || op->flags & TAPSI_OP_CONTINUES;
-    return !part || (f->definition->flags & TAPS_FRAMER_TAKES_PARTS && !f->datagram) ||
+    return !is_part(op) || (f->definition->flags & TAPS_FRAMER_TAKES_PARTS && !f->datagram) ||
            !f->definition->new_sent_message;
 }
 
@@ -412,7 +416,7 @@ static int hand_down(struct taps_framing *f, struct tapsi_op *op)
     struct tapsi_layer *below = layer_of(f)->below;
     if (below->max_message && op->length > below->max_message)
         return TAPS_E_MESSAGE_TOO_LARGE;
-    if (!(f->definition->flags & TAPS_FRAMER_STATELESS))
+    if (is_part(op) || !(f->definition->flags & TAPS_FRAMER_STATELESS))
         op->flags |= TAPSI_OP_TOUCHED;
     bool final = op->flags & TAPSI_OP_FINAL;
     bool packs = f->datagram && f->definition->flags & TAPS_FRAMER_PACKS && !final;
