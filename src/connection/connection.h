@@ -76,7 +76,8 @@ struct taps_connection {
     struct tapsi_task task; /* posted: dispatch; when freed: reap */
     uint8_t state;          /* enum taps_conn_state */
     uint8_t batch;
-    int16_t end_code; /* 0: closed */
+    int16_t end_code;  /* 0: closed */
+    int16_t lost_part; /* not 0: how the first parts of the Message ended that is being sent */
     bool pending_ready : 1, pending_end : 1, pending_soft : 1, pending_path : 1;
     bool ended : 1; /* the last event was delivered */
     bool freed : 1;
@@ -86,6 +87,7 @@ struct taps_connection {
     bool end_delivered : 1; /* the final Message was delivered */
     bool in_message : 1;    /* part of a Message was delivered, its end was not */
     bool partial_send : 1;  /* part of a Message was sent, its end was not */
+    bool open_below : 1;    /* the last op handed down was not the end of its Message */
     bool closing : 1;       /* Close was called, or the peer ended too */
     bool close_passed : 1;  /* and the stack was told */
     bool pumping : 1;       /* sends are being handed down */
@@ -186,6 +188,13 @@ void tapsi_connection_watch_done(struct taps_connection *connection);
 /* expiry.c */
 void tapsi_connection_arm_expiry(struct taps_connection *connection, uint64_t deadline);
 void tapsi_connection_expiry_done(struct taps_connection *connection);
+
+/* order.c: puts the op into `sends`, in its place; `final`: nothing may go behind its Message. */
+void tapsi_connection_enqueue(struct taps_connection *connection, struct tapsi_op *op, bool final);
+/* Whether this op may follow what was handed down last. */
+bool tapsi_connection_may_go(const struct taps_connection *connection, const struct tapsi_op *op);
+/* Parts of a Message have ended with `result` and were not sent: those that follow, first in `sends`, end with it. */
+void tapsi_connection_lose_parts(struct taps_connection *connection, int result);
 
 /* What a Send is to send. */
 struct tapsi_sending {

@@ -35,24 +35,39 @@ void tapsi_connection_arm_expiry(struct taps_connection *c, uint64_t deadline)
         tapsi_timer_start_at(loop, timer, deadline);
 }
 
-/* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. */
-static void collect_expired(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes, struct tapsi_link *ret)
+/* Moves the ops that are over from `queue` to `ret`: finishing one changes the queues. With the first part of a Message
+   go the others; `open`: their end has not come yet. */
+static void collect_expired(struct taps_connection *c, struct tapsi_link *queue, size_t *bytes, struct tapsi_link *ret,
+                            bool *open)
 {
     uint64_t now = tapsi_loop_now(&c->context->loop);
     struct tapsi_link *next;
     for (struct tapsi_link *l = queue->next; l != queue; l = next) {
         struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
         next = l->next;
-        if (op->owner != c || op->flags & TAPSI_OP_TOUCHED || op->deadline == TAPSI_FOREVER)
+        if (op->owner != c || op->flags & TAPSI_OP_TOUCHED)
             continue;
-        if (op->deadline > now) {
-            tapsi_connection_arm_expiry(c, op->deadline);
+        bool rest = *open && op->flags & TAPSI_OP_CONTINUES;
+        if (!rest && op->deadline > now) {
+            *open = false;
+            if (op->deadline != TAPSI_FOREVER)
+                tapsi_connection_arm_expiry(c, op->deadline);
             continue;
         }
+        *open = !(op->flags & TAPSI_OP_END);
         *bytes -= op->length;
         tapsi_list_remove(l);
         tapsi_list_append(ret, l);
     }
+}
+
+/* From the bottom up, which is the order they were sent in. */
+static void collect_below(struct taps_connection *c, struct tapsi_layer *layer, struct tapsi_link *ret, bool *open)
+{
+    if (!layer)
+        return;
+    collect_below(c, layer->below, ret, open);
+    collect_expired(c, &layer->queue, &layer->queued, ret, open);
 }
 
 static void expire(struct taps_connection *c, struct tapsi_link *expired, bool handed_down)
@@ -72,9 +87,13 @@ static void on_expiry(struct tapsi_timer *timer)
     struct tapsi_link waiting, below;
     tapsi_link_init(&waiting);
     tapsi_link_init(&below);
-    collect_expired(c, &c->out->sends, &c->out->unsent, &waiting);
-    for (struct tapsi_layer *layer = c->top; layer; layer = layer->below)
-        collect_expired(c, &layer->queue, &layer->queued, &below);
+    bool open = false;
+    collect_below(c, c->top, &below, &open);
+    if (open)
+        c->open_below = false;
+    collect_expired(c, &c->out->sends, &c->out->unsent, &waiting, &open);
+    if (open && c->partial_send)
+        c->lost_part = TAPSI_OP_EXPIRED;
     expire(c, &below, true);
     expire(c, &waiting, false);
     tapsi_connection_pump(c);

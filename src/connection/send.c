@@ -114,6 +114,18 @@ bool tapsi_connection_tell_send(struct taps_connection *c)
 
 /* ------------------------------------------------------------------------------------------- handing down */
 
+/* What was said of order and reliability, against what the stack does (RFC 9622, 9.1.3). Not to need order is no
+   contradiction to having it; to give up reliability is, unless it can be chosen for each Message. */
+static bool contradicts(const struct taps_connection *c, unsigned flags)
+{
+    const struct tapsi_offer *offer = &c->row->offer;
+    const struct tapsi_properties *p = c->config->properties;
+    bool reliable = tapsi_select_has(offer, p, TAPS_RELIABILITY);
+    return (flags & TAPSI_OP_ORDERED && !tapsi_select_has(offer, p, TAPS_PRESERVE_ORDER)) ||
+           (flags & TAPSI_OP_RELIABLE && !reliable) ||
+           (flags & TAPSI_OP_UNRELIABLE && reliable && !tapsi_select_has(offer, p, TAPS_PER_MSG_RELIABILITY));
+}
+
 /* What the stack must be able to do for this op, checked when the stack is known. 0 or why not. */
 static int check_against_stack(const struct taps_connection *c, const struct tapsi_op *op)
 {
@@ -124,6 +136,12 @@ static int check_against_stack(const struct taps_connection *c, const struct tap
         return TAPS_E_MESSAGE_PROPERTIES; /* a datagram is sent whole */
     if (c->may_duplicate && !(op->flags & TAPSI_OP_EARLY))
         return TAPS_E_MESSAGE_PROPERTIES; /* RFC 9622, 9.1.3.4 */
+    const unsigned claims = TAPSI_OP_ORDERED | TAPSI_OP_RELIABLE | TAPSI_OP_UNRELIABLE;
+    if (op->flags & claims && contradicts(c, op->flags))
+        return TAPS_E_MESSAGE_PROPERTIES;
+    bool one_packet = op->flags & (TAPSI_OP_NO_FRAGMENT | TAPSI_OP_NO_SEGMENT);
+    if (one_packet && top->mtu && op->length > top->mtu) /* 9.1.3.9 and 10 */
+        return TAPS_E_MESSAGE_TOO_LARGE;
     return 0;
 }
 
@@ -132,10 +150,16 @@ static void hand_down(struct taps_connection *c, struct tapsi_op *op)
     int err = check_against_stack(c, op);
     c->out->below += op->length;
     tapsi_list_append(&c->out->under_way, &op->owned);
+    bool open = !(op->flags & TAPSI_OP_END);
     if (!err)
         err = tapsi_layer_send(c->top, op);
-    if (err)
-        tapsi_op_finish(op, err);
+    if (!err) {
+        c->open_below = open;
+        return;
+    }
+    tapsi_op_finish(op, err);
+    if (open)
+        tapsi_connection_lose_parts(c, err);
 }
 
 /* Close ends a batch. An op that is refused at once is done at once, which asks for the next: hence `pumping`. */
@@ -149,27 +173,14 @@ void tapsi_connection_pump(struct taps_connection *c)
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
         if (c->out->below && c->out->below + op->length > c->top->ahead)
             break;
+        if (!tapsi_connection_may_go(c, op))
+            break;
         tapsi_list_remove(link);
         c->out->unsent -= op->length;
         hand_down(c, op);
     }
     c->pumping = false;
     tapsi_connection_pass_close(c);
-}
-
-/* Lower numbers first; a Message in parts is not overtaken, since its first parts may be on their way. */
-static void enqueue(struct taps_connection *c, struct tapsi_op *op)
-{
-    struct tapsi_link *sends = &c->out->sends, *at = sends;
-    while (at->prev != sends && !c->partial_send) {
-        const struct tapsi_op *before = TAPSI_CONTAINER(at->prev, struct tapsi_op, link);
-        bool part = !(before->flags & TAPSI_OP_END) || before->flags & TAPSI_OP_CONTINUES;
-        if (before->priority <= op->priority || part || op->flags & TAPSI_OP_FINAL)
-            break;
-        at = at->prev;
-    }
-    tapsi_list_insert_before(at, &op->link);
-    c->out->unsent += op->length;
 }
 
 /* ---------------------------------------------------------------------------------------------------- send */
@@ -182,16 +193,23 @@ static bool boolean(const struct taps_connection *c, const struct taps_message_c
     return tapsi_message_value(context, c->properties, c->row ? &c->row->offer : NULL, property).boolean;
 }
 
-/* The Message Properties that must hold whatever the stack is: 0 or TAPS_E_MESSAGE_PROPERTIES (RFC 9622, 9.1.3). */
-static int check_properties(const struct taps_connection *c, const struct taps_message_context *context)
+/* Was it set, for this Message or for all of the Connection? */
+static bool is_set(const struct taps_connection *c, const struct taps_message_context *context,
+                   enum taps_property property)
 {
-    if (!context)
-        return 0;
-    bool partly = tapsi_preference(c->properties, TAPS_PER_MSG_RELIABILITY) > TAPS_NO_PREFERENCE;
-    bool reliable = tapsi_preference(c->properties, TAPS_RELIABILITY) > TAPS_NO_PREFERENCE;
-    bool changed = tapsi_message_context_is_set(context, TAPS_MSG_RELIABLE) &&
-                   context->values[TAPS_MSG_RELIABLE - TAPS_MSG_LIFETIME].boolean != reliable;
-    return changed && !partly ? TAPS_E_MESSAGE_PROPERTIES : 0;
+    return (context && tapsi_message_context_is_set(context, property)) ||
+           tapsi_properties_is_set(c->properties, property);
+}
+
+/* Only what was set can contradict the stack, which is not known yet, perhaps. */
+static unsigned claims_of(const struct taps_connection *c, const struct taps_message_context *context)
+{
+    unsigned flags = 0;
+    if (is_set(c, context, TAPS_MSG_ORDERED))
+        flags |= boolean(c, context, TAPS_MSG_ORDERED) ? TAPSI_OP_ORDERED : TAPSI_OP_UNORDERED;
+    if (is_set(c, context, TAPS_MSG_RELIABLE))
+        flags |= boolean(c, context, TAPS_MSG_RELIABLE) ? TAPSI_OP_RELIABLE : TAPSI_OP_UNRELIABLE;
+    return flags;
 }
 
 static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct taps_message_context *context)
@@ -204,7 +222,8 @@ static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct
     if (context)
         op->meta = tapsi_meta_ref(context->head.meta);
     double lifetime = tapsi_message_value(context, c->properties, offer, TAPS_MSG_LIFETIME).number;
-    if (lifetime >= 0 && lifetime < 1e9) {
+    bool final = boolean(c, context, TAPS_FINAL);
+    if (lifetime >= 0 && lifetime < 1e9 && !final && !c->partial_send) {
         op->deadline = tapsi_loop_now(&c->context->loop) + (uint64_t)(lifetime * (double)TAPSI_S);
         tapsi_connection_arm_expiry(c, op->deadline);
     }
@@ -212,7 +231,11 @@ static void fill_in(struct taps_connection *c, struct tapsi_op *op, const struct
     op->priority = priority > UINT32_MAX ? UINT32_MAX : (uint32_t)priority;
     op->flags = (uint16_t)(op->flags & ~TAPSI_OP_EARLY);
     op->flags |= boolean(c, context, TAPS_SAFELY_REPLAYABLE) ? TAPSI_OP_EARLY : 0;
-    op->flags |= boolean(c, context, TAPS_FINAL) ? TAPSI_OP_FINAL : 0;
+    op->flags |= final ? TAPSI_OP_FINAL : 0;
+    op->flags |= (uint16_t)claims_of(c, context);
+    if (is_set(c, context, TAPS_MSG_CAPACITY_PROFILE))
+        op->dscp = (int8_t)tapsi_capacity_dscp(
+            tapsi_message_value(context, c->properties, offer, TAPS_MSG_CAPACITY_PROFILE).enumeration);
     op->flags |= boolean(c, context, TAPS_NO_FRAGMENTATION) ? TAPSI_OP_NO_FRAGMENT : 0;
     op->flags |= boolean(c, context, TAPS_NO_SEGMENTATION) ? TAPSI_OP_NO_SEGMENT : 0;
 }
@@ -259,7 +282,7 @@ static struct tapsi_op *make_op(struct taps_connection *c, const struct tapsi_se
     return op;
 }
 
-static void go(struct taps_connection *c, struct tapsi_op *op)
+static void go(struct taps_connection *c, struct tapsi_op *op, bool final)
 {
     const struct tapsi_outbox *out = c->out;
     bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED &&
@@ -268,7 +291,7 @@ static void go(struct taps_connection *c, struct tapsi_op *op)
         hand_down(c, op);
         return;
     }
-    enqueue(c, op);
+    tapsi_connection_enqueue(c, op, final);
     tapsi_connection_pump(c);
 }
 
@@ -298,18 +321,21 @@ int tapsi_connection_send(struct taps_connection *c, const struct tapsi_sending 
     op->flags |= (uint16_t)(s->mark | (c->partial_send ? TAPSI_OP_CONTINUES : 0u));
     if (c->logs)
         tapsi_connection_log_send(c, op);
-    int err = c->final_sent ? TAPS_E_CLOSED : check_properties(c, s->context);
-    if (err) {
+    int result = c->final_sent ? TAPS_E_CLOSED : c->lost_part;
+    bool part = s->flags & TAPS_SEND_PARTIAL, final = op->flags & TAPSI_OP_FINAL;
+    c->partial_send = part;
+    if (!part)
+        c->lost_part = 0;
+    if (result) {
         c->out->below += op->length;
-        tapsi_op_finish(op, err);
+        tapsi_op_finish(op, result);
         return 0;
     }
-    if ((op->flags & TAPSI_OP_FINAL) && (op->flags & TAPSI_OP_END))
+    if (final && !part)
         c->final_sent = true;
     else
         op->flags = (uint16_t)(op->flags & ~TAPSI_OP_FINAL);
-    go(c, op);
-    c->partial_send = s->flags & TAPS_SEND_PARTIAL;
+    go(c, op, final);
     return 0;
 }
 

@@ -32,6 +32,8 @@ enum tapsi_op_flags {
     TAPSI_OP_FINISHED = 256,
     TAPSI_OP_FIRST = 512,      /* the Message of InitiateWithSend; the Connection's own mark */
     TAPSI_OP_CONTINUES = 1024, /* not the first piece of its Message; the Connection's own mark */
+    TAPSI_OP_ORDERED = 2048,   /* the application insists: msgOrdered, msgReliable */
+    TAPSI_OP_RELIABLE = 4096,
 };
 
 /* Results of `done` beside 0 (sent) and negative taps_err. */

@@ -278,3 +278,16 @@ void tapsi_properties_text(const struct tapsi_properties *p, enum taps_property 
     else if (tapsi_property_row(property))
         tapsi_value_text(property, &p->values[property], out);
 }
+
+int tapsi_capacity_dscp(int profile)
+{
+    static const uint8_t dscp[] = {
+        [TAPS_PROFILE_DEFAULT] = 0,                      /* CS0 */
+        [TAPS_PROFILE_SCAVENGER] = 1,                    /* LE, RFC 8622 */
+        [TAPS_PROFILE_LOW_LATENCY_INTERACTIVE] = 34,     /* AF41, RFC 2597 */
+        [TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE] = 18, /* AF21 */
+        [TAPS_PROFILE_CONSTANT_RATE_STREAMING] = 26,     /* AF31 */
+        [TAPS_PROFILE_CAPACITY_SEEKING] = 10,            /* AF11 */
+    };
+    return profile >= 0 && (size_t)profile < sizeof(dscp) ? dscp[profile] : 0;
+}

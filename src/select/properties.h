@@ -32,6 +32,9 @@ struct tapsi_properties {
     struct tapsi_set interfaces, pvds;
 };
 
+/* The DSCP of a capacity profile (RFC 9622, 8.1.6), 0 to 63. */
+int tapsi_capacity_dscp(int profile);
+
 _Static_assert(TAPS_PROPERTY_COUNT <= 64, "the mask of properties set is one word");
 
 /* All defaults. `mem` must outlive it. NULL = no memory. */

@@ -212,24 +212,26 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
             "every stack",
             .max = PRIORITY_MAX),
     BOOLEAN(TAPS_MSG_ORDERED, "msgOrdered", MESSAGE, true, "true", "RFC 9622, 9.1.3.3",
-            "delivered in the order of sending; unless set, whether the stack preserves order; setting it has no "
-            "effect in this version"),
+            "delivered in the order of sending; unless set, whether the stack preserves order; true is a SendError on "
+            "udp, false has no effect on tcp and tls/tcp"),
     BOOLEAN(TAPS_SAFELY_REPLAYABLE, "safelyReplayable", MESSAGE, false, "false", "RFC 9622, 9.1.3.4",
             "the Message may arrive more than once; each Message on udp needs it; no effect on tcp and tls/tcp"),
     BOOLEAN(TAPS_FINAL, "final", MESSAGE, false, "false", "RFC 9622, 9.1.3.5",
             "the last Message of this direction; tcp sends FIN after it, tls/tcp close_notify, udp has no such sign"),
     INTEGER(TAPS_MSG_CHECKSUM_LEN, "msgChecksumLen", MESSAGE, TAPS_INFINITE, "full", "RFC 9622, 9.1.3.6",
-            "bytes of the Message that a checksum must cover, or full; always full on every stack of this version",
+            "bytes of the Message that a checksum must cover at least, or full; always full on every stack of this "
+            "version",
             .max = LENGTH_MAX, .words = {"full", "full coverage"}),
     BOOLEAN(TAPS_MSG_RELIABLE, "msgReliable", MESSAGE, true, "true", "RFC 9622, 9.1.3.7",
             "delivered reliably; unless set, whether the stack is reliable; to differ is a SendError without "
             "perMsgReliability"),
     ENUMERATION(TAPS_MSG_CAPACITY_PROFILE, "msgCapacityProfile", MESSAGE, TAPS_PROFILE_DEFAULT, "default",
                 "RFC 9622, 9.1.3.8", profile_names,
-                "the treatment of this Message; unless set, connCapacityProfile, which decides in this version in any "
-                "case"),
+                "the treatment of this Message: its DSCP on udp; unless set, connCapacityProfile, which decides in any "
+                "case on tcp and tls/tcp"),
     BOOLEAN(TAPS_NO_FRAGMENTATION, "noFragmentation", MESSAGE, false, "false", "RFC 9622, 9.1.3.9",
-            "no fragmentation by the network layer (IPv4: Don't Fragment); on udp, no effect on tcp and tls/tcp"),
+            "no fragmentation by the network layer (IPv4: Don't Fragment); what is longer than the path takes is a "
+            "SendError; on udp, no effect on tcp and tls/tcp"),
     BOOLEAN(TAPS_NO_SEGMENTATION, "noSegmentation", MESSAGE, false, "false", "RFC 9622, 9.1.3.10",
             "one packet or none: what is longer than the path takes is a SendError; on udp, no effect on tcp and "
             "tls/tcp"),

@@ -151,7 +151,7 @@ TEST(urgent_message_does_not_split_a_partial_one)
     send_text(&w, "three;", NULL, 0);
     send_text(&w, "urgent;", urgent, 0);
     world_run_ms(&w, 200);
-    CHECK(memcmp(w.heard.data, "one,two,three;urgent;", 21) == 0);
+    CHECK(memcmp(w.heard.data, "urgent;one,two,three;", 21) == 0);
     taps_message_context_free(urgent);
     world_finish(&w);
 }

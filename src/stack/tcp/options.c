@@ -19,9 +19,8 @@ static bool is_v4(const struct tcp *tcp)
 static int set_profile(struct tcp *tcp, int profile)
 {
     bool hurry = profile == TAPS_PROFILE_LOW_LATENCY_INTERACTIVE || profile == TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE;
-    static const uint8_t dscp[] = {0, 1, 34, 18, 26, 10}; /* DF, LE, AF41, AF21, AF31, AF11: RFC 9622, 8.1.6 */
     int err = set_int(tcp, IPPROTO_TCP, TCP_NODELAY, hurry);
-    int traffic_class = dscp[profile] << 2;
+    int traffic_class = tapsi_capacity_dscp(profile) << 2;
     if (is_v4(tcp))
         set_int(tcp, IPPROTO_IP, IP_TOS, traffic_class);
     if (tcp->remote.sa.sa_family == AF_INET6)

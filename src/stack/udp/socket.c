@@ -136,15 +136,7 @@ void tapsi_udpsocket_close(struct tapsi_udpsocket *s)
 
 int tapsi_udp_tos(int capacity_profile)
 {
-    static const uint8_t dscp[] = {
-        [TAPS_PROFILE_DEFAULT] = 0,                      /* CS0 */
-        [TAPS_PROFILE_SCAVENGER] = 1,                    /* LE, RFC 8622 */
-        [TAPS_PROFILE_LOW_LATENCY_INTERACTIVE] = 34,     /* AF41, RFC 2597 */
-        [TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE] = 18, /* AF21 */
-        [TAPS_PROFILE_CONSTANT_RATE_STREAMING] = 26,     /* AF31 */
-        [TAPS_PROFILE_CAPACITY_SEEKING] = 10,            /* AF11 */
-    };
-    return capacity_profile >= 0 && (size_t)capacity_profile < sizeof(dscp) ? dscp[capacity_profile] << 2 : 0;
+    return tapsi_capacity_dscp(capacity_profile) << 2;
 }
 
 int tapsi_udpsocket_set_tos(struct tapsi_udpsocket *s, int tos)
