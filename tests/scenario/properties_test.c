@@ -631,6 +631,7 @@ TEST(small_messages_of_one_turn_go_with_one_call)
     struct tapsi_sim_service *s = connect_to(&w, TAPSI_SIM_SILENT);
     world_run_until_ready(&w);
     world_run_ms(&w, 50);
+    NEED(w.connection);
     look_at_calls(&w);
     double before = taps_context_now_ms(w.context);
     for (int i = 0; i < 500; i++)
