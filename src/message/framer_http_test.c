@@ -63,6 +63,7 @@ static bool says(const struct test_framing *t, const char *words)
 
 /* --------------------------------------------------------------------------------------------- a client sends */
 
+/* proves API-131 */
 TEST(a_message_without_bytes_is_a_get)
 {
     struct test_framing t;
@@ -90,6 +91,7 @@ TEST(a_message_with_bytes_is_a_post_with_their_length)
     test_framing_close(&t);
 }
 
+/* proves API-112 */
 TEST(parts_are_chunks)
 {
     struct test_framing t;
@@ -232,6 +234,7 @@ static void check_response(const struct test_framing *t, size_t index)
     CHECK_TEXT(meta(t, index, "field:status"), "7");
 }
 
+/* proves API-131 */
 TEST(a_response_is_a_message_with_its_head_beside)
 {
     struct test_framing t;
@@ -404,6 +407,7 @@ TEST(interim_responses_are_dropped_unless_they_were_asked_for)
     test_framing_close(&t);
 }
 
+/* proves IMPL-18 */
 TEST(after_101_bytes_pass_both_ways)
 {
     struct test_framing t;
