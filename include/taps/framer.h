@@ -119,6 +119,8 @@ TAPS_API int taps_framing_property(const taps_framing *framing, enum taps_proper
    Over datagrams, once ready, a failure with TAPS_E_DEFRAMING costs the datagram and is a soft_error: anybody could
    have sent it. */
 TAPS_API void taps_framing_make_ready(taps_framing *framing);
+/* After stop: the last word was said. Before it, of a Framer that ends itself: the peer's end was answered with this
+   side's own, so that the Connection closes once taps_framing_deliver_end has told it. */
 TAPS_API void taps_framing_make_closed(taps_framing *framing);
 TAPS_API int taps_framing_fail(taps_framing *framing, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -9,6 +9,7 @@ static const struct taps_framer_definition *const rows[] = {
     &tapsi_framer_netstring, /* netstring */
     &tapsi_framer_tlv,       /* tlv */
     &tapsi_framer_http,      /* http */
+    &tapsi_framer_websocket, /* websocket */
     NULL,
 };
 

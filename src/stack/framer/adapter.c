@@ -151,6 +151,7 @@ TAPS_API void taps_framing_make_ready(taps_framing *f)
 TAPS_API void taps_framing_make_closed(taps_framing *f)
 {
     f->said_closed = f->said_closed || f->stopped;
+    f->said_over = true;
     if (!f->calling)
         tapsi_framing_dirty(f);
 }

@@ -63,10 +63,11 @@ struct taps_framing {
     bool calling; /* one of its functions is on the stack */
     bool started; /* start was called */
     bool said_ready, said_closed, said_passthrough;
-    bool stopped; /* stop was called */
-    bool resumes; /* resume was called */
-    bool wakes;   /* the timer has fired, and wakeup was not called yet */
-    bool closing; /* the Connection's Close came */
+    bool said_over; /* make_closed was called, maybe before stop */
+    bool stopped;   /* stop was called */
+    bool resumes;   /* resume was called */
+    bool wakes;     /* the timer has fired, and wakeup was not called yet */
+    bool closing;   /* the Connection's Close came */
     bool close_passed;
     bool final_sent;
     bool at_end;     /* the peer's end has come */

@@ -534,11 +534,13 @@ static void end_if_due(struct taps_framing *f)
         tapsi_layer_closed(layer, NULL);
 }
 
-/* Both directions have ended in the words of the Framer's protocol. */
+/* Both directions have ended in the words of the Framer's protocol: the final Message was sent, or the Framer has
+   answered the peer's end with its own. */
 static void close_if_over(struct taps_framing *f)
 {
     struct tapsi_layer *layer = layer_of(f);
-    if (layer->dead || !f->end_told || !f->final_sent || f->closing || layer->state != TAPSI_LAYER_READY ||
+    bool over = f->final_sent || f->said_over;
+    if (layer->dead || !f->end_told || !over || f->closing || layer->state != TAPSI_LAYER_READY ||
         !(f->definition->flags & TAPS_FRAMER_ENDS_ITSELF))
         return;
     f->closing = true;

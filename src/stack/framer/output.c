@@ -280,6 +280,11 @@ static int assemble(struct taps_framing *f)
     }
     if (out->count == 0 && out->message)
         return 0;
+    if (!out->message && out->count == 1) { /* transformed: memory of its own, or shared with others that are small */
+        tapsi_op_replace(op, out->ranges[0].data, out->ranges[0].length, out->ranges[0].buffer);
+        out->count = 0;
+        return 0;
+    }
     if (!out->message || op->count + out->count > tapsi_op_room(op))
         return flatten(f, total(out));
     unsigned before = out->before, after = out->count - before;
