@@ -48,7 +48,7 @@ static void remove_at(struct observer_tags *tags, size_t place)
     tags->count--;
 }
 
-static void told_send(struct observer_record *r, const char *event, const void *tag)
+static void told_send(struct observer_record *r, const char *event, const void *tag, bool sent)
 {
     if (++r->sends_told > r->sends)
         observer_wrong(r, event, "has no Send");
@@ -57,7 +57,9 @@ static void told_send(struct observer_record *r, const char *event, const void *
     size_t place = place_of(&r->send_tags, tag);
     if (place == r->send_tags.count)
         observer_wrong(r, event, "has a tag that no Send has which waits");
-    else
+    else if (sent && place && !r->unordered)
+        observer_wrong(r, event, "came before that of a Message which was sent earlier");
+    if (place < r->send_tags.count)
         remove_at(&r->send_tags, place);
 }
 
@@ -149,7 +151,7 @@ static void on_sent(taps_connection *c, void *tag, void *user)
 {
     struct observer_record *r = user;
     begin_after_ready(r, c, "Sent");
-    told_send(r, "Sent", tag);
+    told_send(r, "Sent", tag, true);
     r->events->sent(c, tag, r->user);
     observer_end();
 }
@@ -158,7 +160,7 @@ static void on_expired(taps_connection *c, void *tag, void *user)
 {
     struct observer_record *r = user;
     begin(r, c, "Expired");
-    told_send(r, "Expired", tag);
+    told_send(r, "Expired", tag, false);
     r->events->expired(c, tag, r->user);
     observer_end();
 }
@@ -168,7 +170,7 @@ static void on_send_error(taps_connection *c, void *tag, const struct taps_error
     struct observer_record *r = user;
     begin(r, c, "SendError");
     check_error(r, "SendError", error);
-    told_send(r, "SendError", tag);
+    told_send(r, "SendError", tag, false);
     r->events->send_error(c, tag, error, r->user);
     observer_end();
 }
@@ -301,6 +303,7 @@ WRAPPED(int, taps_preconnection_initiate_with_send,
     struct observer_record *r = observer_add(OBSERVER_CONNECTION, NULL, NULL, user);
     struct observer_visit v = observer_enter("taps_preconnection_initiate_with_send");
     r->initiated = r->with_first = true;
+    r->unordered = message;
     int err = __real_taps_preconnection_initiate_with_send(p, timeout_ms, install(r, events, user), r, data, length,
                                                            message, flags, tag, ret);
     observer_leave(v);
@@ -341,11 +344,14 @@ WRAPPED(void, taps_connection_free, (taps_connection * c))
     observer_leave(v);
 }
 
-static int sent_or_refused(struct observer_record *r, struct observer_visit v, int err, void *tag)
+/* What has a context may overtake, or be overtaken. */
+static int sent_or_refused(struct observer_record *r, struct observer_visit v, int err,
+                           const taps_message_context *message, void *tag)
 {
     observer_leave(v);
     if (r && !err) {
         r->sends++;
+        r->unordered = r->unordered || message;
         push(&r->send_tags, tag);
         if (r->over)
             observer_wrong(r, "Send", "was taken after the last event");
@@ -359,7 +365,7 @@ WRAPPED(int, taps_connection_send,
 {
     struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
     struct observer_visit v = observer_enter("taps_connection_send");
-    return sent_or_refused(r, v, __real_taps_connection_send(c, data, length, message, flags, tag), tag);
+    return sent_or_refused(r, v, __real_taps_connection_send(c, data, length, message, flags, tag), message, tag);
 }
 
 WRAPPED(int, taps_connection_sendv,
@@ -368,7 +374,7 @@ WRAPPED(int, taps_connection_sendv,
 {
     struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
     struct observer_visit v = observer_enter("taps_connection_sendv");
-    return sent_or_refused(r, v, __real_taps_connection_sendv(c, pieces, count, message, flags, tag), tag);
+    return sent_or_refused(r, v, __real_taps_connection_sendv(c, pieces, count, message, flags, tag), message, tag);
 }
 
 WRAPPED(int, taps_connection_send_lent,
@@ -378,7 +384,7 @@ WRAPPED(int, taps_connection_send_lent,
     struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
     struct observer_visit v = observer_enter("taps_connection_send_lent");
     int err = __real_taps_connection_send_lent(c, pieces, count, message, flags, tag, release, arg);
-    return sent_or_refused(r, v, err, tag);
+    return sent_or_refused(r, v, err, message, tag);
 }
 
 WRAPPED(int, taps_connection_send_buffer,
@@ -386,7 +392,7 @@ WRAPPED(int, taps_connection_send_buffer,
 {
     struct observer_record *r = observer_find(OBSERVER_CONNECTION, c);
     struct observer_visit v = observer_enter("taps_connection_send_buffer");
-    return sent_or_refused(r, v, __real_taps_connection_send_buffer(c, buffer, message, flags, tag), tag);
+    return sent_or_refused(r, v, __real_taps_connection_send_buffer(c, buffer, message, flags, tag), message, tag);
 }
 
 WRAPPED(int, taps_connection_receive, (taps_connection * c, size_t min, size_t max, void *tag))

@@ -10,7 +10,8 @@
  * - a second last event, or an event after the last, or after free (API-145); a state that goes back, or that does not
  *   suit the event; a Send or Receive that is taken after the last event; a Connection or Listener freed twice;
  * - a Send or Receive that was taken and had no event, or more than one, when the last event comes (API-111, API-120);
- *   an event with a tag that no Send has, a Receive that is answered before an earlier one;
+ *   an event with a tag that no Send has, a Receive that is answered before an earlier one; Sent before that of an
+ * earlier Message, where none had a context that could let it overtake;
  * - the same of Listeners: listening once and first, nothing after stopped or establishment_error, no more Connections
  *   than set_new_connection_limit allows;
  * - Resolve's answer inside a call, or twice; a timer before its time, twice, or after it was cancelled.

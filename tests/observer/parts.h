@@ -31,8 +31,9 @@ struct observer_record {
     const struct taps_connection_events *events;
     struct taps_connection_events installed;
     bool initiated, ready, with_first, final, closing, aborted;
-    bool switched; /* other events were set in between: what was taken before may have been told to nobody */
-    int state;     /* the last one seen */
+    bool unordered; /* a Send had a context: Messages of other priorities may overtake */
+    bool switched;  /* other events were set in between: what was taken before may have been told to nobody */
+    int state;      /* the last one seen */
     unsigned sends, sends_told, receives, receives_told;
     struct observer_tags send_tags, receive_tags;
     /* Listener */
