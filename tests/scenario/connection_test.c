@@ -376,7 +376,7 @@ TEST(close_to_a_dead_peer_is_a_timeout)
     world_finish(&w);
 }
 
-/* proves API-141: Abort delivers nothing more and says so; the peer sees a reset. */
+/* proves API-141, IMPL-30: Abort delivers nothing more and says so; the peer sees a reset. */
 TEST(abort_is_a_connection_error_and_a_reset)
 {
     struct world w;

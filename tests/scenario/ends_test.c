@@ -416,7 +416,7 @@ TEST(before_it_is_ready)
     RUN(rows);
 }
 
-/* proves API-083, API-123, API-143 and API-145: a reset is told though nobody sends; an end is not the end of the
+/* proves API-083, API-123, API-143, API-145 and IMPL-30: a reset is told though nobody sends; an end is not the end of the
    Connection; silence is noticed by who asked for keep-alive packets, and by nobody else. */
 TEST(while_idle)
 {

@@ -233,7 +233,7 @@ TEST(urgent_data_does_not_hide_what_follows)
     end(&n);
 }
 
-/* proves API-143: half-closed by us, answered, half-closed by the peer: Closed. */
+/* proves API-143, IMPL-30: half-closed by us (final is our FIN), answered, half-closed by the peer: Closed. */
 TEST(both_sides_half_close)
 {
     struct net n;
@@ -255,7 +255,8 @@ TEST(both_sides_half_close)
     end(&n);
 }
 
-/* proves API-143: the peer's end first, and what we still have to say arrives. */
+/* proves API-143, IMPL-30: the peer's end (its FIN is the end of its Message) first, and what we still have to say
+ * arrives. */
 TEST(peer_half_closes_first)
 {
     struct net n;
