@@ -416,8 +416,8 @@ TEST(before_it_is_ready)
     RUN(rows);
 }
 
-/* proves API-083, API-123, API-143, API-145 and IMPL-30: a reset is told though nobody sends; an end is not the end of the
-   Connection; silence is noticed by who asked for keep-alive packets, and by nobody else. */
+/* proves API-083, API-123, API-143, API-145 and IMPL-30: a reset is told though nobody sends; an end is not the end of
+   the Connection; silence is noticed by who asked for keep-alive packets, and by nobody else. */
 TEST(while_idle)
 {
     static const struct row rows[] = {
