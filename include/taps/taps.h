@@ -609,6 +609,10 @@ struct taps_connection_events {
     void (*path_change)(taps_connection *connection, void *user);
     void (*closed)(taps_connection *connection, void *user);
     void (*connection_error)(taps_connection *connection, const struct taps_error *error, void *user);
+    /* CloneError (RFC 9622, 7.4), also before Ready. A Clone of this Connection was refused, which the call has said
+       too; here are the words. Or, later: a property was changed for its Connection Group, and its stack would not; it
+       is in no group any more, and has the value it had. */
+    void (*clone_error)(taps_connection *connection, const struct taps_error *error, void *user);
 };
 
 /* Other events, or other `user` data, from now on; a Connection from a Listener has none until this is called. `events`
@@ -694,6 +698,39 @@ TAPS_API const taps_endpoint *taps_connection_remote(const taps_connection *conn
 /* "TLS 1.3" and the like, or NULL without security; the ALPN protocol chosen, or NULL. */
 TAPS_API const char *taps_connection_security(const taps_connection *connection);
 TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
+
+/* ------------------------------------------------- Connection Groups (RFC 9622, sections 7.4, 8.1.2, 8.1.5, 10) */
+
+/*
+ * Clone: one more Connection to the same peer, in a group with this one. Returns it owned, Establishing; ready or
+ * establishment_error follows on it, within 30 s. It goes to the address and over the stack that the first Connection
+ * of the group has come to, with its Local Endpoints but not their ports; as long as there is none, it waits for that.
+ *
+ * It has the Connection's properties as they are now. `properties` (NULL: none) may say otherwise for itself: what is
+ * set of the Selection Properties, the Message Properties and connPriority. All other Connection Properties are shared
+ * by the group: another value here is TAPS_E_CONFIGURATION, and setting one on any member sets it on all. If the stack
+ * of that member refuses, nothing has changed; another whose stack refuses hears clone_error and is in no group.
+ *
+ * `framer` NULL: the Framers of the Connection, each with a state of its own; else this one (a copy) instead of all.
+ * `events` is borrowed for the life of the new Connection, and may be NULL.
+ *
+ * TAPS_E_STATE: after Close, or when it has ended. TAPS_E_NOT_CLONEABLE: it came from a Listener, over a protocol
+ * without streams; or groupConnLimit has been reached; or no stack of the group has what is asked for. Every refusal
+ * but TAPS_E_ARGUMENT and TAPS_E_STATE is also told as clone_error, with words.
+ */
+TAPS_API int taps_connection_clone(taps_connection *connection, const taps_framer *framer,
+                                   const taps_transport_properties *properties,
+                                   const struct taps_connection_events *events, void *user,
+                                   taps_connection **ret_connection);
+/* GroupedConnections: how many there are, itself included, so 1 without a group; and which: the one after `previous` in
+   the order of joining, NULL for the first; NULL when there are no more. A member stays one until it is freed, or has
+   heard that it is not. Returns borrowed from the application. */
+TAPS_API size_t taps_connection_group_count(const taps_connection *connection);
+TAPS_API taps_connection *taps_connection_group_next(const taps_connection *connection,
+                                                     const taps_connection *previous);
+/* Close, or Abort, of every Connection of the group that has not ended. TAPS_E_STATE: there is none. */
+TAPS_API int taps_connection_close_group(taps_connection *connection);
+TAPS_API int taps_connection_abort_group(taps_connection *connection);
 
 /* ------------------------------------------------------------------- Listeners (RFC 9622, section 7.2) */
 

@@ -119,6 +119,8 @@ static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *t
     c->pending_ready = true;
     establish(c, winner->node.row, top);
     tapsi_connection_apply_properties(c, c->config->properties);
+    if (c->member)
+        tapsi_group_ready(c->member);
     tapsi_connection_post(c);
 }
 
@@ -177,26 +179,34 @@ static uint64_t attempt_delay(const struct taps_context *context, const struct t
 
 #define DEFAULT_TIMEOUT_MS 30000
 
+int tapsi_connection_begin_race(struct taps_connection *c, struct tapsi_plan *plan, uint64_t timeout_ms,
+                                struct tapsi_error *ret_error)
+{
+    struct taps_context *context = c->context;
+    uint64_t ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
+    struct tapsi_race_options options = {.resolver = context->resolver,
+                                         .attempt_delay = attempt_delay(context, c->config),
+                                         .resolution_delay = context->resolution_delay,
+                                         .timeout = ms >= TAPSI_FOREVER / TAPSI_MS / 2 ? TAPSI_FOREVER : ms * TAPSI_MS};
+    int err = tapsi_race_new(&context->loop, c->config, plan, &options, &race_sink, c, &c->past.race, ret_error);
+    if (!err && c->logs)
+        tapsi_connection_log_initiate(c, ms);
+    return err;
+}
+
 int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config *config, struct tapsi_plan *plan,
                               uint64_t timeout_ms, const struct taps_connection_events *events, void *user,
                               struct taps_connection **ret, struct tapsi_error *ret_error)
 {
     struct taps_connection *c;
-    uint64_t ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
-    struct tapsi_race_options options = {.resolver = context->resolver,
-                                         .attempt_delay = attempt_delay(context, config),
-                                         .resolution_delay = context->resolution_delay,
-                                         .timeout = ms >= TAPSI_FOREVER / TAPSI_MS / 2 ? TAPSI_FOREVER : ms * TAPSI_MS};
     int err = tapsi_connection_new(context, config, events, user, &c);
     if (err)
         return tapsi_error_set(ret_error, err, "no memory for a Connection");
-    err = tapsi_race_new(&context->loop, config, plan, &options, &race_sink, c, &c->past.race, ret_error);
+    err = tapsi_connection_begin_race(c, plan, timeout_ms, ret_error);
     if (err) {
         tapsi_connection_free(c);
         return err;
     }
-    if (c->logs)
-        tapsi_connection_log_initiate(c, ms);
     *ret = c;
     return 0;
 }
@@ -232,6 +242,20 @@ static void release_hold(struct taps_connection *c)
     c->context->loop.holds--;
 }
 
+void tapsi_connection_clone_error(struct taps_connection *c, const struct tapsi_error *error)
+{
+    struct tapsi_rare *rare = tapsi_connection_rare(c);
+    if (c->logs)
+        tapsi_connection_log_error(c, "clone-error", &error->pub);
+    if (rare && !rare->clone_error)
+        rare->clone_error = tapsi_alloc(&c->context->loop.mem, sizeof(*rare->clone_error));
+    if (!rare || !rare->clone_error)
+        return;
+    tapsi_error_copy(rare->clone_error, error);
+    c->pending_clone = true;
+    tapsi_connection_post(c);
+}
+
 void tapsi_connection_drop_stack(struct taps_connection *c, int reason)
 {
     struct tapsi_layer *top = c->top;
@@ -254,6 +278,8 @@ void tapsi_connection_end(struct taps_connection *c, const struct tapsi_error *e
     c->pending_soft = c->pending_path = false;
     c->pending_end = true;
     tapsi_connection_post(c);
+    if (c->member)
+        tapsi_group_ended(c->member, error);
 }
 
 void tapsi_connection_pass_close(struct taps_connection *c)
@@ -326,6 +352,7 @@ static void free_rare(struct tapsi_mem *mem, struct tapsi_rare *rare)
     tapsi_free(mem, rare->local);
     tapsi_free(mem, rare->remote);
     tapsi_free(mem, rare->error);
+    tapsi_free(mem, rare->clone_error);
     tapsi_free(mem, rare);
 }
 
@@ -352,6 +379,8 @@ void tapsi_connection_free(struct taps_connection *c)
     release_hold(c);
     c->freed = true;
     c->pending_end = true;
+    if (c->member)
+        tapsi_group_leave(c->member);
     tapsi_connection_watch_done(c);
     tapsi_connection_drop_stack(c, 0);
     tapsi_connection_drop_sends(c);
@@ -395,6 +424,16 @@ static void tell_ready(struct taps_connection *c)
         c->events->ready(c, c->user);
 }
 
+/* On the stack: the application may have another Clone refused while it looks. */
+static void tell_clone_error(struct taps_connection *c)
+{
+    struct tapsi_error error;
+    tapsi_error_copy(&error, c->rare->clone_error);
+    c->pending_clone = false;
+    if (c->events && c->events->clone_error)
+        c->events->clone_error(c, &error.pub, c->user);
+}
+
 static void tell_side_events(struct taps_connection *c)
 {
     if (c->pending_soft) {
@@ -407,6 +446,8 @@ static void tell_side_events(struct taps_connection *c)
         if (c->events && c->events->path_change)
             c->events->path_change(c, c->user);
     }
+    if (c->pending_clone && !c->freed)
+        tell_clone_error(c);
 }
 
 static void log_end(const struct taps_connection *c, const struct taps_error *error)

@@ -9,6 +9,7 @@
 #define TAPSI_CONNECTION_CONNECTION_H
 
 #include "connection/context.h"
+#include "connection/group.h"
 #include "establish/record.h"
 #include "monitor/report.h"
 #include "select/message_properties.h"
@@ -63,6 +64,7 @@ struct tapsi_rare {
     struct tapsi_timer *expiry;           /* of Messages with a lifetime */
     struct tapsi_timer *patience;         /* of a Close that waits */
     struct tapsi_error *error;            /* of the end, or of the last soft error */
+    struct tapsi_error *clone_error;      /* `pending_clone`: that to be told; the last one told */
     bool report_local;                    /* the report was made when the local address was known */
     uint64_t number, begun;               /* with `logs`: of the context's Connections; ns */
 };
@@ -100,6 +102,7 @@ struct taps_connection {
     bool is_stream : 1, may_duplicate : 1;        /* the stack's: no boundaries, Messages may come twice */
     bool framed : 1;                              /* a Framer makes the boundaries */
     bool bounded : 1;                             /* sendBuffer is not unlimited */
+    bool pending_clone : 1;
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
@@ -110,6 +113,7 @@ struct taps_connection {
     struct tapsi_context_head received; /* of the Message being delivered */
     /* sending */
     struct tapsi_outbox *out;
+    struct tapsi_member *member; /* NULL: it is in no Connection Group */
     /* the rest */
     struct tapsi_rare *rare; /* or NULL */
     struct tapsi_properties *properties;
@@ -142,6 +146,9 @@ int tapsi_connection_new(struct taps_context *context, struct tapsi_config *conf
 int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config *config, struct tapsi_plan *plan,
                               uint64_t timeout_ms, const struct taps_connection_events *events, void *user,
                               struct taps_connection **ret, struct tapsi_error *ret_error);
+/* Begins the race of one that has none yet. */
+int tapsi_connection_begin_race(struct taps_connection *connection, struct tapsi_plan *plan, uint64_t timeout_ms,
+                                struct tapsi_error *ret_error);
 /* An accepted stack, READY, which it takes over; Established at once, and silent until it is delivered. */
 int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
                             const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret);
@@ -156,6 +163,10 @@ struct tapsi_rare *tapsi_connection_rare(struct taps_connection *connection);
 void tapsi_connection_post(struct taps_connection *connection);
 /* Ends it: the stack goes, what is outstanding fails, and closed (error NULL) or the error event follows. */
 void tapsi_connection_end(struct taps_connection *connection, const struct tapsi_error *error, int reason)
+    __attribute__((cold));
+/* clone_error is to come, with these words. A member of a group has memory for them; where another has none, the call
+   that was refused has said so too. */
+void tapsi_connection_clone_error(struct taps_connection *connection, const struct tapsi_error *error)
     __attribute__((cold));
 /* If Close was called and nothing is left to hand down: tells the stack. */
 void tapsi_connection_pass_close(struct taps_connection *connection);
@@ -216,8 +227,13 @@ static inline bool tapsi_send_arguments_ok(const void *data, size_t length, unsi
     return (data || !length) && !(flags & ~known) && length <= PTRDIFF_MAX;
 }
 int tapsi_connection_batch(struct taps_connection *connection, int step);
-/* Hands down what the stack has room for. */
+/* Hands down what the stack has room for, and the others of a group let pass. */
 void tapsi_connection_pump(struct taps_connection *connection);
+/* For its group: the next op, if it may go now at all, or NULL; is there room for it, with at most `ahead` bytes under
+   way; hands it down. */
+struct tapsi_op *tapsi_connection_next_send(const struct taps_connection *connection);
+bool tapsi_connection_has_room(const struct taps_connection *connection, const struct tapsi_op *op, size_t ahead);
+void tapsi_connection_send_next(struct taps_connection *connection, struct tapsi_op *op);
 /* Destroys the stack (it drops its ops unsaid), and settles every op not done with `result`. */
 void tapsi_connection_fail_sends(struct taps_connection *connection, int result, int reason);
 void tapsi_connection_drop_stack(struct taps_connection *connection, int reason);
@@ -245,6 +261,15 @@ bool tapsi_connection_fail_receive(struct taps_connection *connection, const str
 /* property.c */
 int tapsi_connection_set_value(struct taps_connection *connection, enum taps_property property,
                                struct taps_value value);
+/* The steps of it, for a group: is it one that can be set now; makes `properties` its own; tells the stack; and the
+   value is kept. */
+int tapsi_connection_check_set(const struct taps_connection *connection, enum taps_property property);
+int tapsi_connection_set_stack(struct taps_connection *connection, enum taps_property property,
+                               const struct taps_value *value);
+int tapsi_connection_keep_value(struct taps_connection *connection, enum taps_property property,
+                                struct taps_value value);
+/* Of one property. Not byte by byte: what a value does not use may hold anything. */
+bool tapsi_connection_same_value(const struct taps_value *a, const struct taps_value *b);
 int tapsi_connection_get_value(struct taps_connection *connection, enum taps_property property, struct taps_value *ret);
 int tapsi_connection_properties(struct taps_connection *connection, struct tapsi_properties **ret);
 const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *connection, bool remote);

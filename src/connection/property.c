@@ -9,7 +9,7 @@ static bool is_protocol_specific(enum taps_property property)
     return property >= TAPS_TCP_USER_TIMEOUT_VALUE && property <= TAPS_TCP_USER_TIMEOUT_CHANGEABLE;
 }
 
-static int check_settable(const struct taps_connection *c, enum taps_property property)
+int tapsi_connection_check_set(const struct taps_connection *c, enum taps_property property)
 {
     const struct taps_property_info *info = taps_property_info(property);
     if (!info)
@@ -21,28 +21,42 @@ static int check_settable(const struct taps_connection *c, enum taps_property pr
     return c->state >= TAPS_CLOSED || c->pending_end ? TAPS_E_STATE : 0;
 }
 
-int tapsi_connection_set_value(struct taps_connection *c, enum taps_property property, struct taps_value value)
+/* What only groups know is no matter of one stack. */
+static bool is_of_groups(enum taps_property property)
 {
-    int err = check_settable(c, property);
-    if (!err)
-        err = tapsi_value_check(property, &value);
-    if (!err)
-        err = tapsi_properties_own(&c->properties);
-    if (err)
-        return err;
-    if (c->top) {
-        err = tapsi_layer_set(c->top, property, &value);
-        if (err == TAPS_E_NOT_APPLICABLE && !is_protocol_specific(property))
-            err = 0; /* a generic property holds for the Connection, also where this stack has no use for it */
-    }
-    if (!err)
-        err = tapsi_properties_set(c->properties, property, value);
+    return property == TAPS_CONN_PRIORITY || property == TAPS_CONN_SCHEDULER || property == TAPS_GROUP_CONN_LIMIT;
+}
+
+int tapsi_connection_set_stack(struct taps_connection *c, enum taps_property property, const struct taps_value *value)
+{
+    int err = c->top && !is_of_groups(property) ? tapsi_layer_set(c->top, property, value) : 0;
+    if (err == TAPS_E_NOT_APPLICABLE && !is_protocol_specific(property))
+        err = 0; /* a generic property holds for the Connection, also where this stack has no use for it */
+    return err;
+}
+
+int tapsi_connection_keep_value(struct taps_connection *c, enum taps_property property, struct taps_value value)
+{
+    int err = tapsi_properties_set(c->properties, property, value);
     tapsi_connection_learn(c);
     return err;
 }
 
-/* Of one property. Not byte by byte: what a value does not use may hold anything. */
-static bool same_value(const struct taps_value *a, const struct taps_value *b)
+int tapsi_connection_set_value(struct taps_connection *c, enum taps_property property, struct taps_value value)
+{
+    int err = tapsi_connection_check_set(c, property);
+    if (!err)
+        err = tapsi_value_check(property, &value);
+    if (!err && c->member)
+        return tapsi_group_set(c->member, property, value);
+    if (!err)
+        err = tapsi_properties_own(&c->properties);
+    if (!err)
+        err = tapsi_connection_set_stack(c, property, &value);
+    return err ? err : tapsi_connection_keep_value(c, property, value);
+}
+
+bool tapsi_connection_same_value(const struct taps_value *a, const struct taps_value *b)
 {
     switch (a->type) {
     case TAPS_TYPE_BOOLEAN:
@@ -65,8 +79,8 @@ void tapsi_connection_apply_properties(struct taps_connection *c, const struct t
     for (int p = TAPS_RECV_CHECKSUM_LEN; p <= TAPS_TLS_ALLOW_TRUNCATION; p++) {
         enum taps_property property = (enum taps_property)p;
         const struct taps_value *now = &c->properties->values[p], *then = &before->values[p];
-        if (tapsi_properties_is_set(c->properties, property) && !same_value(now, then))
-            tapsi_layer_set(c->top, property, now);
+        if (tapsi_properties_is_set(c->properties, property) && !tapsi_connection_same_value(now, then))
+            tapsi_connection_set_stack(c, property, now);
     }
 }
 

@@ -78,7 +78,9 @@ static void on_done(struct tapsi_op *op, int result)
     assert(op->length - op->added <= c->out->below);
     c->out->below -= op->length - op->added;
     settle(c, op, result);
-    if (!tapsi_list_empty(&c->out->sends) && c->top)
+    if (c->member)
+        tapsi_group_done(c->member);
+    else if (!tapsi_list_empty(&c->out->sends) && c->top)
         tapsi_connection_pump(c);
 }
 
@@ -162,23 +164,42 @@ static void hand_down(struct taps_connection *c, struct tapsi_op *op)
         tapsi_connection_lose_parts(c, err);
 }
 
-/* Close ends a batch. An op that is refused at once is done at once, which asks for the next: hence `pumping`. */
+/* Close ends a batch. */
+struct tapsi_op *tapsi_connection_next_send(const struct taps_connection *c)
+{
+    struct tapsi_link *link = tapsi_list_first(&c->out->sends);
+    if (!link || !c->top || (c->batch && !c->closing) || c->state == TAPS_ESTABLISHING)
+        return NULL;
+    struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+    return tapsi_connection_may_go(c, op) ? op : NULL;
+}
+
+bool tapsi_connection_has_room(const struct taps_connection *c, const struct tapsi_op *op, size_t ahead)
+{
+    return !c->out->below || c->out->below + op->length <= (ahead < c->top->ahead ? ahead : c->top->ahead);
+}
+
+void tapsi_connection_send_next(struct taps_connection *c, struct tapsi_op *op)
+{
+    tapsi_list_remove(&op->link);
+    c->out->unsent -= op->length;
+    hand_down(c, op);
+}
+
+/* An op that is refused at once is done at once, which asks for the next: hence `pumping`. */
 void tapsi_connection_pump(struct taps_connection *c)
 {
-    struct tapsi_link *link;
+    struct tapsi_op *op;
     if ((c->batch && !c->closing) || c->state == TAPS_ESTABLISHING || c->pumping)
         return;
-    c->pumping = true;
-    while (c->top && (link = tapsi_list_first(&c->out->sends))) {
-        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
-        if (c->out->below && c->out->below + op->length > c->top->ahead)
-            break;
-        if (!tapsi_connection_may_go(c, op))
-            break;
-        tapsi_list_remove(link);
-        c->out->unsent -= op->length;
-        hand_down(c, op);
+    if (c->member) {
+        tapsi_group_pump(c->member);
+        tapsi_connection_pass_close(c);
+        return;
     }
+    c->pumping = true;
+    while ((op = tapsi_connection_next_send(c)) && tapsi_connection_has_room(c, op, SIZE_MAX))
+        tapsi_connection_send_next(c, op);
     c->pumping = false;
     tapsi_connection_pass_close(c);
 }
@@ -285,7 +306,7 @@ static struct tapsi_op *make_op(struct taps_connection *c, const struct tapsi_se
 static void go(struct taps_connection *c, struct tapsi_op *op, bool final)
 {
     const struct tapsi_outbox *out = c->out;
-    bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED &&
+    bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED && !c->member &&
                   (!out->below || out->below + op->length <= c->top->ahead);
     if (direct) {
         hand_down(c, op);

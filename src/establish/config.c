@@ -76,30 +76,38 @@ static int copy_endpoints(struct tapsi_config *to, const struct tapsi_config *fr
     return err;
 }
 
+int tapsi_config_copy(const struct tapsi_config *config, struct tapsi_config **ret)
+{
+    struct tapsi_config *copy = tapsi_zalloc(config->mem, sizeof(*copy));
+    if (!copy)
+        return TAPS_E_MEMORY;
+    copy->mem = config->mem;
+    copy->refs = 1;
+    copy->properties = tapsi_properties_ref(config->properties);
+    copy->security = tapsi_security_ref(config->security);
+    copy->only = config->only;
+    tapsi_framers_copy(&copy->framers, &config->framers);
+    int err = copy_endpoints(copy, config);
+    if (err) {
+        tapsi_config_unref(copy);
+        return err;
+    }
+    *ret = copy;
+    return 0;
+}
+
 int tapsi_config_own(struct tapsi_config **config)
 {
-    struct tapsi_config *old = *config, *copy;
+    struct tapsi_config *old = *config;
     tapsi_plan_unref(old->plan);
     old->plan = NULL;
     forget_env(old);
     if (old->refs == 1)
         return 0;
-    copy = tapsi_zalloc(old->mem, sizeof(*copy));
-    if (!copy)
-        return TAPS_E_MEMORY;
-    copy->mem = old->mem;
-    copy->refs = 1;
-    copy->properties = tapsi_properties_ref(old->properties);
-    copy->security = tapsi_security_ref(old->security);
-    tapsi_framers_copy(&copy->framers, &old->framers);
-    int err = copy_endpoints(copy, old);
-    if (err) {
-        tapsi_config_unref(copy);
-        return err;
-    }
-    tapsi_config_unref(old);
-    *config = copy;
-    return 0;
+    int err = tapsi_config_copy(old, config);
+    if (!err)
+        tapsi_config_unref(old);
+    return err;
 }
 
 struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop)
@@ -161,6 +169,22 @@ void tapsi_plan_unref(struct tapsi_plan *plan)
     tapsi_free(plan->mem, plan);
 }
 
+/* What is eligible, and is the stack that was asked for: that one, or none. */
+static void keep_only(struct tapsi_plan *plan, const struct tapsi_stack_row *only)
+{
+    size_t count, kept = 0;
+    const struct tapsi_stack_row *rows = tapsi_registry(&count);
+    for (size_t i = 0; i < plan->stacks_eligible; i++) {
+        unsigned place = plan->stack_order[i];
+        if (&rows[place] == only)
+            plan->stack_order[kept++] = place;
+        else
+            plan->stacks[place].eligible = tapsi_select_rule_out(&plan->stacks[place], TAPS_PROPERTY_NONE,
+                                                                 "the Connection Group is over %s", only->offer.stack);
+    }
+    plan->stacks_eligible = kept;
+}
+
 static int select_stacks(struct tapsi_plan *plan, const struct tapsi_config *config)
 {
     struct tapsi_offer offers[TAPSI_STACKS_MAX];
@@ -171,6 +195,8 @@ static int select_stacks(struct tapsi_plan *plan, const struct tapsi_config *con
         return TAPS_E_MEMORY;
     plan->stacks_eligible = tapsi_select_stacks(offers, plan->stack_count, config->properties, config->security,
                                                 plan->role, plan->stacks, plan->stack_order);
+    if (config->only)
+        keep_only(plan, config->only);
     return 0;
 }
 

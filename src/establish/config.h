@@ -19,13 +19,16 @@ struct tapsi_config {
     struct tapsi_properties *properties;
     struct tapsi_security *security; /* never NULL: mode tells */
     struct tapsi_framers framers;
-    struct tapsi_plan *plan; /* the last one made: valid while the network is the same */
-    struct tapsi_env *env;   /* what the layers of every race share; NULL until the first */
+    struct tapsi_plan *plan;            /* the last one made: valid while the network is the same */
+    struct tapsi_env *env;              /* what the layers of every race share; NULL until the first */
+    const struct tapsi_stack_row *only; /* a clone's: the stack of its group, and no other; NULL: any */
 };
 
 int tapsi_config_new(struct tapsi_mem *mem, struct tapsi_config **ret);
 struct tapsi_config *tapsi_config_ref(struct tapsi_config *config);
 void tapsi_config_unref(struct tapsi_config *config); /* NULL is allowed */
+/* One of its own, without plan and env. */
+int tapsi_config_copy(const struct tapsi_config *config, struct tapsi_config **ret);
 /* Makes *config safe to change, and forgets its plan and env. */
 int tapsi_config_own(struct tapsi_config **config);
 int tapsi_config_add(struct tapsi_config *config, const struct taps_endpoint *endpoint);

@@ -66,6 +66,7 @@ struct tapsi_op {
     uint8_t room;               /* bytes free in front of the first range, which is a copy */
     int64_t added;              /* bytes that layers have put around the payload, or taken off; part of `length` */
     uint64_t deadline;          /* TAPSI_FOREVER = none */
+    uint64_t order;             /* among the Messages of its Connection Group, while it waits; the creator's */
     struct tapsi_meta *meta;    /* of the Message, for Framers: a reference, or NULL */
     struct tapsi_range *ranges; /* `own`, or a list of the loop's pool */
     struct tapsi_range own[TAPSI_OP_RANGES];

@@ -258,6 +258,15 @@ static void on_connection_error(taps_connection *c, const struct taps_error *err
     observer_end();
 }
 
+static void on_clone_error(taps_connection *c, const struct taps_error *error, void *user)
+{
+    struct observer_record *r = user;
+    begin(r, c, "CloneError");
+    check_error(r, "CloneError", error);
+    r->events->clone_error(c, error, r->user);
+    observer_end();
+}
+
 static const struct taps_connection_events *install(struct observer_record *r,
                                                     const struct taps_connection_events *events, void *user)
 {
@@ -270,7 +279,7 @@ static const struct taps_connection_events *install(struct observer_record *r,
     r->installed = (struct taps_connection_events){
         OURS(ready),    OURS(establishment_error), OURS(sent),          OURS(expired),    OURS(send_error),
         OURS(received), OURS(received_partial),    OURS(receive_error), OURS(soft_error), OURS(path_change),
-        OURS(closed),   OURS(connection_error)};
+        OURS(closed),   OURS(connection_error),    OURS(clone_error)};
 #undef OURS
     return &r->installed;
 }
@@ -316,6 +325,28 @@ WRAPPED(int, taps_preconnection_initiate_with_send,
     push(&r->send_tags, tag);
     observer_bind(r, *ret, taps_connection_context(*ret));
     return 0;
+}
+
+WRAPPED(int, taps_connection_clone,
+        (taps_connection * c, const taps_framer *framer, const taps_transport_properties *properties,
+         const struct taps_connection_events *events, void *user, taps_connection **ret))
+{
+    struct observer_record *r = observer_add(OBSERVER_CONNECTION, NULL, NULL, user);
+    struct observer_visit v = observer_enter("taps_connection_clone");
+    r->initiated = true;
+    int err = __real_taps_connection_clone(c, framer, properties, install(r, events, user), r, ret);
+    observer_leave(v);
+    if (err) {
+        observer_refused(ret);
+        observer_drop(r);
+    } else {
+        observer_bind(r, *ret, taps_connection_context(*ret));
+        if (taps_connection_state(*ret) != TAPS_ESTABLISHING)
+            observer_wrong(r, "Clone", "gave a Connection that is not Establishing");
+        if (taps_connection_group_count(*ret) < 2)
+            observer_wrong(r, "Clone", "gave a Connection that is in no group");
+    }
+    return err;
 }
 
 WRAPPED(void, taps_connection_set_events,
@@ -437,6 +468,34 @@ WRAPPED(int, taps_connection_abort, (taps_connection * c))
     observer_leave(v);
     if (r && !err)
         r->aborted = true;
+    return err;
+}
+
+/* One that has failed already and not said so yet is as it was: hence their states. */
+static void mark_closing(taps_connection *c)
+{
+    for (taps_connection *m = NULL; (m = taps_connection_group_next(c, m));) {
+        struct observer_record *r = observer_find(OBSERVER_CONNECTION, m);
+        if (r && taps_connection_state(m) == TAPS_CLOSING)
+            r->closing = true;
+    }
+}
+
+WRAPPED(int, taps_connection_close_group, (taps_connection * c))
+{
+    struct observer_visit v = observer_enter("taps_connection_close_group");
+    int err = __real_taps_connection_close_group(c);
+    observer_leave(v);
+    if (!err)
+        mark_closing(c);
+    return err;
+}
+
+WRAPPED(int, taps_connection_abort_group, (taps_connection * c))
+{
+    struct observer_visit v = observer_enter("taps_connection_abort_group");
+    int err = __real_taps_connection_abort_group(c);
+    observer_leave(v);
     return err;
 }
 

@@ -41,9 +41,11 @@ struct tapsi_simtcp {
     uint64_t fin_at;                       /* with fin_sent: the sequence number after our FIN */
     bool fin_wanted, fin_sent, fin_received, fin_was_first;
     bool no_read, no_space, done_reading;
-    bool just_connected; /* connect has not been asked again */
-    uint64_t syn_time, rtt;
-    unsigned syn_tries, retransmitted;
+    bool just_connected;          /* connect has not been asked again */
+    uint64_t syn_time, rtt;       /* rtt: of the handshake */
+    uint64_t timed_at, timed_end; /* one segment at a time, from its start until its last byte is acknowledged; or 0 */
+    uint64_t smoothed;            /* as RFC 6298 has it */
+    unsigned syn_tries, retransmitted, timed_retransmitted;
     struct tapsi_sim_event timer; /* SYN, TIME_WAIT, orphan in FIN_WAIT2 */
     struct tapsi_sim_event keep_alive;
     uint64_t heard;  /* when the other side was */

@@ -68,6 +68,11 @@ void tapsi_simtcp_push(struct tapsi_simsock *s)
         n = n < window ? n : (size_t)window;
         tapsi_simtcp_segment(s, TAPSI_SIM_DATA, t->out.data + t->out.start, n);
         t->sent += n;
+        if (!t->timed_at) {
+            t->timed_at = s->sim->now;
+            t->timed_end = t->sent;
+            t->timed_retransmitted = t->retransmitted;
+        }
         tapsi_simbytes_drop(&t->out, n);
     }
     note_window(s, before);

@@ -381,6 +381,18 @@ static void syn_ack_arrives(struct tapsi_simsock *s, const struct tapsi_simsegme
     tapsi_simtcp_push(s);
 }
 
+/* What was sent again says nothing of the time it takes. */
+static void take_time(struct tapsi_simsock *s)
+{
+    struct tapsi_simtcp *t = &s->tcp;
+    if (!t->timed_at || t->acked < t->timed_end)
+        return;
+    uint64_t sample = s->sim->now - t->timed_at;
+    if (t->retransmitted == t->timed_retransmitted)
+        t->smoothed = ((t->smoothed ? t->smoothed : t->rtt) * 7 + sample) / 8;
+    t->timed_at = 0;
+}
+
 /* Every later segment acknowledges, and tells how much may be sent. */
 static void take_numbers(struct tapsi_simsock *s, const struct tapsi_simsegment *segment)
 {
@@ -395,6 +407,7 @@ static void take_numbers(struct tapsi_simsock *s, const struct tapsi_simsegment 
     }
     if (segment->ack > t->acked)
         t->acked = segment->ack;
+    take_time(s);
     if (segment->edge > t->send_edge)
         t->send_edge = segment->edge;
 }

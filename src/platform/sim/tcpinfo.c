@@ -20,7 +20,8 @@ int tapsi_simtcp_info(const struct tapsi_simsock *s, void *value, socklen_t *len
     struct tcp_info info = {.tcpi_state = (uint8_t)tapsi_simtcp_linux_state(s)};
     if (t->flow)
         describe_path(s, &info);
-    info.tcpi_rtt = info.tcpi_min_rtt = (uint32_t)(t->rtt / TAPSI_SIM_US);
+    info.tcpi_rtt = (uint32_t)((t->smoothed ? t->smoothed : t->rtt) / TAPSI_SIM_US);
+    info.tcpi_min_rtt = (uint32_t)(t->rtt / TAPSI_SIM_US);
     info.tcpi_rttvar = info.tcpi_rtt / 2;
     info.tcpi_total_retrans = t->retransmitted;
     info.tcpi_bytes_sent = t->sent - t->fin_sent; /* those sent again are in neither count */

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include "stack/tcp/tcp.h"
 
+#define GROUP_UNSENT (32 * 1024) /* bytes the kernel keeps before it sends them, in a Connection Group */
+
 static int set_int(struct tcp *tcp, int level, int option, int value)
 {
     struct tapsi_platform *p = tcp->layer.env->loop->platform;
@@ -166,6 +168,9 @@ int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const 
     if (tcp->watch.fd < 0)
         return TAPS_E_STATE;
     switch (property) {
+    case TAPS_CONN_SCHEDULER: /* what waits in the kernel is out of the scheduler's hands */
+        set_int(tcp, IPPROTO_TCP, TCP_NOTSENT_LOWAT, GROUP_UNSENT);
+        return TAPSI_HANDLED;
     case TAPS_CONN_CAPACITY_PROFILE:
         return set_profile(tcp, value->enumeration);
     case TAPS_TCP_USER_TIMEOUT_CHANGEABLE:
