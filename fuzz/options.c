@@ -100,7 +100,7 @@ static void make_contexts(const struct options *options)
     int code = message_context(options, &plain), same = message_final_context(options, &final);
     CHECK(code == DONE || code == USAGE);
     CHECK_INT(code, same);
-    CHECK((plain != NULL) == (code == DONE && options->message.properties.count > 0));
+    CHECK((plain != NULL) == (code == DONE && options->message.properties.count + options->message.metadata.count > 0));
     CHECK((final != NULL) == (code == DONE));
     taps_message_context_free(plain);
     taps_message_context_free(final);

@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "json.h"
+#include "progress.h"
 #include "term.h"
 
 static const struct {
@@ -49,19 +50,6 @@ static const char *duration_text(double ns, char *text, size_t size)
     return text;
 }
 
-static const char *amount_text(double amount, const char *unit, char *text, size_t size)
-{
-    static const char *const prefixes[] = {"", "k", "M", "G", "T"};
-    size_t i = 0;
-
-    while (i < 4 && amount >= 1000) {
-        amount /= 1000;
-        i++;
-    }
-    snprintf(text, size, "%.*f %s%s", amount < 10 ? 2 : amount < 100 ? 1 : 0, amount, prefixes[i], unit);
-    return text;
-}
-
 static void print_setting(const struct load *load, double rate)
 {
     printf("  %s, %s, %zu connection%s, ready after %.1f ms\n", load->stack,
@@ -88,7 +76,7 @@ static void print_throughput(const struct load *load)
     printf("  %-10s %12.3f s\n", "time", seconds(load));
     printf("  %-10s %12" PRIu64 "  %.0f per second\n", "Messages", tally->done, per_second(load, tally->done));
     printf("  %-10s %12" PRIu64 "  %s\n", "bytes", tally->bytes,
-           amount_text(per_second(load, tally->bytes), "B/s", text, sizeof text));
+           progress_amount(per_second(load, tally->bytes), "B/s", text, sizeof text));
     print_count("lost", tally->lost, "had no answer in time");
     print_count("late", tally->late, "answers came when they were no longer waited for");
     print_count("failed", tally->failed, "were not sent");

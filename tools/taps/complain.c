@@ -8,12 +8,18 @@
 
 #include "term.h"
 
-/* One program, one command: the only state that is not passed around. */
+/* One program, one command, one terminal: the only state that is not passed around. */
 static const char *as;
+static bool over_line;
 
 void complain_as(const char *command)
 {
     as = command;
+}
+
+void complain_over_line(bool there)
+{
+    over_line = there;
 }
 
 static const char *prefix(void)
@@ -29,6 +35,9 @@ static void __attribute__((format(printf, 2, 0))) say(const char *start, const c
 
     vsnprintf(text, sizeof text, format, arguments);
     term_init(&term, stderr);
+    if (over_line)
+        fputs("\r\033[K", stderr);
+    over_line = false;
     fputs(start, stderr);
     term_put(&term, text, (int)sizeof text);
     fputc('\n', stderr);

@@ -6,12 +6,16 @@
 #ifndef TAPS_TOOL_COMPLAIN_H
 #define TAPS_TOOL_COMPLAIN_H
 
+#include <stdbool.h>
+
 #include <taps/taps.h>
 
 #include "command.h"
 
 /* Whose errors these are from now on: "cat" makes "taps cat: ...". Borrowed. */
 void complain_as(const char *command);
+/* The cursor is in a line that shows how far something is: the next complaint takes its place. */
+void complain_over_line(bool there);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void complain_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends in a hint where the command's help is. Returns USAGE. */

@@ -16,7 +16,7 @@
 
 #include "complain.h"
 #include "flow.h"
-#include "message.h"
+#include "source.h"
 
 #define SECOND_NS ((uint64_t)1000000000)
 
@@ -197,7 +197,7 @@ int load_start(struct load *load, taps_preconnection *preconnection, uint64_t ti
     load->flows = calloc(load->connections, sizeof *load->flows);
     if (!load->message || !load->flows)
         return complain_code("prepare", TAPS_E_MEMORY);
-    message_pattern(load->message, load->size);
+    source_pattern(load->message, load->size);
     for (size_t i = 0; i < load->connections && code == DONE; i++) {
         load->flows[i].load = load;
         code = flow_start(&load->flows[i], preconnection, timeout_ms);

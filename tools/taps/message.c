@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "complain.h"
+#include "framers.h"
 
 static int take_count(void *target, const char *value)
 {
@@ -45,18 +46,31 @@ static int take_property(void *target, const char *value)
     return options_append(&((struct options *)target)->message.properties, "--message-property", value);
 }
 
+static int take_metadata(void *target, const char *value)
+{
+    const char *equals = strchr(value, '=');
+
+    if (!equals || equals == value)
+        return complain_usage("--metadata takes KEY=VALUE, not '%s'", value);
+    return options_append(&((struct options *)target)->message.metadata, "--metadata", value);
+}
+
 static int take_progress(void *target, const char *value)
 {
+    struct options *options = target;
+
     (void)value;
-    ((struct options *)target)->message.progress = true;
-    return DONE;
+    options->message.progress = true;
+    return options->message.quiet ? complain_usage("--progress and --quiet exclude each other") : DONE;
 }
 
 static int take_quiet(void *target, const char *value)
 {
+    struct options *options = target;
+
     (void)value;
-    ((struct options *)target)->message.quiet = true;
-    return DONE;
+    options->message.quiet = true;
+    return options->message.progress ? complain_usage("--progress and --quiet exclude each other") : DONE;
 }
 
 const struct option_row message_rows[] = {
@@ -65,6 +79,8 @@ const struct option_row message_rows[] = {
     {'r', "rate", "RATE", "Messages per second (250, 10k) or bytes per second (1500B, 2.5MB, 64KiB)", take_rate},
     {'m', "message-property", "NAME=VALUE",
      "set a Message Property (`taps help properties`) on every Message sent; repeatable", take_property},
+    {0, "metadata", "[FRAMER/]KEY=VALUE",
+     "tell the outermost Framer, or the one named, something of every Message; repeatable", take_metadata},
     {0, "progress", NULL, "tell on standard error how far it is, though that is no terminal", take_progress},
     {'q', "quiet", NULL, "never tell how far it is; without either: where standard error is a terminal", take_quiet},
     {0, NULL, NULL, NULL, NULL},
@@ -119,6 +135,8 @@ static int fill(const struct options *options, bool final, taps_message_context 
 
     for (size_t i = 0; i < properties->count && code == DONE; i++)
         code = set_property(context, properties->items[i]);
+    if (code == DONE)
+        code = framers_add_metadata(options, context);
     if (code == DONE && final && taps_message_context_set(context, "final", "true") < 0)
         code = complain_code("make a message context", TAPS_E_MEMORY);
     return code;
@@ -141,7 +159,7 @@ static int make(const struct options *options, bool final, taps_message_context 
 
 int message_context(const struct options *options, taps_message_context **ret_context)
 {
-    if (options->message.properties.count > 0)
+    if (options->message.properties.count > 0 || options->message.metadata.count > 0)
         return make(options, false, ret_context);
     *ret_context = NULL;
     return DONE;
@@ -150,13 +168,4 @@ int message_context(const struct options *options, taps_message_context **ret_co
 int message_final_context(const struct options *options, taps_message_context **ret_context)
 {
     return make(options, true, ret_context);
-}
-
-void message_pattern(void *bytes, size_t length)
-{
-    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    char *at = bytes;
-
-    for (size_t i = 0; i < length; i++)
-        at[i] = letters[i % (sizeof letters - 1)];
 }

@@ -1,6 +1,6 @@
 /*
  * The Messages that cat, serve and bench send: the options that say how many, how large, how fast and with which
- * properties, and the Message context and the bytes that come of them.
+ * properties, and the Message context that comes of them.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,7 +25,5 @@ extern const struct option_row message_rows[];
 int message_context(const struct options *options, taps_message_context **ret_context);
 /* The same, and `final`: never NULL. */
 int message_final_context(const struct options *options, taps_message_context **ret_context);
-/* Letters and digits, over and over: what is sent where there is no input. */
-void message_pattern(void *bytes, size_t length);
 
 #endif

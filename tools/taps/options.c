@@ -11,6 +11,7 @@
 
 #include "certificate.h"
 #include "complain.h"
+#include "framers.h"
 
 int options_context(const struct options *options, taps_context **ret_context)
 {
@@ -408,6 +409,8 @@ int options_preconnection(const struct options *options, taps_context *context, 
     }
     if (code == DONE)
         code = add_endpoint(options, preconnection, text, listening);
+    if (code == DONE)
+        code = framers_add(options, preconnection);
     if (code == DONE)
         *ret_preconnection = preconnection;
     else

@@ -25,6 +25,7 @@ struct options_list {
 /* What the options of Messages say: message.h. */
 struct message_options {
     struct options_list properties; /* --message-property NAME=VALUE */
+    struct options_list metadata;   /* --metadata [FRAMER/]KEY=VALUE */
     uint64_t count;                 /* 0: no end */
     size_t size;                    /* 0: not given */
     struct rate rate;
@@ -37,6 +38,7 @@ struct options {
     size_t argument_count;
     struct options_list properties; /* -p NAME=VALUE */
     struct options_list alpn;
+    struct options_list framers; /* --framer NAME[:OPTIONS] */
     const char *profile;
     enum taps_security_mode mode;
     const char *cafile, *pin, *cert, *key, *server_name, *resolver, *interface;

@@ -164,6 +164,14 @@ static int take_alpn(void *target, const char *value)
     return options_append(&((struct options *)target)->alpn, "--alpn", value);
 }
 
+static int take_framer(void *target, const char *value)
+{
+    if (!*value || *value == ':')
+        return complain_usage("--framer takes NAME or NAME:OPTION=VALUE,..., as in --framer length-prefix, not '%s'",
+                              value);
+    return options_append(&((struct options *)target)->framers, "--framer", value);
+}
+
 static int take_timeout(void *target, const char *value)
 {
     struct options *options = target;
@@ -235,6 +243,11 @@ static const struct option_row common_rows[] = {
     {0, "alpn", "NAME[,NAME]", "application protocols for TLS, best first; repeatable", take_alpn},
     {0, "server-name", "NAME", "the name to send and to expect in the certificate", take_server_name},
     {0, "min-version", "VERSION", "no TLS below 1.2 or 1.3", take_min_version},
+    {'f', "framer", "NAME[:OPTIONS]",
+     "put a Message Framer above the transport, with options as in length-prefix:length=2,order=little; repeatable, "
+     "the "
+     "last one is the outermost",
+     take_framer},
     {0, "timeout", "SECONDS", "for all of it, from DNS to the last handshake (default 30)", take_timeout},
     {0, "interface", "NAME", "only this interface, or interfaces of this type (ethernet, wifi ...)", take_interface},
     {'4', NULL, NULL, "only IPv4", take_4},

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* "k", "MB", "KiB": the factor, and whether bytes are meant. */
 static bool parse_unit(const char *unit, double *ret_factor, bool *ret_bytes)
@@ -42,6 +43,14 @@ bool rate_parse(const char *text, struct rate *ret_rate)
         return false;
     *ret_rate = (struct rate){.per_second = value, .bytes = bytes};
     return true;
+}
+
+double pace_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
 }
 
 void pace_start(struct pace *pace, struct rate rate, double now_ms)

@@ -18,6 +18,9 @@ struct rate {
    is below 1 in 1000 s or above 10^12. */
 bool rate_parse(const char *text, struct rate *ret_rate);
 
+/* Monotonic, in fractions, whatever the loop is at. */
+double pace_now_ms(void);
+
 struct pace {
     struct rate rate;
     double due_ms; /* when the next may go */

@@ -57,6 +57,14 @@ void sink_put(struct sink *sink, const void *data, size_t length)
     sink->end = length;
 }
 
+void sink_add(struct sink *sink, const void *data, size_t length)
+{
+    if (length == 0 || length > SINK_SIZE - sink->end)
+        return;
+    memcpy(sink->bytes + sink->end, data, length);
+    sink->end += length;
+}
+
 int sink_write(struct sink *sink)
 {
     size_t length = sink->end - sink->start;

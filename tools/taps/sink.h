@@ -25,6 +25,8 @@ void sink_done(struct sink *sink);
 bool sink_empty(const struct sink *sink);
 /* Only into an empty sink, at most SINK_SIZE bytes. */
 void sink_put(struct sink *sink, const void *data, size_t length);
+/* Behind what is there, if it fits into SINK_SIZE. */
+void sink_add(struct sink *sink, const void *data, size_t length);
 /* Writes what goes. 0, or an errno; EAGAIN is 0. */
 int sink_write(struct sink *sink);
 
