@@ -22,6 +22,7 @@
 #include "complain.h"
 #include "message.h"
 #include "options.h"
+#include "progress.h"
 
 enum {
     TICK_MS = 20,
@@ -41,6 +42,7 @@ struct bench {
     taps_message_context *properties;
     taps_timer *timer;
     double rate; /* Messages per second, or 0 */
+    struct progress progress;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -59,6 +61,7 @@ static void on_tick(void *arg)
     if (interrupted)
         load_stop(&bench->load);
     load_look_at_clock(&bench->load);
+    progress_tell(&bench->progress, bench->load.tally.bytes, 0, pace_now_ms());
     if (taps_context_after(bench->load.context, TICK_MS, on_tick, bench, &bench->timer) < 0)
         load_stop(&bench->load);
 }
@@ -83,6 +86,9 @@ static int run_load(struct bench *bench)
     struct load *load = &bench->load;
     int error = 0;
 
+    bench->progress.total =
+        load->count && load->count < UINT64_MAX / load->size ? load->count * load->size : UINT64_MAX;
+    progress_start(&bench->progress, &bench->options, pace_now_ms());
     on_tick(bench);
     while (error >= 0 && !load_over(load) && interrupted < 2) {
         if (bench->rate > 0)
@@ -92,6 +98,7 @@ static int run_load(struct bench *bench)
     }
     if (bench->timer)
         taps_timer_cancel(bench->timer);
+    progress_end(&bench->progress, load->tally.bytes, 0, pace_now_ms());
     return error < 0 ? complain_code("run the context", error) : load->code;
 }
 

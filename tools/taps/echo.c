@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "source.h"
+
 enum { UNSENT_MAX = 256 * 1024, PIECE_MAX = 64 * 1024 };
 
 struct echo_peer {
@@ -10,22 +12,38 @@ struct echo_peer {
     taps_connection *connection;
     struct echo_peer *next, **link; /* in echo->peers; link points at what points here */
     taps_timer *timer;
+    taps_timer *paced; /* until the next may go */
+    struct pace pace;
     double moved_ms;
     uint64_t bytes;
     size_t unsent;
     bool boundaries; /* a Message comes and goes whole */
     bool datagrams;  /* no end of its own */
     bool receiving;
+    bool ended; /* nothing more is received */
     bool closing;
 };
 
-int echo_init(struct echo *echo)
+static int make_final(struct echo *echo)
 {
     int error = taps_message_context_new(&echo->final);
 
+    return error < 0 ? error : taps_message_context_set(echo->final, "final", "true");
+}
+
+int echo_init(struct echo *echo)
+{
     echo->peers = NULL;
     echo->active = 0;
-    return error < 0 ? error : taps_message_context_set(echo->final, "final", "true");
+    echo->messages = echo->bytes_in = echo->bytes_out = 0;
+    echo->pattern = NULL;
+    if (echo->mode == ECHO_SOURCE) {
+        echo->pattern = malloc(echo->size);
+        if (!echo->pattern)
+            return TAPS_E_MEMORY;
+        source_pattern(echo->pattern, echo->size);
+    }
+    return echo->final ? 0 : make_final(echo);
 }
 
 static void unlink_peer(struct echo_peer *peer)
@@ -35,6 +53,8 @@ static void unlink_peer(struct echo_peer *peer)
         peer->next->link = peer->link;
     if (peer->timer)
         taps_timer_cancel(peer->timer);
+    if (peer->paced)
+        taps_timer_cancel(peer->paced);
     peer->echo->active--;
 }
 
@@ -62,6 +82,8 @@ void echo_done(struct echo *echo)
     }
     taps_message_context_free(echo->final);
     echo->final = NULL;
+    free(echo->pattern);
+    echo->pattern = NULL;
 }
 
 static void close_peer(struct echo_peer *peer)
@@ -95,15 +117,39 @@ static void on_idle(void *arg)
         close_peer(peer);
 }
 
+static void go_on(struct echo_peer *peer);
+
+static void on_due(void *arg)
+{
+    struct echo_peer *peer = arg;
+
+    peer->paced = NULL;
+    go_on(peer);
+}
+
+/* May the next be sent, as far as --rate says? Else it is tried again when it may. */
+static bool is_due(struct echo_peer *peer)
+{
+    double wait = pace_wait_ms(&peer->pace, pace_now_ms());
+
+    if (wait <= 0 || peer->paced)
+        return wait <= 0;
+    return taps_context_after(peer->echo->context, (uint64_t)wait + 1, on_due, peer, &peer->paced) < 0;
+}
+
 static void receive(struct echo_peer *peer)
 {
-    size_t piece = peer->boundaries ? SIZE_MAX : PIECE_MAX;
+    size_t piece = peer->boundaries ? SIZE_MAX : pace_piece(peer->pace.rate, PIECE_MAX);
     int error;
 
-    if (peer->receiving || peer->closing || peer->unsent >= UNSENT_MAX)
+    if (peer->receiving || peer->closing || peer->ended || peer->unsent >= UNSENT_MAX)
+        return;
+    if (peer->echo->mode == ECHO_BACK && !is_due(peer))
         return;
     error = taps_connection_receive(peer->connection, peer->boundaries ? SIZE_MAX : 1, piece, NULL);
-    if (error < 0)
+    if (error == TAPS_E_NOT_APPLICABLE && peer->echo->mode == ECHO_SOURCE)
+        peer->ended = true;
+    else if (error < 0)
         close_peer(peer);
     else
         peer->receiving = true;
@@ -115,24 +161,89 @@ static size_t weight(size_t length)
     return length ? length : 1;
 }
 
+static int send_message(struct echo_peer *peer, const void *data, size_t length, bool final)
+{
+    struct echo *echo = peer->echo;
+    int error = taps_connection_send(peer->connection, length ? data : "", length,
+                                     final ? echo->final : echo->properties, 0, (void *)(uintptr_t)weight(length));
+
+    if (error < 0)
+        return error;
+    peer->unsent += weight(length);
+    echo->bytes_out += length;
+    pace_took(&peer->pace, length, pace_now_ms());
+    return 0;
+}
+
+/* One Message more. True if that was the last one that was wanted: then the peer may be gone. */
+static bool has_enough(struct echo *echo)
+{
+    echo->messages++;
+    if (echo->count == 0 || echo->messages < echo->count)
+        return false;
+    if (echo->enough)
+        echo->enough(echo);
+    return true;
+}
+
+/* Of a source: as many as there is room and time for. */
+static void send_own(struct echo_peer *peer)
+{
+    struct echo *echo = peer->echo;
+
+    while (!peer->closing && (echo->count == 0 || echo->messages < echo->count) &&
+           (peer->unsent == 0 || peer->unsent + echo->size <= UNSENT_MAX) && is_due(peer)) {
+        bool last = echo->count > 0 && echo->messages + 1 == echo->count;
+
+        if (send_message(peer, echo->pattern, echo->size, last && !peer->datagrams) < 0) {
+            close_peer(peer);
+            return;
+        }
+        peer->bytes += echo->size;
+        if (has_enough(echo))
+            return;
+    }
+}
+
+static void go_on(struct echo_peer *peer)
+{
+    if (peer->echo->mode == ECHO_SOURCE)
+        send_own(peer);
+    else
+        receive(peer);
+}
+
+/* A Framer tells the end in an event of its own, which is no Message, and has no final one without a Message. */
+static bool is_only_end(const struct echo_peer *peer, const struct taps_received *message)
+{
+    return message->final && message->length == 0 && (peer->echo->framed || peer->echo->mode != ECHO_BACK);
+}
+
 static void on_received(taps_connection *connection, const struct taps_received *message, void *user)
 {
     struct echo_peer *peer = user;
-    size_t cost = weight(message->length);
-    const taps_message_context *context = message->final ? peer->echo->final : NULL;
-    int error;
+    struct echo *echo = peer->echo;
+    bool only_end = is_only_end(peer, message);
+    int error = 0;
 
+    (void)connection;
     peer->receiving = false;
+    peer->ended = message->final;
+    echo->bytes_in += message->length;
+    peer->moved_ms = taps_context_now_ms(echo->context);
+    if (echo->mode == ECHO_SOURCE) {
+        receive(peer);
+        return;
+    }
     peer->bytes += message->length;
-    peer->moved_ms = taps_context_now_ms(peer->echo->context);
-    error = taps_connection_send(connection, message->length ? message->data : "", message->length, context, 0,
-                                 (void *)(uintptr_t)cost);
-    if (error == 0)
-        peer->unsent += cost;
+    if (echo->mode == ECHO_BACK && !only_end)
+        error = send_message(peer, message->data, message->length, message->final);
     if (message->final || error < 0)
         close_peer(peer);
     else
         receive(peer);
+    if (message->length > 0 || !message->final)
+        has_enough(echo);
 }
 
 static void on_receive_error(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
@@ -149,7 +260,7 @@ static void on_sent(taps_connection *connection, void *tag, void *user)
 
     (void)connection;
     peer->unsent -= (uintptr_t)tag;
-    receive(peer);
+    go_on(peer);
 }
 
 /* One datagram that could not be sent back is no reason to leave the peer. */
@@ -204,6 +315,7 @@ void echo_accept(struct echo *echo, taps_connection *connection)
     peer->boundaries = has(connection, TAPS_PRESERVE_MSG_BOUNDARIES, false);
     peer->datagrams = !has(connection, TAPS_RELIABILITY, true);
     peer->moved_ms = taps_context_now_ms(echo->context);
+    pace_start(&peer->pace, echo->rate, pace_now_ms());
     peer->link = &echo->peers;
     peer->next = echo->peers;
     if (peer->next)
@@ -217,4 +329,6 @@ void echo_accept(struct echo *echo, taps_connection *connection)
         taps_context_after(echo->context, echo->idle_ms, on_idle, peer, &peer->timer) < 0)
         peer->timer = NULL;
     receive(peer);
+    if (echo->mode == ECHO_SOURCE)
+        send_own(peer);
 }

@@ -1,6 +1,6 @@
 /*
  * What a server of this program does with each Connection: sends every Message back, no faster than the peer takes
- * them. serve and demo share it.
+ * them; or only takes them; or sends Messages of its own. serve and demo share it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,21 +13,37 @@
 
 #include <taps/taps.h>
 
+#include "rate.h"
+
 struct echo_peer;
+
+enum echo_mode { ECHO_BACK, ECHO_SINK, ECHO_SOURCE };
 
 struct echo {
     taps_context *context;
+    enum echo_mode mode;
+    bool framed;                            /* by a Framer */
+    size_t size;                            /* of the Messages of a source */
+    struct rate rate;                       /* of what is sent, in each Connection */
+    uint64_t count;                         /* Messages received, or sent by a source, in all Connections; 0: no end */
+    const taps_message_context *properties; /* of every Message sent; NULL: none */
+    taps_message_context *final;            /* of the last one; NULL: made by echo_init. Taken */
     uint64_t idle_ms; /* after which a Connection without an end of its own (datagrams) is closed */
     /* Both may be NULL. `why` is NULL for an orderly end. */
     void (*opened)(struct echo *echo, taps_connection *connection);
     void (*closed)(struct echo *echo, taps_connection *connection, uint64_t bytes, const struct taps_error *why);
 
-    taps_message_context *final;
+    /* There were `count`; may be NULL. It may close all. */
+    void (*enough)(struct echo *echo);
+
     struct echo_peer *peers;
     size_t active;
+    unsigned char *pattern; /* what a source sends */
+    uint64_t messages;
+    uint64_t bytes_in, bytes_out;
 };
 
-/* Fill in the public fields first. 0 or a negative error. */
+/* Fill in the fields above the empty line first. 0 or a negative error. */
 int echo_init(struct echo *echo);
 /* Drops what is still there. */
 void echo_done(struct echo *echo);
