@@ -277,6 +277,26 @@ TEST(parts_that_do_not_add_up_are_refused_and_nothing_of_them_is_sent)
     test_framing_close(&t);
 }
 
+/* The head has told their length: without one of them the next head would be taken for data. */
+TEST(parts_do_not_expire_once_they_are_framed_and_whole_messages_do)
+{
+    struct test_framing t;
+    test_framing_open_text(&t, "length-prefix", false);
+    t.stalled = true;
+    CHECK_INT(test_framing_send_text(&t, "whole"), 0);
+    CHECK_INT(send_first(&t, "he", "5"), 0);
+    CHECK_INT(send_next(&t, "llo", true), 0);
+    for (size_t i = 0; i < 3; i++) {
+        struct tapsi_link *link = tapsi_list_pop(&t.wire->queue);
+        NEED(link);
+        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+        CHECK_INT((op->flags & TAPSI_OP_TOUCHED) != 0, i > 0);
+        t.wire->queued -= op->length;
+        tapsi_op_finish(op, 0);
+    }
+    test_framing_close(&t);
+}
+
 TEST(a_message_of_many_gigabytes_flows_in_parts)
 {
     static const uint8_t bytes[65536];
