@@ -2,15 +2,22 @@
 #ifndef TAPSI_MESSAGE_INTEGERS_H
 #define TAPSI_MESSAGE_INTEGERS_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <taps/taps.h>
 
-/* `size` is 1 to 8 bytes; put writes the low ones of the value. */
+/* `size` is 1 to 8 bytes; put writes the low ones of the value. Four bytes, the most common, are one word each way. */
 static inline uint64_t tapsi_integer_get(const uint8_t *from, unsigned size, bool little)
 {
     uint64_t value = 0;
+    if (size == 4) {
+        uint32_t word;
+        memcpy(&word, from, 4);
+        return little ? le32toh(word) : be32toh(word);
+    }
     for (unsigned i = 0; i < size; i++)
         value = value << 8 | from[little ? size - 1 - i : i];
     return value;
@@ -18,6 +25,11 @@ static inline uint64_t tapsi_integer_get(const uint8_t *from, unsigned size, boo
 
 static inline void tapsi_integer_put(uint8_t *to, unsigned size, bool little, uint64_t value)
 {
+    if (size == 4) {
+        uint32_t word = little ? htole32((uint32_t)value) : htobe32((uint32_t)value);
+        memcpy(to, &word, 4);
+        return;
+    }
     for (unsigned i = 0; i < size; i++) {
         to[little ? i : size - 1 - i] = (uint8_t)value;
         value >>= 8;
