@@ -195,6 +195,59 @@ def test_mutual():
     tap.check("mutual refuses a certificate that is none", result.code == 1 and result.err, result)
 
 
+def parcels_talk(port, sent):
+    """What a plain socket gets for these bytes."""
+    got = b""
+    with socket.create_connection(("127.0.0.1", port), LIMIT) as one:
+        one.sendall(sent)
+        try:
+            while data := one.recv(4096):
+                got += data
+        except ConnectionError:
+            got += b"[reset]"
+    return got
+
+
+def test_parcels():
+    program = programs["parcels"]
+    with started([program, "127.0.0.1:0"]) as process:
+        port = int(lines_until(process, "listening")[-1].split()[-1])
+        result = run([program, f"127.0.0.1:{port}", "L", "hello parcel"])
+        tap.check("parcels: a Message comes back with its kind", result.code == 0 and result.out == b"L hello parcel\n", result)
+        result = run([program, f"127.0.0.1:{port}", "L", ""])
+        tap.check("parcels: an empty one too", result.code == 0 and result.out == b"L \n", result)
+        for kind in ("l", "LL", ""):
+            result = run([program, f"127.0.0.1:{port}", kind, "hello"])
+            tap.check(f"parcels: the kind {kind!r} is refused", result.code == 1 and result.out == b""
+                      and b"not sent" in result.err, result)
+        got = parcels_talk(port, b"parcel/1\nA\0\5hellop\0\0B\0\0e\0\0")
+        tap.check("parcels: a plain socket is answered by the Framer and by the application", got.startswith(b"parcel/1\n")
+                  and got.endswith(b"e\0\0") and b"q\0\0" in got and b"A\0\5hello" in got and b"B\0\0" in got
+                  and len(got) == 26, got)
+        for bad in (b"GET / HTTP/1.0\r\n\r\n", b"parcel/2\n"):
+            tap.check(f"parcels: {bad!r} is no greeting", parcels_talk(port, bad).startswith(b"parcel/1\n"))
+        result = run([program, f"127.0.0.1:{port}", "Z", "still there?"])
+        tap.check("parcels: the server survives them", result.out == b"Z still there?\n", result)
+
+    def other_protocol(connection):
+        connection.sendall(b"220 mail.example ESMTP\r\n")
+        connection.recv(100)
+
+    with serving(other_protocol) as port:
+        result = run([program, f"127.0.0.1:{port}", "L", "hello"])
+    tap.check("parcels: another protocol is told", result.code == 1 and b"does not speak parcel/1" in result.err, result)
+
+    def hostile(connection):
+        connection.sendall(b"parcel/1\n?\1\2")
+        connection.recv(100)
+        connection.recv(100)
+
+    with serving(hostile) as port:
+        result = run([program, f"127.0.0.1:{port}", "L", "hello"])
+    tap.check("parcels: a record that cannot be is told", result.code == 1
+              and b"a record of kind 0x3f with 258 bytes" in result.err, result)
+
+
 if __name__ == "__main__":
     if not Certificates.possible():
         print("1..0 # SKIP no openssl program here")
@@ -203,7 +256,7 @@ if __name__ == "__main__":
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
         code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_why, test_workers,
-                        test_mutual])
+                        test_mutual, test_parcels])
     finally:
         certificates.remove()
     sys.exit(code)
