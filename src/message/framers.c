@@ -10,6 +10,7 @@ static const struct taps_framer_definition *const rows[] = {
     &tapsi_framer_tlv,       /* tlv */
     &tapsi_framer_http,      /* http */
     &tapsi_framer_websocket, /* websocket */
+    &tapsi_framer_mqtt,      /* mqtt */
     NULL,
 };
 

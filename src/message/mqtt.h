@@ -1,6 +1,6 @@
 /*
- * MQTT 3.1.1 at work: what its files share. framer_mqtt.c (options, time, the end), mqtt_connect.c (CONNECT, CONNACK and
- * the first SUBSCRIBE, of both roles), mqtt_send.c (Messages to packets), mqtt_receive.c (packets to Messages),
+ * MQTT 3.1.1 at work: what its files share. framer_mqtt.c (options, time, the end), mqtt_connect.c (CONNECT, CONNACK
+ * and the first SUBSCRIBE, of both roles), mqtt_send.c (Messages to packets), mqtt_receive.c (packets to Messages),
  * mqtt_flight.c (what is not acknowledged yet).
  */
 #ifndef TAPSI_MESSAGE_MQTT_H
@@ -44,15 +44,15 @@ struct tapsi_mqtt_flight {
 struct tapsi_mqtt {
     enum tapsi_mqtt_phase phase;
     bool server, stopping;
-    bool ended;         /* DISCONNECT has come */
-    bool skips;         /* the rest of this payload goes to nobody */
-    bool sent, heard;   /* since the last tick */
-    bool awaits_pong;   /* since a PINGREQ */
-    unsigned quiet;     /* ticks */
+    bool ended;          /* DISCONNECT has come */
+    bool skips;          /* the rest of this payload goes to nobody */
+    bool sent, heard;    /* since the last tick */
+    bool awaits_pong;    /* since a PINGREQ */
+    unsigned quiet;      /* ticks */
     uint16_t keep_alive; /* s; 0: none */
     uint16_t last_id;
-    uint64_t left;    /* of a payload that is being received */
-    uint8_t ack;      /* enum tapsi_mqtt_type: to be sent behind it, or 0 */
+    uint64_t left; /* of a payload that is being received */
+    uint8_t ack;   /* enum tapsi_mqtt_type: to be sent behind it, or 0 */
     uint16_t ack_id;
     uint16_t flights_used, flights_room;
     struct tapsi_mqtt_flight *flights;

@@ -5,14 +5,14 @@
 #define LEVEL 4 /* 3.1.1 */
 
 /* Flags of CONNECT. */
-#define USER         0x80u
-#define PASSWORD     0x40u
-#define WILL_RETAIN  0x20u
-#define WILL_QOS(f)  ((f) >> 3 & 3u)
-#define WILL         0x04u
-#define CLEAN        0x02u
-#define RESERVED     0x01u
-#define WILL_BITS    0x38u
+#define USER        0x80u
+#define PASSWORD    0x40u
+#define WILL_RETAIN 0x20u
+#define WILL_QOS(f) ((f) >> 3 & 3u)
+#define WILL        0x04u
+#define CLEAN       0x02u
+#define RESERVED    0x01u
+#define WILL_BITS   0x38u
 
 /* Return codes of CONNACK. */
 enum { ACCEPTED, BAD_VERSION, BAD_CLIENT, UNAVAILABLE, BAD_USER };
@@ -110,7 +110,8 @@ int tapsi_mqtt_on_connack(taps_framing *framing, struct tapsi_mqtt_reader *reade
         return taps_framing_fail(framing, code == BAD_USER || code > BAD_USER ? TAPS_E_PERMISSION : TAPS_E_PROTOCOL,
                                  "the server refuses, with return code %u: %s", code, tapsi_mqtt_refusal(code));
     if (present && !o->persists)
-        return taps_framing_fail(framing, TAPS_E_DEFRAMING, "a CONNACK with a session, though a clean one was asked for");
+        return taps_framing_fail(framing, TAPS_E_DEFRAMING,
+                                 "a CONNACK with a session, though a clean one was asked for");
     int err = present ? taps_framing_add_metadata(framing, "session-present", "1") : 0;
     if (!err)
         err = tapsi_mqtt_tick(framing);

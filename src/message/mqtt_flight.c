@@ -73,5 +73,5 @@ int tapsi_mqtt_known(taps_framing *framing, unsigned id)
 void tapsi_mqtt_forget(struct tapsi_mqtt *s, unsigned id)
 {
     if (s->known)
-        s->known[id / 8] &= (uint8_t)~(1u << (id % 8));
+        s->known[id / 8] &= (uint8_t) ~(1u << (id % 8));
 }

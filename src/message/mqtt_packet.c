@@ -11,20 +11,13 @@ static const struct {
     const char *text;
     unsigned flags;
 } types[TAPSI_MQTT_TYPES] = {
-    [TAPSI_MQTT_CONNECT] = {"connect", 0},
-    [TAPSI_MQTT_CONNACK] = {"connack", 0},
-    [TAPSI_MQTT_PUBLISH] = {"publish", 0},
-    [TAPSI_MQTT_PUBACK] = {"puback", 0},
-    [TAPSI_MQTT_PUBREC] = {"pubrec", 0},
-    [TAPSI_MQTT_PUBREL] = {"pubrel", 2},
-    [TAPSI_MQTT_PUBCOMP] = {"pubcomp", 0},
-    [TAPSI_MQTT_SUBSCRIBE] = {"subscribe", 2},
-    [TAPSI_MQTT_SUBACK] = {"suback", 0},
-    [TAPSI_MQTT_UNSUBSCRIBE] = {"unsubscribe", 2},
-    [TAPSI_MQTT_UNSUBACK] = {"unsuback", 0},
-    [TAPSI_MQTT_PINGREQ] = {"pingreq", 0},
-    [TAPSI_MQTT_PINGRESP] = {"pingresp", 0},
-    [TAPSI_MQTT_DISCONNECT] = {"disconnect", 0},
+    [TAPSI_MQTT_CONNECT] = {"connect", 0},   [TAPSI_MQTT_CONNACK] = {"connack", 0},
+    [TAPSI_MQTT_PUBLISH] = {"publish", 0},   [TAPSI_MQTT_PUBACK] = {"puback", 0},
+    [TAPSI_MQTT_PUBREC] = {"pubrec", 0},     [TAPSI_MQTT_PUBREL] = {"pubrel", 2},
+    [TAPSI_MQTT_PUBCOMP] = {"pubcomp", 0},   [TAPSI_MQTT_SUBSCRIBE] = {"subscribe", 2},
+    [TAPSI_MQTT_SUBACK] = {"suback", 0},     [TAPSI_MQTT_UNSUBSCRIBE] = {"unsubscribe", 2},
+    [TAPSI_MQTT_UNSUBACK] = {"unsuback", 0}, [TAPSI_MQTT_PINGREQ] = {"pingreq", 0},
+    [TAPSI_MQTT_PINGRESP] = {"pingresp", 0}, [TAPSI_MQTT_DISCONNECT] = {"disconnect", 0},
 };
 
 const char *tapsi_mqtt_type_text(enum tapsi_mqtt_type type)
@@ -120,8 +113,11 @@ bool tapsi_mqtt_is_filter(const uint8_t *bytes, size_t length)
 const char *tapsi_mqtt_refusal(unsigned code)
 {
     static const char *const words[] = {
-        "it does not speak this version of the protocol", "the client identifier is not allowed",
-        "its service is not available", "the user name or the password is wrong", "the client is not authorised",
+        "it does not speak this version of the protocol",
+        "the client identifier is not allowed",
+        "its service is not available",
+        "the user name or the password is wrong",
+        "the client is not authorised",
     };
     return code >= 1 && code <= sizeof(words) / sizeof(words[0]) ? words[code - 1] : NULL;
 }

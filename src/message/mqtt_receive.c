@@ -3,8 +3,8 @@
  * application as it comes. It is acknowledged when its last byte is here: where more is to come, all but that byte is
  * promised first, so that this Framer is asked again for the last one.
  *
- * Everything that is delivered is promised (deliver_and_advance), also what has no bytes: so it waits for a Receive, and
- * a peer cannot pile it up.
+ * Everything that is delivered is promised (deliver_and_advance), also what has no bytes: so it waits for a Receive,
+ * and a peer cannot pile it up.
  */
 #include <string.h>
 #include "base/str.h"
@@ -79,6 +79,10 @@ static int acknowledge(taps_framing *framing, struct tapsi_mqtt *s)
 static int go_on(taps_framing *framing, struct tapsi_mqtt *s)
 {
     uint64_t here = taps_framing_available(framing);
+    if (s->stopping) {
+        s->skips = true;
+        s->ack = 0;
+    }
     if (s->skips) {
         uint64_t part = here < s->left ? here : s->left;
         taps_framing_advance(framing, (size_t)part);
