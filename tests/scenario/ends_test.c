@@ -4,13 +4,14 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <taps/framer.h>
 #include "connection/connection.h"
 #include "peer.h"
 #include "stack/tcp/tcp.h"
 
 #define REMOTE "192.0.2.1:443"
 
-enum stack { TCP, TLS, FRAMED, FRAMED_TLS, UDP };
+enum stack { TCP, TLS, FRAMED, FRAMED_TLS, LENGTH, LENGTH_TLS };
 enum point {
     CONNECTING, /* TCP is not there yet */
     HANDSHAKE,  /* TCP is there, TLS has said its hello */
@@ -161,7 +162,7 @@ static const struct taps_listener_events listener_events = {.connection_received
 
 static bool is_secure(const struct scene *s)
 {
-    return s->row->stack == TLS || s->row->stack == FRAMED_TLS;
+    return s->row->stack == TLS || s->row->stack == FRAMED_TLS || s->row->stack == LENGTH_TLS;
 }
 
 /* A stream, below any framing of the client's: what goes over it is this test's affair. */
@@ -222,11 +223,19 @@ static void set_all(taps_transport_properties *properties, const char *settings)
     }
 }
 
+/* FRAMED is a stack of its own; LENGTH is a Framer over the stream. Both put two bytes in front. */
 static enum taps_properties_profile profile(const struct scene *s)
 {
-    return s->row->stack == UDP   ? TAPS_UNRELIABLE_DATAGRAM
-           : s->row->stack <= TLS ? TAPS_RELIABLE_INORDER_STREAM
-                                  : TAPS_RELIABLE_MESSAGE;
+    bool framed = s->row->stack == FRAMED || s->row->stack == FRAMED_TLS;
+    return framed ? TAPS_RELIABLE_MESSAGE : TAPS_RELIABLE_INORDER_STREAM;
+}
+
+static void add_framer(struct scene *s)
+{
+    taps_framer *framer;
+    CHECK_INT(taps_framer_new_text("length-prefix:length=2", &framer), 0);
+    CHECK_INT(taps_preconnection_add_framer(s->w.preconnection, framer), 0);
+    taps_framer_free(framer);
 }
 
 static void scene_new(struct scene *s, const struct row *row)
@@ -239,6 +248,8 @@ static void scene_new(struct scene *s, const struct row *row)
     if (is_secure(s))
         world_secure(&s->w);
     world_start(&s->w);
+    if (row->stack >= LENGTH)
+        add_framer(s);
     s->server = world_context(s->w.sim, s->w.server, NULL);
 }
 
@@ -368,7 +379,7 @@ static void play(struct scene *s)
 
 static void run(const struct row *rows, size_t count)
 {
-    static const char *const stacks[] = {"tcp", "tls", "framed", "framed tls", "udp"};
+    static const char *const stacks[] = {"tcp", "tls", "framed", "framed tls", "length", "length tls"};
     static const char *const points[] = {"connecting", "handshake", "flight",  "idle",
                                          "in message", "sending",   "closing", "closing, in a message"};
     static const char *const ways[] = {"reset", "fin", "end", "silence"};
@@ -412,6 +423,13 @@ TEST(before_it_is_ready)
         {FRAMED_TLS, HANDSHAKE, FIN, NULL, "establishment_error TLS"},
         {FRAMED_TLS, HANDSHAKE, SILENCE, NULL, "establishment_error TIMEOUT after 5 s"},
         {FRAMED_TLS, FLIGHT, FIN, NULL, "establishment_error TLS"},
+        {LENGTH, CONNECTING, RESET, NULL, "establishment_error REFUSED"},
+        {LENGTH, CONNECTING, FIN, NULL, "ready, receive_error CLOSED"},
+        {LENGTH, CONNECTING, SILENCE, NULL, "establishment_error TIMEOUT after 5 s"},
+        {LENGTH_TLS, HANDSHAKE, RESET, NULL, "establishment_error ABORTED"},
+        {LENGTH_TLS, HANDSHAKE, FIN, NULL, "establishment_error TLS"},
+        {LENGTH_TLS, HANDSHAKE, SILENCE, NULL, "establishment_error TIMEOUT after 5 s"},
+        {LENGTH_TLS, FLIGHT, FIN, NULL, "establishment_error TLS"},
     };
     RUN(rows);
 }
@@ -440,6 +458,12 @@ TEST(while_idle)
         {FRAMED_TLS, IDLE, RESET, NULL, "ready, receive_error ABORTED, connection_error ABORTED"},
         {FRAMED_TLS, IDLE, FIN, NULL, "ready, receive_error TRUNCATED, connection_error TRUNCATED"},
         {FRAMED_TLS, IDLE, END, NULL, "ready, receive_error CLOSED, sent"},
+        {LENGTH, IDLE, RESET, NULL, "ready, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH, IDLE, FIN, NULL, "ready, receive_error CLOSED, sent"},
+        {LENGTH, IDLE, SILENCE, NULL, "ready"},
+        {LENGTH_TLS, IDLE, RESET, NULL, "ready, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH_TLS, IDLE, FIN, NULL, "ready, receive_error TRUNCATED, connection_error TRUNCATED"},
+        {LENGTH_TLS, IDLE, END, NULL, "ready, receive_error CLOSED, sent"},
     };
     RUN(rows);
 }
@@ -461,6 +485,12 @@ TEST(in_the_middle_of_a_message)
         {FRAMED_TLS, IN_MESSAGE, RESET, NULL, "ready, partial, receive_error ABORTED, connection_error ABORTED"},
         {FRAMED_TLS, IN_MESSAGE, FIN, NULL, "ready, partial, receive_error TRUNCATED, connection_error TRUNCATED"},
         {FRAMED_TLS, IN_MESSAGE, END, NULL, "ready, partial, receive_error TRUNCATED, connection_error TRUNCATED"},
+        {LENGTH, IN_MESSAGE, RESET, NULL, "ready, partial, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH, IN_MESSAGE, FIN, NULL, "ready, partial, receive_error TRUNCATED, connection_error TRUNCATED"},
+        {LENGTH, IN_MESSAGE, SILENCE, NULL, "ready, partial"},
+        {LENGTH_TLS, IN_MESSAGE, RESET, NULL, "ready, partial, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH_TLS, IN_MESSAGE, FIN, NULL, "ready, partial, receive_error TRUNCATED, connection_error TRUNCATED"},
+        {LENGTH_TLS, IN_MESSAGE, END, NULL, "ready, partial, receive_error TRUNCATED, connection_error TRUNCATED"},
     };
     RUN(rows);
 }
@@ -489,6 +519,14 @@ TEST(while_sending)
         {FRAMED_TLS, SENDING, RESET, NULL,
          "ready, sent, send_error ABORTED, receive_error ABORTED, connection_error ABORTED"},
         {FRAMED_TLS, SENDING, END, NULL, "ready, sent, receive_error CLOSED, sent"},
+        {LENGTH, SENDING, RESET, NULL,
+         "ready, sent, send_error ABORTED, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH, SENDING, FIN, NULL, "ready, sent, receive_error CLOSED, sent"},
+        {LENGTH, SENDING, SILENCE, "connTimeout=20",
+         "ready, sent, send_error TIMEOUT, receive_error TIMEOUT, connection_error TIMEOUT after 26 s"},
+        {LENGTH_TLS, SENDING, RESET, NULL,
+         "ready, sent, send_error ABORTED, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH_TLS, SENDING, END, NULL, "ready, sent, receive_error CLOSED, sent"},
     };
     RUN(rows);
 }
@@ -524,6 +562,19 @@ TEST(while_closing)
         {FRAMED, CLOSING_CUT, FIN, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
         {FRAMED_TLS, CLOSING_CUT, FIN, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
         {FRAMED_TLS, CLOSING_CUT, END, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
+        {LENGTH, CLOSING, RESET, NULL,
+         "ready, sent, send_error ABORTED, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH, CLOSING, FIN, NULL, "ready, sent, receive_error CLOSED, closed"},
+        {LENGTH, CLOSING, SILENCE, NULL,
+         "ready, sent, send_error TIMEOUT, receive_error TIMEOUT, connection_error TIMEOUT after 30 s"},
+        {LENGTH_TLS, CLOSING, RESET, NULL,
+         "ready, sent, send_error ABORTED, receive_error ABORTED, connection_error ABORTED"},
+        {LENGTH_TLS, CLOSING, END, NULL, "ready, sent, receive_error CLOSED, closed"},
+        {LENGTH_TLS, CLOSING, SILENCE, NULL,
+         "ready, sent, send_error TIMEOUT, receive_error TIMEOUT, connection_error TIMEOUT after 30 s"},
+        {LENGTH, CLOSING_CUT, FIN, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
+        {LENGTH_TLS, CLOSING_CUT, FIN, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
+        {LENGTH_TLS, CLOSING_CUT, END, NULL, "ready, sent, partial, sent, receive_error CLOSED, closed"},
     };
     RUN(rows);
 }
