@@ -162,8 +162,11 @@ TAPS_API int taps_framing_parse(taps_framing *framing, size_t min, size_t max, c
                                 size_t *ret_length);
 /* Bytes from the cursor to the end of what is here. */
 TAPS_API size_t taps_framing_available(const taps_framing *framing);
-/* What was delivered waits for a Receive of the application, and nothing is read meanwhile: silence is not the peer's.
- */
+/* Where it reads ahead, before it delivers bytes of its own: may it? False: nobody has asked for a Message. It leaves the
+   bytes that make it untaken, and is asked again when somebody has; nothing is read meanwhile. */
+TAPS_API bool taps_framing_is_wanted(taps_framing *framing);
+/* What was delivered, or left because it is not wanted, waits for a Receive of the application, and nothing is read
+   meanwhile: silence is not the peer's. */
 TAPS_API bool taps_framing_is_held_up(const taps_framing *framing);
 /* The peer has ended, and nothing comes behind what is available. What is left untaken then makes TAPS_E_TRUNCATED. */
 TAPS_API bool taps_framing_at_end(const taps_framing *framing);
@@ -174,7 +177,7 @@ TAPS_API void taps_framing_advance(taps_framing *framing, size_t length);
 TAPS_API int taps_framing_deliver_and_advance(taps_framing *framing, uint64_t length, bool end_of_message);
 /* Gives bytes of its own, which are copied. */
 TAPS_API int taps_framing_deliver(taps_framing *framing, const void *data, size_t length, bool end_of_message);
-/* The direction has ended, in the words of the Framer's protocol: nothing follows. */
+/* The direction has ended, in the words of the Framer's protocol: nothing follows. It is told when it is wanted. */
 TAPS_API int taps_framing_deliver_end(taps_framing *framing);
 /* On the Message that is delivered next, or is being delivered, for the application: text, copied. */
 TAPS_API int taps_framing_add_metadata(taps_framing *framing, const char *key, const char *value);

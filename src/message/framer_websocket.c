@@ -289,7 +289,7 @@ static int head_incomplete(taps_framing *framing, struct tapsi_ws *ws, size_t he
     if (here >= TAPSI_WS_HEAD_LIMIT)
         return taps_framing_fail(framing, TAPS_E_PROTOCOL, "the server's answer has a head over 16 KiB");
     if (taps_framing_at_end(framing))
-        return taps_framing_fail(framing, TAPS_E_PROTOCOL, "the peer ended in the handshake");
+        return taps_framing_fail(framing, TAPS_E_ESTABLISHMENT, "the peer ended in the handshake");
     return 0;
 }
 
@@ -349,6 +349,8 @@ static int watch_peer(taps_framing *framing, struct tapsi_ws *ws)
     int err = 0;
     if (ws->sent_close)
         return 0;
+    if (taps_framing_is_held_up(framing)) /* the peer's answer may lie behind what nobody has asked for */
+        ws->heard = true;
     if (ws->pinged && !ws->heard)
         return taps_framing_fail(framing, TAPS_E_TIMEOUT, "the peer did not answer a ping within %llu ms",
                                  (unsigned long long)options->ping_timeout_ms);
@@ -397,7 +399,7 @@ static void done(taps_framing *framing)
 
 const struct taps_framer_definition tapsi_framer_websocket = {
     .name = "websocket",
-    .flags = TAPS_FRAMER_ENDS_ITSELF | TAPS_FRAMER_TAKES_PARTS,
+    .flags = TAPS_FRAMER_ENDS_ITSELF | TAPS_FRAMER_TAKES_PARTS | TAPS_FRAMER_READS_AHEAD,
     .options_size = sizeof(struct tapsi_ws_options),
     .state_size = sizeof(struct tapsi_ws),
     .defaults = defaults,

@@ -1,6 +1,7 @@
 /*
- * What is received, frame by frame. A frame's payload is given on as it comes, so that a Message needs no memory of its
- * length: without a copy from a server, into memory of the library's where it must be unmasked or inflated.
+ * What is received, frame by frame, control frames also while the application asks for nothing. A frame's payload is
+ * given on as it comes, so that a Message needs no memory of its length: without a copy from a server, into memory of
+ * the library's where it must be unmasked or inflated.
  */
 #include <string.h>
 #include "message/websocket.h"
@@ -300,6 +301,8 @@ static int take_payload(taps_framing *framing, struct tapsi_ws *ws)
 {
     if (ws->in.head.opcode >= TAPSI_WS_CLOSE)
         return take_control(framing, ws);
+    if (!ws->stopped && !taps_framing_is_wanted(framing))
+        return 0;
     if (ws->in.compressed)
         return take_compressed(framing, ws);
     if (ws->in.left == 0) {

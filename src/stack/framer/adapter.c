@@ -366,7 +366,8 @@ static void want(struct tapsi_layer *layer)
             tapsi_layer_dirty(layer);
         return;
     }
-    if (a->framing->held || a->framing->promised || a->framing->at_end)
+    const struct taps_framing *f = a->framing;
+    if (f->held || f->promised || f->at_end || f->unwanted || f->end_waits)
         tapsi_layer_dirty(layer);
     else
         tapsi_framing_grant(a->framing);

@@ -73,6 +73,8 @@ struct taps_framing {
     bool at_end;     /* the peer's end has come */
     bool end_asked;  /* and the Framer took nothing more */
     bool end_told;   /* and went up */
+    bool end_waits;  /* deliver_end: until somebody asks */
+    bool unwanted;   /* the Framer has left what it would deliver: nobody has asked */
     bool below_over; /* below has said `closed` without an error */
     bool in_message; /* a part went up, its end has not */
     bool dropping;   /* over datagrams: the rest of this one does not parse */

@@ -198,6 +198,7 @@ static bool may_be_prompt(const struct taps_framing *f)
 static void deliver(struct taps_framing *f, struct tapsi_slice *slice)
 {
     struct tapsi_layer *layer = layer_of(f);
+    f->taken++;
     slice->meta = f->meta_is_new ? tapsi_meta_ref(f->meta) : NULL;
     f->meta_is_new = false;
     f->in_message = !(slice->flags & TAPSI_SLICE_END);
@@ -342,7 +343,10 @@ TAPS_API int taps_framing_deliver_end(taps_framing *f)
 {
     if (!settle_promise(f) || !may_deliver(f))
         return TAPS_E_STATE;
-    deliver_end(f);
+    if (layer_of(f)->want)
+        deliver_end(f);
+    else
+        f->end_waits = true;
     return 0;
 }
 
@@ -413,13 +417,20 @@ TAPS_API void taps_framing_advance(taps_framing *f, size_t length)
 /* Nobody asks for Messages, but the Framer's own words are looked for. */
 static bool reads_ahead(const struct taps_framing *f)
 {
-    return f->definition->flags & TAPS_FRAMER_READS_AHEAD && !f->promised;
+    return f->definition->flags & TAPS_FRAMER_READS_AHEAD && !f->promised && !f->unwanted && !f->end_waits;
+}
+
+TAPS_API bool taps_framing_is_wanted(taps_framing *f)
+{
+    const struct tapsi_layer *layer = layer_of(f);
+    f->unwanted = layer->state == TAPSI_LAYER_READY && !layer->want;
+    return !f->unwanted;
 }
 
 TAPS_API bool taps_framing_is_held_up(const taps_framing *f)
 {
     const struct tapsi_layer *layer = layer_of(f);
-    return layer->state == TAPSI_LAYER_READY && !layer->want && f->promised;
+    return layer->state == TAPSI_LAYER_READY && !layer->want && (f->promised || f->unwanted);
 }
 
 void tapsi_framing_grant(struct taps_framing *f)
@@ -499,7 +510,7 @@ static bool ask(struct taps_framing *f)
             drop_datagram(f);
         return true;
     }
-    f->end_asked = f->end_asked || (at_end && !took);
+    f->end_asked = f->end_asked || (at_end && !took && !f->unwanted);
     return took;
 }
 
@@ -518,6 +529,8 @@ static void truncated(struct taps_framing *f)
 static void end_if_due(struct taps_framing *f)
 {
     struct tapsi_layer *layer = layer_of(f);
+    if (!layer->dead && !f->failed && f->end_waits && !f->end_told && layer->want)
+        deliver_end(f);
     if (layer->dead || f->failed || !f->at_end || f->promised)
         return;
     if (f->end_asked && !f->end_told && !f->closing) {
@@ -555,7 +568,7 @@ void tapsi_framing_process(struct taps_framing *f)
     while (goes_on && may_process(f) && f->adapter == a) {
         if (f->promised)
             goes_on = keep_promise(f);
-        else if (f->count || (f->at_end && !f->end_asked))
+        else if (f->count || f->unwanted || (f->at_end && !f->end_asked))
             goes_on = ask(f);
         else
             goes_on = false;

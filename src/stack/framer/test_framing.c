@@ -163,8 +163,11 @@ static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const st
     tapsi_layer_want(layer, CREDIT);
     t->ends += (slice->flags & TAPSI_SLICE_FINAL) != 0;
     t->bytes += slice->length;
-    if (!t->keeps || (!slice->length && slice->flags & TAPSI_SLICE_FINAL && !slice->meta &&
-                      (!t->count || t->messages[t->count - 1].complete)))
+    bool bare_end =
+        !slice->length && slice->flags & TAPSI_SLICE_FINAL && (!t->count || t->messages[t->count - 1].complete);
+    if (bare_end && slice->meta && !t->end_meta)
+        t->end_meta = tapsi_meta_ref(slice->meta);
+    if (!t->keeps || bare_end)
         return;
     struct test_message *m = open_message(t);
     m->data = realloc(m->data, m->length + slice->length + 1);
@@ -272,6 +275,7 @@ void test_framing_close(struct test_framing *t)
         free(t->messages[i].data);
         tapsi_meta_unref(t->messages[i].meta);
     }
+    tapsi_meta_unref(t->end_meta);
     free(t->out);
     tapsi_env_unref(t->env);
     tapsi_properties_unref(t->properties);

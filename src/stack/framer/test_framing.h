@@ -32,8 +32,9 @@ struct test_framing {
     unsigned ready, closed, ends, soft_errors;
     struct tapsi_error error; /* of closed, or the last soft error; code 0: none */
     struct test_message messages[TEST_FRAMING_MESSAGES];
-    size_t count; /* of messages, the last of which may be incomplete */
-    bool keeps;   /* false: Messages are counted in `bytes`, and not kept */
+    size_t count;                /* of messages, the last of which may be incomplete */
+    struct tapsi_meta *end_meta; /* that came with the end, or NULL */
+    bool keeps;                  /* false: Messages are counted in `bytes`, and not kept */
     uint64_t bytes;
     /* What went down. */
     uint8_t *out;
