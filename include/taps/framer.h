@@ -162,8 +162,8 @@ TAPS_API int taps_framing_parse(taps_framing *framing, size_t min, size_t max, c
                                 size_t *ret_length);
 /* Bytes from the cursor to the end of what is here. */
 TAPS_API size_t taps_framing_available(const taps_framing *framing);
-/* Where it reads ahead, before it delivers bytes of its own: may it? False: nobody has asked for a Message. It leaves the
-   bytes that make it untaken, and is asked again when somebody has; nothing is read meanwhile. */
+/* Where it reads ahead, before it delivers bytes of its own: may it? False: nobody has asked for a Message. It leaves
+   the bytes that make it untaken, and is asked again when somebody has; nothing is read meanwhile. */
 TAPS_API bool taps_framing_is_wanted(taps_framing *framing);
 /* What was delivered, or left because it is not wanted, waits for a Receive of the application, and nothing is read
    meanwhile: silence is not the peer's. */
