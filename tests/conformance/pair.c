@@ -208,6 +208,12 @@ static taps_preconnection *preconnection_for(const struct pair *p, const struct 
     taps_endpoint_free(endpoint);
     taps_transport_properties_free(properties);
     taps_security_parameters_free(security);
+    if (p->row->framer) {
+        taps_framer *framer = NULL;
+        CHECK_INT(taps_framer_new_text(p->row->framer, &framer), 0);
+        CHECK_INT(taps_preconnection_add_framer(pre, framer), 0);
+        taps_framer_free(framer);
+    }
     return pre;
 }
 

@@ -6,6 +6,7 @@
 #ifndef TESTS_PAIR_H
 #define TESTS_PAIR_H
 
+#include <taps/framer.h>
 #include <taps/taps.h>
 #include "base/test.h"
 #include "platform/sim/sim.h"
@@ -15,6 +16,7 @@ struct pair_row {
     const char *stack; /* as taps_connection_stack says it */
     enum taps_properties_profile profile;
     bool secure, boundaries, reliable;
+    const char *framer; /* as taps_framer_new_text takes it, or NULL */
 };
 
 struct side {

@@ -16,6 +16,14 @@ static const struct pair_row rows[] = {
      .boundaries = true,
      .reliable = true,
      .secure = true},
+    {.stack = "tcp", .framer = "length-prefix", .profile = TAPS_RELIABLE_MESSAGE, .boundaries = true, .reliable = true},
+    {.stack = "tls/tcp",
+     .framer = "netstring",
+     .profile = TAPS_RELIABLE_MESSAGE,
+     .boundaries = true,
+     .reliable = true,
+     .secure = true},
+    {.stack = "udp", .framer = "length-prefix:length=varint", .profile = TAPS_UNRELIABLE_DATAGRAM, .boundaries = true},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -30,7 +38,7 @@ static void on_each(void (*behaviour)(struct pair *p))
         behaviour(&p);
         pair_done(&p);
         if (tapsi_test_failed() && !before)
-            printf("# the first stack that failed: %s\n", rows[i].stack);
+            printf("# the first stack that failed: %s %s\n", rows[i].stack, rows[i].framer ? rows[i].framer : "");
     }
 }
 
