@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <taps/framer.h>
 #include "connection/context.h"
 
 /* ------------------------------------------------------------------------------------------- certificates */
@@ -130,6 +131,10 @@ void peer_listen(struct world *w, struct peer *p, const char *local)
     CHECK_INT(taps_preconnection_add_local_text(pre, local), 0);
     CHECK_INT(taps_preconnection_set_security_parameters(pre, p->security), 0);
     CHECK_INT(taps_preconnection_set_transport_properties(pre, w->properties), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        if (p->framers[i])
+            CHECK_INT(taps_preconnection_add_framer(pre, p->framers[i]), 0);
+    }
     CHECK_INT(taps_preconnection_listen(pre, &listener_events, p, &p->listeners[p->listener_count++]), 0);
     taps_preconnection_free(pre);
     if (!w->context)
@@ -148,5 +153,7 @@ void peer_done(struct peer *p)
         taps_listener_free(p->listeners[i]);
     taps_preconnection_free(p->preconnection);
     taps_security_parameters_free(p->security);
+    for (unsigned i = 0; i < 4; i++)
+        taps_framer_free(p->framers[i]);
     CHECK_INT(taps_context_free(p->context), 0);
 }

@@ -14,9 +14,10 @@ struct peer {
     taps_preconnection *preconnection;
     taps_listener *listeners[4];
     unsigned listener_count;
-    bool echo;            /* what comes goes back */
-    bool close_at_final;  /* Close when the other side has ended; true at first */
-    const char *greeting; /* said to each Connection, or NULL */
+    bool echo;               /* what comes goes back */
+    bool close_at_final;     /* Close when the other side has ended; true at first */
+    const char *greeting;    /* said to each Connection, or NULL */
+    taps_framer *framers[4]; /* those that are not NULL; the peer's */
     taps_connection *connections[64], *last;
     unsigned received, closed, failed; /* Connections; how they ended */
     char data[70000];                  /* of all of them */

@@ -346,6 +346,18 @@ TEST(another_framer_is_put_above_one_at_work)
     test_framing_close(&t);
 }
 
+/* One that goes on giving empty Messages for nothing is not asked for ever. */
+TEST(what_takes_nothing_is_not_asked_again)
+{
+    struct test_framing t;
+    open_with(&t, &polite, NULL, false, false);
+    test_framing_feed_text(&t, "ok\n");
+    test_framing_end(&t);
+    CHECK_INT(t.ends, 1);
+    CHECK_INT(t.closed, 0);
+    test_framing_close(&t);
+}
+
 /* ------------------------------------------------------------------------------------------------ datagrams */
 
 /* proves API-133 */

@@ -287,7 +287,7 @@ TAPS_API int taps_framing_deliver_and_advance(taps_framing *f, uint64_t length, 
     if (f->datagram && length > here)
         return taps_framing_fail(f, TAPS_E_DEFRAMING, "a Message of %llu bytes in a datagram that has %zu left",
                                  (unsigned long long)length, here);
-    f->taken++;
+    f->taken += length > 0;
     f->promised = true;
     f->promise = length;
     f->promise_ends = end_of_message || length == TAPS_INFINITE;
@@ -499,7 +499,7 @@ static bool ask(struct taps_framing *f)
         return false;
     while (f->datagram && f->promised && !layer_of(f)->dead)
         keep_promise(f);
-    bool took = f->taken != before || f->promised || (starting && layer_of(f)->state == TAPSI_LAYER_READY);
+    bool took = f->taken != before || (f->promised && f->promise) || (starting && layer_of(f)->state == TAPSI_LAYER_READY);
     if (layer_of(f)->dead)
         return false;
     if (f->datagram && f->count && (f->dropping || !took || !in_sight(f))) {
