@@ -287,7 +287,7 @@ TAPS_API int taps_framing_deliver_and_advance(taps_framing *f, uint64_t length, 
     if (f->datagram && length > here)
         return taps_framing_fail(f, TAPS_E_DEFRAMING, "a Message of %llu bytes in a datagram that has %zu left",
                                  (unsigned long long)length, here);
-    f->taken += length > 0;
+    f->taken += length > 0 || f->count;
     f->promised = true;
     f->promise = length;
     f->promise_ends = end_of_message || length == TAPS_INFINITE;
@@ -487,20 +487,19 @@ static int pass_all(struct taps_framing *f)
     return here ? taps_framing_deliver_and_advance(f, here, f->datagram) : 0;
 }
 
-/* False: it took nothing. */
-static bool ask(struct taps_framing *f)
+/* False: it is over. `ret_stuck`: it took no bytes, so it is not asked again before there are more. */
+static bool ask(struct taps_framing *f, bool *ret_stuck)
 {
+    const struct tapsi_layer *layer = layer_of(f);
     uint64_t before = f->taken;
-    bool starting = layer_of(f)->state == TAPSI_LAYER_STARTING, at_end = f->at_end;
+    bool starting = layer->state == TAPSI_LAYER_STARTING, at_end = f->at_end;
     f->need = 0;
-    bool goes_on =
-        tapsi_framing_call(f, f->definition->handle_received_data ? f->definition->handle_received_data : pass_all);
-    if (!goes_on)
+    if (!tapsi_framing_call(f, f->definition->handle_received_data ? f->definition->handle_received_data : pass_all))
         return false;
-    while (f->datagram && f->promised && !layer_of(f)->dead)
+    bool took = f->taken != before || (starting && layer->state == TAPSI_LAYER_READY);
+    while (f->datagram && f->promised && !layer->dead)
         keep_promise(f);
-    bool took = f->taken != before || (f->promised && f->promise) || (starting && layer_of(f)->state == TAPSI_LAYER_READY);
-    if (layer_of(f)->dead)
+    if (layer->dead)
         return false;
     if (f->datagram && f->count && (f->dropping || !took || !in_sight(f))) {
         size_t rest = in_sight(f);
@@ -511,7 +510,8 @@ static bool ask(struct taps_framing *f)
         return true;
     }
     f->end_asked = f->end_asked || (at_end && !took && !f->unwanted);
-    return took;
+    *ret_stuck = !took;
+    return true;
 }
 
 static void truncated(struct taps_framing *f)
@@ -564,12 +564,12 @@ static void close_if_over(struct taps_framing *f)
 void tapsi_framing_process(struct taps_framing *f)
 {
     struct tapsi_adapter *a = f->adapter;
-    bool goes_on = true;
+    bool goes_on = true, stuck = false;
     while (goes_on && may_process(f) && f->adapter == a) {
         if (f->promised)
             goes_on = keep_promise(f);
-        else if (f->count || f->unwanted || (f->at_end && !f->end_asked))
-            goes_on = ask(f);
+        else if (!stuck && (f->count || f->unwanted || (f->at_end && !f->end_asked)))
+            goes_on = ask(f, &stuck);
         else
             goes_on = false;
     }
