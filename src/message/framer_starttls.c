@@ -65,6 +65,14 @@ int tapsi_starttls_say(taps_framing *framing, const char *text)
     return taps_framing_send(framing, text, strlen(text));
 }
 
+static void quote(struct tapsi_starttls_line *line)
+{
+    size_t shown = line->length < sizeof(line->quoted) - 1 ? line->length : sizeof(line->quoted) - 1;
+    for (size_t i = 0; i < shown; i++)
+        line->quoted[i] = line->text[i] < ' ' || line->text[i] > '~' ? '?' : line->text[i];
+    line->quoted[shown] = '\0';
+}
+
 int tapsi_starttls_read_line(taps_framing *framing, struct tapsi_starttls_line *line)
 {
     struct tapsi_starttls *s = taps_framing_state(framing);
@@ -82,11 +90,9 @@ int tapsi_starttls_read_line(taps_framing *framing, struct tapsi_starttls_line *
         return taps_framing_fail(framing, TAPS_E_DEFRAMING, "a line that does not end with CR LF, or has NUL in it");
     if (++s->lines > LINES_MAX)
         return taps_framing_fail(framing, TAPS_E_DEFRAMING, "more than %d lines before TLS", LINES_MAX);
-    *line = (struct tapsi_starttls_line){(const char *)data, (size_t)(end - data) - 1};
-    line->shown = line->length < sizeof(line->quoted) - 1 ? line->length : sizeof(line->quoted) - 1;
-    for (size_t i = 0; i < line->shown; i++)
-        line->quoted[i] = line->text[i] < ' ' || line->text[i] > '~' ? '?' : line->text[i];
-    line->quoted[line->shown] = '\0';
+    line->text = (const char *)data;
+    line->length = (size_t)(end - data) - 1;
+    quote(line);
     return 1;
 }
 
@@ -117,10 +123,11 @@ int tapsi_starttls_begin(taps_framing *framing)
 {
     size_t more = taps_framing_available(framing);
     if (more)
-        return taps_framing_fail(framing, TAPS_E_PROTOCOL,
-                                 "%zu bytes in clear came together with the word that begins TLS: somebody may have put "
-                                 "them there",
-                                 more);
+        return taps_framing_fail(
+            framing, TAPS_E_PROTOCOL,
+            "%zu bytes in clear came together with the word that begins TLS: somebody may have put "
+            "them there",
+            more);
     tapsi_starttls_step_aside(framing);
     return 0;
 }

@@ -11,6 +11,7 @@ static const struct taps_framer_definition *const rows[] = {
     &tapsi_framer_http,      /* http */
     &tapsi_framer_websocket, /* websocket */
     &tapsi_framer_mqtt,      /* mqtt */
+    &tapsi_framer_starttls,  /* starttls */
     NULL,
 };
 

@@ -16,6 +16,7 @@ extern const struct taps_framer_definition tapsi_framer_netstring;
 extern const struct taps_framer_definition tapsi_framer_tlv;
 extern const struct taps_framer_definition tapsi_framer_http;
 extern const struct taps_framer_definition tapsi_framer_mqtt;
+extern const struct taps_framer_definition tapsi_framer_starttls;
 extern const struct taps_framer_definition tapsi_framer_websocket;
 
 #endif

@@ -19,8 +19,8 @@ struct tapsi_starttls_options {
 };
 
 struct tapsi_starttls {
-    uint8_t step;   /* of the client */
-    bool listing;   /* it is in the middle of an answer of several lines */
+    uint8_t step; /* of the client */
+    bool listing; /* it is in the middle of an answer of several lines */
     bool offered;
     unsigned lines; /* read so far */
 };
@@ -28,7 +28,6 @@ struct tapsi_starttls {
 struct tapsi_starttls_line {
     const char *text; /* without its end */
     size_t length;
-    size_t shown;
     char quoted[96]; /* its beginning, fit to be shown */
 };
 

@@ -226,8 +226,8 @@ static struct tapsi_layer *new_wire(struct test_framing *t, bool server, bool da
     return &w->layer;
 }
 
-void test_framing_open(struct test_framing *t, const taps_framer *const *framers, size_t count, bool server,
-                       bool datagram)
+static void open_at(struct test_framing *t, const taps_framer *const *framers, size_t count, bool server,
+                    struct tapsi_framing_place place)
 {
     union tapsi_addr remote;
     struct tapsi_error error;
@@ -239,14 +239,14 @@ void test_framing_open(struct test_framing *t, const taps_framer *const *framers
     t->properties = tapsi_properties_new(&t->mem);
     t->security = tapsi_security_new(&t->mem, TAPS_SECURITY_OPPORTUNISTIC);
     t->env = tapsi_env_new(&t->loop, t->properties, t->security, NULL);
-    t->top = t->wire = new_wire(t, server, datagram);
+    t->top = t->wire = new_wire(t, server, place.datagram);
     tapsi_addr_parse("192.0.2.1", &remote);
     tapsi_addr_set_port(&remote, 80);
     struct tapsi_target target = {.remote = server ? NULL : &remote, .server_name = server ? NULL : "peer.example"};
     for (size_t i = 0; i < count; i++) {
         struct taps_framer *copy = tapsi_framer_copy(&t->mem, framers[i]);
-        CHECK_INT(tapsi_framing_make(t->env, copy, &target, server ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT,
-                                     (struct tapsi_framing_place){.datagram = datagram}, t->top, &t->top, &error),
+        CHECK_INT(tapsi_framing_make(t->env, copy, &target, server ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT, place,
+                                     t->top, &t->top, &error),
                   0);
         tapsi_framer_unref(copy);
     }
@@ -255,7 +255,13 @@ void test_framing_open(struct test_framing *t, const taps_framer *const *framers
     test_framing_turn(t);
 }
 
-void test_framing_open_text(struct test_framing *t, const char *text, bool server)
+void test_framing_open(struct test_framing *t, const taps_framer *const *framers, size_t count, bool server,
+                       bool datagram)
+{
+    open_at(t, framers, count, server, (struct tapsi_framing_place){.datagram = datagram});
+}
+
+static void open_text_at(struct test_framing *t, const char *text, bool server, bool secure)
 {
     taps_framer *framer;
     int err = taps_framer_new_text(text, &framer);
@@ -263,8 +269,18 @@ void test_framing_open_text(struct test_framing *t, const char *text, bool serve
     if (err)
         abort();
     const taps_framer *one = framer;
-    test_framing_open(t, &one, 1, server, false);
+    open_at(t, &one, 1, server, (struct tapsi_framing_place){.secure = secure});
     taps_framer_free(framer);
+}
+
+void test_framing_open_text(struct test_framing *t, const char *text, bool server)
+{
+    open_text_at(t, text, server, false);
+}
+
+void test_framing_open_secure(struct test_framing *t, const char *text, bool server)
+{
+    open_text_at(t, text, server, true);
 }
 
 void test_framing_close(struct test_framing *t)

@@ -54,6 +54,8 @@ void test_framing_open(struct test_framing *t, const taps_framer *const *framers
                        bool datagram);
 /* The usual one: a Framer by text, over a stream. */
 void test_framing_open_text(struct test_framing *t, const char *text, bool server);
+/* The same in a stack that has security, which is not there. */
+void test_framing_open_secure(struct test_framing *t, const char *text, bool server);
 void test_framing_close(struct test_framing *t);
 /* Bytes come, in one slice (a datagram), or split in slices of `step` bytes. */
 void test_framing_feed(struct test_framing *t, const void *bytes, size_t length);
