@@ -545,6 +545,10 @@ TAPS_API const taps_endpoint *taps_message_context_remote(const taps_message_con
    since asking the system for it costs every datagram something. TAPS_E_NOT_APPLICABLE elsewhere. */
 TAPS_API int taps_message_context_ecn(const taps_message_context *context);
 
+/* When its first byte (of a part: the part's) came to the library: milliseconds of the clock of taps_context_now_ms;
+   negative for contexts that were not received. */
+TAPS_API double taps_message_context_received_ms(const taps_message_context *context);
+
 enum taps_send_flags {
     TAPS_SEND_PARTIAL = 1, /* more of this Message follows (endOfMessage false); stacks without boundaries only */
     TAPS_SEND_LEND = 2,    /* the bytes are not copied: they stay the caller's, unchanged, until the send's event */
@@ -665,10 +669,12 @@ TAPS_API int taps_connection_start_batch(taps_connection *connection);
 TAPS_API int taps_connection_end_batch(taps_connection *connection);
 /*
  * Receive (RFC 9622, 9.3.1): asks for one event. Smaller than a whole Message is delivered (received_partial) when at
- * least min_incomplete_length bytes are there (SIZE_MAX: only whole Messages; on a stream without framer, which is one
- * endless Message, that means whatever has arrived). max_length (SIZE_MAX: no limit, 0 is an error) bounds one event.
+ * least min_incomplete_length bytes are there (SIZE_MAX: only whole Messages, up to TAPS_WHOLE_MAX bytes: a longer one
+ * comes in parts of so much; on a stream without framer, which is one endless Message, that means whatever has arrived;
+ * other lengths over 1 MiB mean 1 MiB). max_length (SIZE_MAX: no limit, 0 is an error) bounds one event.
  * TAPS_E_CLOSED once the final Message was delivered; TAPS_E_NOT_APPLICABLE on a Connection that cannot receive.
  */
+#define TAPS_WHOLE_MAX ((size_t)16 * 1024 * 1024)
 TAPS_API int taps_connection_receive(taps_connection *connection, size_t min_incomplete_length, size_t max_length,
                                      void *tag);
 

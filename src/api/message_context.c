@@ -54,6 +54,21 @@ int taps_message_context_ecn(const taps_message_context *context)
     return ecn < 0 ? TAPS_E_NOT_APPLICABLE : ecn;
 }
 
+static uint64_t arrival(const taps_message_context *context)
+{
+    const struct taps_context *here = tapsi_received_by(context);
+    if (!here || context->head.arrived)
+        return context->head.arrived;
+    return tapsi_loop_now((struct tapsi_loop *)(uintptr_t)&here->loop);
+}
+
+double taps_message_context_received_ms(const taps_message_context *context)
+{
+    if (!context || !(context->head.received & TAPSI_RECEIVED))
+        return -1;
+    return (double)arrival(context) / (double)TAPSI_MS;
+}
+
 /* 0 also where there is none to copy. */
 static int copy_endpoint(const taps_message_context *from, bool remote, struct tapsi_mem *mem,
                          struct taps_endpoint **ret)
@@ -78,6 +93,7 @@ int taps_message_context_copy(const taps_message_context *context, taps_message_
         return err;
     copy->head.set = context->head.set;
     copy->head.received = context->head.received & ~(unsigned)TAPSI_RECEIVED_HERE;
+    copy->head.arrived = arrival(context);
     if (context->head.set)
         memcpy(copy->values, context->values, sizeof(copy->values));
     if (context->head.meta && !(copy->head.meta = tapsi_meta_copy(context->head.meta, copy->head.mem)))

@@ -31,12 +31,14 @@ struct tapsi_held {
     size_t length;
     struct tapsi_buffer *buffer;
     unsigned flags;          /* enum tapsi_slice_flags */
+    uint64_t arrived;        /* ns: its first byte */
     struct tapsi_meta *meta; /* the Message's from here on: a reference; NULL: nothing new */
 };
 
 /* A ring of what is held. A Connection has one while it holds anything. */
 struct tapsi_inbox {
     uint32_t count, head, capacity; /* a power of two */
+    struct tapsi_buffer *tail;      /* where small pieces are copied together: a reference, or NULL */
     struct tapsi_held held[];
 };
 

@@ -2,12 +2,18 @@
  * Receiving. What the stack delivers is held, at most `window` bytes of it, until a Receive asks; each Receive is
  * answered by exactly one event. The window is opened by the first Receive and granted again at half, so that a stream
  * is not read byte by byte; nobody asking closes it, and the peer's sender is held up (API-121).
+ *
+ * What a peer can make it hold: `window` bytes, which is more than TAPSI_WINDOW only while the first Receive waits for
+ * more; for a whole Message it doubles as that comes, up to TAPS_WHOLE_MAX. Since a byte can pin a block of 64 KiB that
+ * it shares with other Connections' bytes, small pieces of many blocks are copied together.
  */
 #include <string.h>
 #include "connection/connection.h"
 
 #define WINDOW_MAX ((uint32_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
 #define SMALL_REST 4096                    /* unread rests up to this are copied out of the large read buffer */
+#define FEW_PIECES 8                       /* so many blocks may be pinned by next to nothing */
+#define TAIL_SIZE  (16 * 1024)
 
 /* Above the flags of a slice that are kept (in place of MORE): its ECN field + 1; 0 = not told. */
 #define HELD_ECN  16u
@@ -44,6 +50,7 @@ static struct tapsi_inbox *new_inbox(struct taps_context *context, uint32_t capa
 
 static void free_inbox(struct taps_context *context, struct tapsi_inbox *in)
 {
+    tapsi_buffer_unref(in->tail);
     if (in->capacity == TAPSI_INBOX_SMALL)
         tapsi_pool_put(&context->inboxes, in);
     else if (in->capacity == TAPSI_INBOX_LARGE)
@@ -64,6 +71,8 @@ static int grow_inbox(struct taps_connection *c)
     if (old) {
         for (grown->count = 0; grown->count < old->count; grown->count++)
             grown->held[grown->count] = *held_at(old, grown->count);
+        grown->tail = old->tail;
+        old->tail = NULL;
         free_inbox(c->context, old);
     }
     c->in = grown;
@@ -110,6 +119,27 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
     return c->in || c->end_delivered;
 }
 
+/* A small piece of a block that nothing held here is part of yet: its bytes are copied, and `slice` says where to.
+   Without memory it stays where it is. */
+static void copy_together(struct taps_connection *c, struct tapsi_slice *slice)
+{
+    struct tapsi_inbox *in = c->in;
+    if (!slice->buffer || !slice->length || slice->length > SMALL_REST || slice->buffer->size < TAPSI_READ_SIZE ||
+        held_at(in, in->count - 1)->buffer == slice->buffer)
+        return;
+    if (!in->tail || in->tail->size - in->tail->used < slice->length) {
+        tapsi_buffer_unref(in->tail);
+        in->tail = tapsi_buffer_new(&c->context->loop.mem, TAIL_SIZE);
+    }
+    if (!in->tail)
+        return;
+    uint8_t *to = in->tail->data + in->tail->used;
+    memcpy(to, slice->data, slice->length);
+    in->tail->used += (uint32_t)slice->length;
+    slice->data = to;
+    slice->buffer = in->tail;
+}
+
 /* What stays unread must not pin a 64 KiB buffer for a few bytes. */
 static void copy_small_rest(struct taps_connection *c)
 {
@@ -136,10 +166,34 @@ static uint32_t awaited(const struct taps_connection *c)
     const struct tapsi_receive *r = c->receives;
     if (!r)
         return 0;
-    uint32_t min = r->min == TAPSI_WHOLE ? 1 : r->min;
+    uint32_t min = r->min == TAPSI_WHOLE && c->is_stream ? 1 : r->min; /* of a whole Message: all there is room for */
     if (min > r->max)
         min = r->max;
     return min < c->window ? min : c->window;
+}
+
+static bool awaits_whole(const struct taps_connection *c)
+{
+    return c->receives && c->receives->min == TAPSI_WHOLE && !c->is_stream;
+}
+
+/* As wide as the first Receive needs it. */
+static void fit_window(struct taps_connection *c)
+{
+    const struct tapsi_receive *r = c->receives;
+    uint32_t min = r && r->min != TAPSI_WHOLE ? r->min : 0;
+    c->window = min <= TAPSI_WINDOW ? TAPSI_WINDOW : min < WINDOW_MAX ? min : WINDOW_MAX;
+    if (c->top && !c->closing && c->top->want > c->window)
+        tapsi_layer_want(c->top, c->window);
+}
+
+/* The window is full, and the Message that is waited for has not ended. */
+static void stretch_window(struct taps_connection *c)
+{
+    if (!awaits_whole(c) || c->held_bytes < c->window || c->window >= TAPS_WHOLE_MAX)
+        return;
+    c->window = c->window < TAPS_WHOLE_MAX / 2 ? 2 * c->window : (uint32_t)TAPS_WHOLE_MAX;
+    tapsi_connection_open_window(c);
 }
 
 /* While it is open it is kept open as far as there is room, so that what is read is not cut in pieces by credit that
@@ -174,12 +228,13 @@ static bool satisfied(const struct taps_connection *c, const struct tapsi_receiv
     uint32_t min = r->min;
     if (end)
         return true;
-    if (min == TAPSI_WHOLE)
-        min = c->is_stream ? 1 : c->window; /* a stream is one endless Message: what has come is what there is */
+    uint32_t most = min == TAPSI_WHOLE ? (uint32_t)TAPS_WHOLE_MAX : c->window;
+    if (min == TAPSI_WHOLE && c->is_stream)
+        min = 1; /* it is one endless Message: what has come is what there is */
     if (min > r->max)
         min = r->max;
-    if (min > c->window)
-        min = c->window;
+    if (min > most)
+        min = most;
     return bytes >= (min ? min : 1);
 }
 
@@ -213,6 +268,8 @@ static void *pop_receive(struct taps_connection *c)
     void *tag = r->tag;
     c->receives = r->next;
     free_receive(c, r);
+    if (c->window != TAPSI_WINDOW || (c->receives && c->receives->min > TAPSI_WINDOW))
+        fit_window(c);
     return tag;
 }
 
@@ -223,12 +280,13 @@ struct piece {
     struct tapsi_buffer *owner;
     unsigned flags;
     struct tapsi_meta *meta; /* a reference, or NULL */
+    uint64_t arrived;        /* ns; 0: in this turn */
 };
 
 static void take_from_first(struct taps_connection *c, size_t max, struct piece *p)
 {
     struct tapsi_held *first = held_at(c->in, 0);
-    *p = (struct piece){first->data, first->length, first->buffer, first->flags, first->meta};
+    *p = (struct piece){first->data, first->length, first->buffer, first->flags, first->meta, first->arrived};
     first->meta = NULL;
     if (first->length <= max) {
         remove_first(c);
@@ -261,7 +319,9 @@ static int gather(struct taps_connection *c, size_t bytes, struct piece *p)
     do {
         struct piece part;
         take_from_first(c, bytes - p->length, &part);
-        memcpy(b->data + p->length, part.data, part.length);
+        if (part.length)
+            memcpy(b->data + p->length, part.data, part.length);
+        p->arrived = p->arrived ? p->arrived : part.arrived;
         p->length += part.length;
         p->flags |= part.flags;
         replace_meta(&p->meta, part.meta);
@@ -287,6 +347,7 @@ static void deliver(struct taps_connection *c, const struct piece *p, void *tag)
                                     .held = p->owner};
     bool whole = message.end_of_message && !c->in_message;
     c->received.received = received_of(p->flags);
+    c->received.arrived = p->arrived;
     c->in_message = !message.end_of_message;
     c->end_delivered = message.final;
     if (c->logs)
@@ -336,8 +397,10 @@ bool tapsi_connection_tell_receive(struct taps_connection *c)
     if (!c->in)
         return false;
     size_t bytes = available(c->in, &end);
-    if (!satisfied(c, c->receives, bytes, end))
+    if (!satisfied(c, c->receives, bytes, end)) {
+        stretch_window(c);
         return false;
+    }
     take(c, bytes, &p);
     deliver(c, &p, pop_receive(c));
     tapsi_buffer_unref(p.owner);
@@ -374,11 +437,29 @@ static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *sl
         tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits ||
         (c->top->below && !c->top->prompt) || !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
         return false;
-    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice), tapsi_meta_ref(slice->meta)};
+    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice), tapsi_meta_ref(slice->meta), 0};
     deliver(c, &p, pop_receive(c));
     if (!c->freed)
         tapsi_connection_open_window(c);
     return true;
+}
+
+static void hold(struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
+        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
+        return;
+    }
+    *held_at(c->in, c->in->count++) =
+        (struct tapsi_held){.data = slice->data,
+                            .length = slice->length,
+                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
+                            .flags = flags_of(slice),
+                            .arrived = tapsi_loop_now(&c->context->loop),
+                            .meta = tapsi_meta_ref(slice->meta)};
+    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
 void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
@@ -392,19 +473,11 @@ void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *
     tapsi_connection_post(c);
     if (extend_last(c, slice) || mark_last(c, slice))
         return;
-    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
-        struct tapsi_error error;
-        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
-        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
-        return;
-    }
-    *held_at(c->in, c->in->count++) =
-        (struct tapsi_held){.data = slice->data,
-                            .length = slice->length,
-                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                            .flags = flags_of(slice),
-                            .meta = tapsi_meta_ref(slice->meta)};
-    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
+    struct tapsi_slice moved = *slice;
+    if (c->in && c->in->count >= FEW_PIECES)
+        copy_together(c, &moved);
+    if (moved.buffer == slice->buffer || !extend_last(c, &moved))
+        hold(c, &moved);
 }
 
 /* -------------------------------------------------------------------------------------------------- asking */
@@ -440,8 +513,8 @@ int tapsi_connection_receive(struct taps_connection *c, size_t min, size_t max, 
     else
         c->receives = r;
     c->last_receive = r;
-    if (min != SIZE_MAX && r->min > c->window)
-        c->window = at_most(min, WINDOW_MAX);
+    if (r == c->receives && r->min > TAPSI_WINDOW)
+        fit_window(c);
     tapsi_connection_open_window(c);
     if ((c->in || c->end_delivered) && tapsi_connection_can_deliver(c))
         tapsi_connection_post(c);

@@ -27,6 +27,7 @@ struct tapsi_context_head {
     uint64_t set;            /* bit per enum taps_property; a value that is not set is unspecified */
     unsigned received;       /* enum tapsi_received */
     struct tapsi_meta *meta; /* of Framers: a reference, or NULL */
+    uint64_t arrived;        /* ns; of one that is TAPSI_RECEIVED_HERE, 0 means in this turn */
 };
 
 struct taps_message_context {
