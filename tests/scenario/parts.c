@@ -54,6 +54,13 @@ static void on_sent(taps_connection *c, void *tag, void *user)
     act(p);
 }
 
+static void on_expired(taps_connection *c, void *tag, void *user)
+{
+    (void)c;
+    (void)tag;
+    ((struct part *)user)->expired++;
+}
+
 static void on_send_error(taps_connection *c, void *tag, const struct taps_error *error, void *user)
 {
     (void)c;
@@ -92,6 +99,7 @@ static void on_clone_error(taps_connection *c, const struct taps_error *error, v
 static const struct taps_connection_events events = {.ready = on_ready,
                                                      .establishment_error = on_establishment_error,
                                                      .sent = on_sent,
+                                                     .expired = on_expired,
                                                      .send_error = on_send_error,
                                                      .closed = on_closed,
                                                      .connection_error = on_connection_error,

@@ -14,7 +14,7 @@ struct parts;
 struct part {
     struct parts *all;
     taps_connection *connection; /* NULL: freed */
-    unsigned ready, establishment_error, closed, connection_error, clone_error, sent, send_error;
+    unsigned ready, establishment_error, closed, connection_error, clone_error, sent, expired, send_error;
     int code, clone_code;
     char detail[300];
     uint64_t bytes;                 /* whose Sent came */
