@@ -7,7 +7,7 @@
 
 /* ---------------------------------------------------------------------------------------------------- Clone */
 
-/* proves API-069: two Connections, the clone is actively opened and Ready; and API-072 */
+/* proves API-069 and API-072: two Connections, the clone is actively opened and Ready */
 TEST(a_clone_is_one_more_connection_to_the_same_peer)
 {
     struct parts g;
@@ -583,6 +583,7 @@ TEST(an_event_of_one_may_free_the_others)
     parts_finish(&g);
 }
 
+/* proves API-072 */
 TEST(the_first_may_be_freed_and_the_group_goes_on)
 {
     struct parts g;

@@ -137,7 +137,8 @@ static void set_weights(struct parts *g)
 
 /* ------------------------------------------------------------------------------------------------- the schedulers */
 
-/* proves API-081 and API-084: eight at full load, weights 1 .. 8, within 10 % of the ideal; here within 5, whatever the lengths */
+/* proves API-081 and API-084: eight at full load, weights 1 .. 8, within 10 % of the ideal; here within 5, whatever the
+ * lengths */
 TEST(eight_at_full_load_share_by_their_priorities)
 {
     static const size_t loads[] = {1000, 10000, 60000, 250000};
