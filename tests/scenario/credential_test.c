@@ -130,7 +130,8 @@ static void add_certificate(taps_security_parameters *security, const struct tap
                   0);
 }
 
-/* A server with these parameters that asks for a certificate, on TLS 1.2, where certificates go in clear. */
+/* A server with these parameters that asks for a certificate, on TLS 1.2, where certificates go in clear. Their keys
+   are on P-256, not Ed25519: see the test below. */
 struct roles {
     struct world w;
     struct peer p;
@@ -159,6 +160,31 @@ static void roles_done(struct roles *r)
     tapsi_test_identity_free(&r->server);
     peer_done(&r->p);
     world_finish(&r->w);
+}
+
+/* proves API-052: GnuTLS shows a client's Ed25519 certificate on TLS 1.3. On TLS 1.2 it takes the ecdsa_sign of the
+   server's request for P-256 and the like alone, though RFC 8422, 5.5 means Ed25519 too: it shows none, which ends it
+   clearly (docs/design/006-security.md). */
+TEST(an_ed25519_certificate_of_a_client_needs_tls_1_3)
+{
+    for (int newer = 0; newer < 2; newer++) {
+        struct tapsi_test_subject subject = {
+            .name = "the-client", .names = SECRET_NAME, .purpose = TAPSI_TEST_CLIENT, .steady = true};
+        struct roles r;
+        roles_new(&r);
+        secret_set(&r.w, "allowedSecurityProtocols", newer ? "tls1.3" : "tls1.2");
+        tapsi_test_identity_free(&r.client);
+        r.client = tapsi_test_identity(&subject, peer_authority());
+        add_certificate(r.w.security, &r.client, false);
+        add_certificate(r.p.security, &r.server, true);
+        peer_listen(&r.w, &r.p, SECRET_V4);
+        world_initiate(&r.w, SECRET_NAME ":443", 3000);
+        world_run_until_ready(&r.w);
+        world_run_ms(&r.w, 100);
+        CHECK_INT(r.p.received + (r.w.heard.establishment_error || r.w.heard.connection_error), 1);
+        CHECK(!newer || r.p.received == 1);
+        roles_done(&r);
+    }
 }
 
 /* proves ARCH-18, API-052: both ends have both; each shows the one of its role, on the wire, and the other never. */
