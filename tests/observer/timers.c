@@ -43,6 +43,8 @@ WRAPPED(int, taps_context_after,
     struct timer *t = calloc(1, sizeof(*t));
     if (!t)
         abort();
+    /* Before the call: this process may lose the processor behind it. */
+    double now_ms = taps_context_now_ms(context);
     struct observer_visit v = observer_enter("taps_context_after");
     int err = __real_taps_context_after(context, delay_ms, fn ? on_time : NULL, t, &t->handle);
     observer_leave(v);
@@ -52,7 +54,7 @@ WRAPPED(int, taps_context_after,
         return err;
     }
     t->context = context;
-    t->due_ms = taps_context_now_ms(context) + (double)delay_ms;
+    t->due_ms = now_ms + (double)delay_ms;
     t->fn = fn;
     t->arg = arg;
     t->next = timers;
