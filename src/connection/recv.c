@@ -106,11 +106,17 @@ static bool extend_last(struct taps_connection *c, const struct tapsi_slice *sli
     return true;
 }
 
-/* A bare end (FIN) belongs to the bytes before it. Between Messages that have boundaries it is no Message: when all
-   before it has been taken, it is only the end. */
+static bool ends_last(const struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    return slice->flags & TAPSI_SLICE_END && !slice->meta && c->in &&
+           !(held_at(c->in, c->in->count - 1)->flags & TAPSI_SLICE_END);
+}
+
+/* A bare end, of a Message or of all (FIN), belongs to the bytes before it. Between Messages that have boundaries it is
+   no Message: when all before it has been taken, it is only the end. */
 static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice)
 {
-    if (slice->length || !(slice->flags & TAPSI_SLICE_FINAL))
+    if (slice->length || !(slice->flags & TAPSI_SLICE_FINAL || ends_last(c, slice)))
         return false;
     if (c->in)
         held_at(c->in, c->in->count - 1)->flags |= slice->flags;
