@@ -21,7 +21,7 @@ import time
 from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap, taps
 from tap import Certificates, clean_environment, echo, has_ipv6, listen, receive_all, serving, started
 
-FIELDS = {"result", "error", "ready_ms", "chosen", "candidates", "resolutions", "properties",
+FIELDS = {"result", "error", "ready_ms", "chosen", "framers", "candidates", "resolutions", "properties",
           "statistics"}
 CANDIDATE_FIELDS = {"id", "stack", "remote", "local", "interface", "state", "start_ms", "end_ms", "reason"}
 STATES = {"won", "failed", "cancelled", "not-started", "pruned"}

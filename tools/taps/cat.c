@@ -17,6 +17,7 @@
 
 #include "command.h"
 #include "complain.h"
+#include "framers.h"
 #include "message.h"
 #include "options.h"
 #include "progress.h"
@@ -191,6 +192,7 @@ static int prepare(struct cat *cat)
     int code;
 
     transfer->framed = cat->options.framers.count > 0;
+    transfer->keep_open = transfer->keep_open || framers_end_both(&cat->options);
     transfer->verbose = cat->options.verbose > 0;
     transfer->count = message->count;
     transfer->size = message->size;

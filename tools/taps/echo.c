@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "source.h"
 
-enum { UNSENT_MAX = 256 * 1024, PIECE_MAX = 64 * 1024 };
+enum { UNSENT_MAX = 256 * 1024, PIECE_MAX = 64 * 1024, MESSAGE_MAX = 16 * 1024 * 1024 };
 
 struct echo_peer {
     struct echo *echo;
@@ -16,9 +18,13 @@ struct echo_peer {
     struct pace pace;
     double moved_ms;
     uint64_t bytes;
+    unsigned char *parts; /* of a Message that is not all there */
+    size_t parts_length, parts_room;
     size_t unsent;
-    bool boundaries; /* a Message comes and goes whole */
-    bool datagrams;  /* no end of its own */
+    bool boundaries;       /* a Message comes and goes whole */
+    bool datagrams;        /* no end of its own */
+    struct taps_error why; /* of what ended it before its time; code 0: nothing */
+    char detail[256];
     bool receiving;
     bool ended; /* nothing more is received */
     bool closing;
@@ -37,6 +43,7 @@ int echo_init(struct echo *echo)
     echo->active = 0;
     echo->messages = echo->bytes_in = echo->bytes_out = 0;
     echo->pattern = NULL;
+    echo->typed = NULL;
     if (echo->mode == ECHO_SOURCE) {
         echo->pattern = malloc(echo->size);
         if (!echo->pattern)
@@ -61,6 +68,7 @@ static void unlink_peer(struct echo_peer *peer)
 static void free_peer(struct echo_peer *peer)
 {
     taps_connection_free(peer->connection);
+    free(peer->parts);
     free(peer);
 }
 
@@ -81,7 +89,8 @@ void echo_done(struct echo *echo)
         free_peer(peer);
     }
     taps_message_context_free(echo->final);
-    echo->final = NULL;
+    taps_message_context_free(echo->typed);
+    echo->final = echo->typed = NULL;
     free(echo->pattern);
     echo->pattern = NULL;
 }
@@ -92,7 +101,7 @@ static void close_peer(struct echo_peer *peer)
         return;
     peer->closing = true;
     if (taps_connection_close(peer->connection) < 0)
-        finish(peer, NULL);
+        finish(peer, peer->why.code ? &peer->why : NULL);
 }
 
 void echo_close_all(struct echo *echo)
@@ -161,11 +170,11 @@ static size_t weight(size_t length)
     return length ? length : 1;
 }
 
-static int send_message(struct echo_peer *peer, const void *data, size_t length, bool final)
+static int send_message(struct echo_peer *peer, const void *data, size_t length, const taps_message_context *context)
 {
     struct echo *echo = peer->echo;
-    int error = taps_connection_send(peer->connection, length ? data : "", length,
-                                     final ? echo->final : echo->properties, 0, (void *)(uintptr_t)weight(length));
+    int error = taps_connection_send(peer->connection, length ? data : "", length, context, 0,
+                                     (void *)(uintptr_t)weight(length));
 
     if (error < 0)
         return error;
@@ -173,6 +182,41 @@ static int send_message(struct echo_peer *peer, const void *data, size_t length,
     echo->bytes_out += length;
     pace_took(&peer->pace, length, pace_now_ms());
     return 0;
+}
+
+static taps_message_context *with_type(const taps_message_context *base, const char *framer, const char *type)
+{
+    taps_message_context *context = NULL;
+    int error = base ? taps_message_context_copy(base, &context) : taps_message_context_new(&context);
+
+    if (error >= 0)
+        error = taps_message_context_add_metadata(context, framer, "type", type);
+    if (error >= 0)
+        return context;
+    taps_message_context_free(context);
+    return NULL;
+}
+
+/* A Message goes back as the type it came with, where a Framer has types (text or binary). The last one is kept, since
+   the next is mostly of the same. */
+static const taps_message_context *context_for(struct echo *echo, const struct taps_received *message)
+{
+    const taps_message_context *base = message->final ? echo->final : echo->properties;
+    const char *framer, *key, *value;
+    char type[sizeof echo->type];
+
+    for (size_t i = 0; taps_message_context_metadata_at(message->context, i, &framer, &key, &value) == 0; i++) {
+        if (strcmp(key, "type") != 0 || (size_t)snprintf(type, sizeof type, "%s/%s%s", framer, value,
+                                                         message->final ? " final" : "") >= sizeof type)
+            continue;
+        if (echo->typed && strcmp(type, echo->type) == 0)
+            return echo->typed;
+        taps_message_context_free(echo->typed);
+        echo->typed = with_type(base, framer, value);
+        memcpy(echo->type, type, sizeof type);
+        return echo->typed;
+    }
+    return base;
 }
 
 /* One Message more. True if that was the last one that was wanted: then the peer may be gone. */
@@ -195,7 +239,8 @@ static void send_own(struct echo_peer *peer)
            (peer->unsent == 0 || peer->unsent + echo->size <= UNSENT_MAX) && is_due(peer)) {
         bool last = echo->count > 0 && echo->messages + 1 == echo->count;
 
-        if (send_message(peer, echo->pattern, echo->size, last && !peer->datagrams) < 0) {
+        if (send_message(peer, echo->pattern, echo->size, last && !peer->datagrams ? echo->final : echo->properties) <
+            0) {
             close_peer(peer);
             return;
         }
@@ -213,17 +258,53 @@ static void go_on(struct echo_peer *peer)
         receive(peer);
 }
 
-/* A Framer tells the end in an event of its own, which is no Message, and has no final one without a Message. */
-static bool is_only_end(const struct echo_peer *peer, const struct taps_received *message)
+/* Large Messages come in parts, and go back whole. False if there is no room for all of it. */
+static bool keep_part(struct echo_peer *peer, const void *data, size_t length)
 {
-    return message->final && message->length == 0 && (peer->echo->framed || peer->echo->mode != ECHO_BACK);
+    size_t needed = peer->parts_length + length, room = peer->parts_room ? peer->parts_room : PIECE_MAX;
+    unsigned char *parts = peer->parts;
+
+    if (needed > MESSAGE_MAX)
+        return false;
+    while (room < needed)
+        room *= 2;
+    if (room > peer->parts_room) {
+        parts = realloc(parts, room);
+        if (!parts)
+            return false;
+        peer->parts = parts;
+        peer->parts_room = room;
+    }
+    if (length > 0)
+        memcpy(parts + peer->parts_length, data, length);
+    peer->parts_length = needed;
+    return true;
 }
 
+static int send_back(struct echo_peer *peer, const struct taps_received *message)
+{
+    const taps_message_context *context = context_for(peer->echo, message);
+    const void *data = message->data;
+    size_t length = message->length;
+
+    if (peer->boundaries && (!message->end_of_message || peer->parts_length > 0)) {
+        if (!keep_part(peer, data, length))
+            return TAPS_E_MESSAGE_TOO_LARGE;
+        data = peer->parts;
+        length = peer->parts_length;
+    }
+    if (peer->boundaries && !message->end_of_message)
+        return 0;
+    peer->parts_length = 0;
+    return send_message(peer, data, length, context);
+}
+
+/* A source only wants to know of the end. What a read gave counts as a Message where there are no boundaries. */
 static void on_received(taps_connection *connection, const struct taps_received *message, void *user)
 {
     struct echo_peer *peer = user;
     struct echo *echo = peer->echo;
-    bool only_end = is_only_end(peer, message);
+    bool counts = peer->boundaries ? message->end_of_message : message->length > 0;
     int error = 0;
 
     (void)connection;
@@ -231,27 +312,33 @@ static void on_received(taps_connection *connection, const struct taps_received 
     peer->ended = message->final;
     echo->bytes_in += message->length;
     peer->moved_ms = taps_context_now_ms(echo->context);
-    if (echo->mode == ECHO_SOURCE) {
-        receive(peer);
-        return;
-    }
-    peer->bytes += message->length;
-    if (echo->mode == ECHO_BACK && !only_end)
-        error = send_message(peer, message->data, message->length, message->final);
-    if (message->final || error < 0)
+    if (echo->mode != ECHO_SOURCE)
+        peer->bytes += message->length;
+    if (echo->mode == ECHO_BACK)
+        error = send_back(peer, message);
+    if ((message->final && echo->mode != ECHO_SOURCE) || error < 0)
         close_peer(peer);
     else
         receive(peer);
-    if (message->length > 0 || !message->final)
+    if (echo->mode != ECHO_SOURCE && counts)
         has_enough(echo);
 }
 
+/* The end of the peer between two Messages is TAPS_E_CLOSED. */
 static void on_receive_error(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
 {
+    struct echo_peer *peer = user;
+
     (void)connection;
     (void)tag;
-    (void)error;
-    close_peer(user);
+    if (error->code != TAPS_E_CLOSED && !peer->closing) {
+        snprintf(peer->detail, sizeof peer->detail, "%s", error->detail);
+        peer->why = *error;
+        peer->why.detail = peer->detail;
+    }
+    peer->ended = true;
+    if (error->code != TAPS_E_CLOSED || peer->echo->mode != ECHO_SOURCE)
+        close_peer(peer);
 }
 
 static void on_sent(taps_connection *connection, void *tag, void *user)
@@ -278,8 +365,10 @@ static void on_connection_error(taps_connection *connection, const struct taps_e
 
 static void on_closed(taps_connection *connection, void *user)
 {
+    struct echo_peer *peer = user;
+
     (void)connection;
-    finish(user, NULL);
+    finish(peer, peer->why.code ? &peer->why : NULL);
 }
 
 static const struct taps_connection_events events = {

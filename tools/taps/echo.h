@@ -22,7 +22,6 @@ enum echo_mode { ECHO_BACK, ECHO_SINK, ECHO_SOURCE };
 struct echo {
     taps_context *context;
     enum echo_mode mode;
-    bool framed;                            /* by a Framer */
     size_t size;                            /* of the Messages of a source */
     struct rate rate;                       /* of what is sent, in each Connection */
     uint64_t count;                         /* Messages received, or sent by a source, in all Connections; 0: no end */
@@ -36,6 +35,8 @@ struct echo {
     /* There were `count`; may be NULL. It may close all. */
     void (*enough)(struct echo *echo);
 
+    taps_message_context *typed; /* `properties` with what was said last of a Message's type */
+    char type[64];
     struct echo_peer *peers;
     size_t active;
     unsigned char *pattern; /* what a source sends */

@@ -319,7 +319,7 @@ static void take_datagram(struct flow *flow, const struct taps_received *message
         load->tally.late++;
 }
 
-/* Bytes of answers, in order. */
+/* Bytes of answers, in order. The end of a Message may come behind its last byte, by itself. */
 static bool take_bytes(struct flow *flow, const unsigned char *data, size_t length, bool end_of_message)
 {
     struct load *load = flow->load;
@@ -327,19 +327,23 @@ static bool take_bytes(struct flow *flow, const unsigned char *data, size_t leng
     while (length > 0) {
         size_t part = load->size - flow->filled < length ? load->size - flow->filled : length;
 
-        if (flow->open == 0 || memcmp(data, load->message + flow->filled, part) != 0)
+        if (part == 0 || flow->open == 0 || memcmp(data, load->message + flow->filled, part) != 0)
             return false;
         data += part;
         length -= part;
         flow->filled += part;
-        if (flow->filled < load->size)
-            break;
-        if (flow->boundaries && (length > 0 || !end_of_message))
-            return false;
+        if (flow->boundaries || flow->filled < load->size)
+            continue;
         flow->filled = 0;
         message_done(flow, flow->head);
     }
-    return !flow->boundaries || !end_of_message || flow->filled == 0;
+    if (!flow->boundaries || !end_of_message)
+        return true;
+    if (flow->filled != load->size || flow->open == 0)
+        return false;
+    flow->filled = 0;
+    message_done(flow, flow->head);
+    return true;
 }
 
 static void ended_early(struct flow *flow, const struct taps_error *error)
@@ -367,6 +371,8 @@ static void on_received(taps_connection *connection, const struct taps_received 
             ended_early(flow, NULL);
     } else if (flow->numbered) {
         take_datagram(flow, message);
+    } else if (message->final && message->length == 0 && flow->filled == 0) {
+        ended_early(flow, NULL);
     } else if (!take_bytes(flow, message->data, message->length, message->end_of_message)) {
         not_an_echo(flow);
     } else if (message->final) {
@@ -384,7 +390,7 @@ static void on_receive_error(taps_connection *connection, void *tag, const struc
     (void)connection;
     (void)tag;
     if (!flow->closing && !flow->over)
-        ended_early(flow, error);
+        ended_early(flow, error->code == TAPS_E_CLOSED ? NULL : error);
 }
 
 static void on_soft_error(taps_connection *connection, const struct taps_error *error, void *user)

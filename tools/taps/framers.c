@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <taps/framer.h>
 
@@ -60,11 +61,11 @@ static int bad_option(const char *text, int error)
     const char *option = text + name_length(text) + 1;
     size_t length = option_length(option);
 
-    while (!is_refused(text, option, length, &error) && option[length]) {
+    while (length > 0 && !is_refused(text, option, length, &error) && option[length]) {
         option += length + 1;
         length = option_length(option);
     }
-    if (error == TAPS_E_UNKNOWN_PROPERTY)
+    if (length > 0 && error == TAPS_E_UNKNOWN_PROPERTY)
         complain("the Framer %.*s has no option '%.*s'", (int)name_length(text), text, (int)strcspn(option, "=,"),
                  option);
     else
@@ -113,6 +114,21 @@ int framers_add(const struct options *options, taps_preconnection *preconnection
         taps_framer_free(framer);
     }
     return code;
+}
+
+/* A WebSocket peer answers Close with Close, and an MQTT server closes after DISCONNECT: what is on its way is lost. */
+bool framers_end_both(const struct options *options)
+{
+    static const char *const names[] = {"websocket", "mqtt"};
+
+    for (size_t i = 0; i < options->framers.count; i++) {
+        const char *text = options->framers.items[i];
+
+        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++)
+            if (name_length(text) == strlen(names[j]) && strncasecmp(text, names[j], name_length(text)) == 0)
+                return true;
+    }
+    return false;
 }
 
 /* ------------------------------------------------------------------------------------------------- metadata */

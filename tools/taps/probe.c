@@ -200,6 +200,15 @@ static const char *find_chosen(const taps_report *report)
     return NULL;
 }
 
+/* As they were given, the last one the outermost. */
+static void json_framers(struct json *json, const struct probe *probe)
+{
+    json_open(json, "framers", '[');
+    for (size_t i = 0; i < probe->options.framers.count; i++)
+        json_text(json, NULL, probe->options.framers.items[i]);
+    json_close(json, ']');
+}
+
 static int print_json(const struct probe *probe)
 {
     const taps_report *report = report_of(probe);
@@ -219,6 +228,7 @@ static int print_json(const struct probe *probe)
     }
     json_ms(&json, "ready_ms", report && probe->established ? taps_report_ready_ms(report) : -1);
     json_text(&json, "chosen", probe->established ? find_chosen(report) : NULL);
+    json_framers(&json, probe);
     json_candidates(&json, report);
     json_resolutions(&json, report);
     code = json_properties(&json, probe);
@@ -287,6 +297,17 @@ static void print_statistics(const struct term *term, const taps_connection *con
         fputc('\n', term->out);
 }
 
+static void print_framers(const struct term *term, const struct probe *probe)
+{
+    const struct options_list *framers = &probe->options.framers;
+
+    for (size_t i = framers->count; i > 0; i--) {
+        fprintf(term->out, "  %s ", term_glyph(term, GLYPH_DOT));
+        term_put(term, framers->items[i - 1], term->width - 30);
+        fputs(i == framers->count ? " frames its Messages\n" : " frames those of the one above\n", term->out);
+    }
+}
+
 static void print_text(const struct probe *probe)
 {
     const taps_report *report = report_of(probe);
@@ -309,6 +330,7 @@ static void print_text(const struct probe *probe)
         return;
     }
     text_chosen(&term, probe->connection);
+    print_framers(&term, probe);
     print_scope(&term, probe->connection, TAPS_SCOPE_SELECTION, "What the stack and the path have");
     print_scope(&term, probe->connection, TAPS_SCOPE_CONNECTION, "Connection properties");
     print_scope(&term, probe->connection, TAPS_SCOPE_READ_ONLY, "State and limits");

@@ -275,7 +275,6 @@ static int init_echo(struct serve *serve)
         return code;
     echo->context = serve->context;
     echo->properties = serve->properties;
-    echo->framed = serve->options.framers.count > 0;
     echo->size = message->size;
     echo->rate = message->rate;
     echo->count = message->count;

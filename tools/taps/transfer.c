@@ -151,13 +151,23 @@ static void on_sent(taps_connection *connection, void *tag, void *user)
     transfer->unsent -= (uintptr_t)tag;
 }
 
+/* With a Framer it may have been the final one: then the peer was told of no end. */
+static void not_sent(struct transfer *transfer, size_t length)
+{
+    transfer->unsent -= length;
+    if (transfer->framed)
+        transfer->final_sent = false;
+}
+
 static void on_send_error(taps_connection *connection, void *tag, const struct taps_error *error, void *user)
 {
     struct transfer *transfer = user;
 
     (void)connection;
-    transfer->unsent -= (uintptr_t)tag;
-    transfer->code = complain_error("send", error);
+    not_sent(transfer, (uintptr_t)tag);
+    if (!transfer->told_send_error)
+        transfer->code = complain_error("send", error);
+    transfer->told_send_error = true;
 }
 
 static void on_expired(taps_connection *connection, void *tag, void *user)
@@ -165,7 +175,7 @@ static void on_expired(taps_connection *connection, void *tag, void *user)
     struct transfer *transfer = user;
 
     (void)connection;
-    transfer->unsent -= (uintptr_t)tag;
+    not_sent(transfer, (uintptr_t)tag);
     complain("%zu bytes were not sent: their msgLifetime was over", (size_t)(uintptr_t)tag);
     transfer->code = FAILED;
 }
@@ -183,12 +193,6 @@ static bool is_endless(const struct transfer *transfer)
     return transfer->datagrams || (transfer->framed && !transfer->final_sent);
 }
 
-/* A Framer tells the end in an event of its own, which is no Message. */
-static bool is_only_end(const struct transfer *transfer, const struct taps_received *message)
-{
-    return transfer->framed && message->final && message->length == 0;
-}
-
 static bool has_enough(const struct transfer *transfer)
 {
     if (transfer->count == 0)
@@ -201,13 +205,12 @@ static bool has_enough(const struct transfer *transfer)
 static void on_received(taps_connection *connection, const struct taps_received *message, void *user)
 {
     struct transfer *transfer = user;
-    bool only_end = is_only_end(transfer, message);
 
     (void)connection;
     transfer->receiving = false;
     sink_put(&transfer->sink, message->data, message->length);
     transfer->received_bytes += message->length;
-    if (message->end_of_message && !only_end) {
+    if (message->end_of_message) {
         tell_metadata(transfer, message->context);
         transfer->received++;
         if (transfer->framed)

@@ -48,7 +48,7 @@ struct transfer {
     bool quiet;    /* the idle timer ran out */
     bool closing;
     bool over; /* the last event came */
-    bool told_statistics;
+    bool told_statistics, told_send_error;
     int code;
 };
 
