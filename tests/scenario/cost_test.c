@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <taps/framer.h>
 #include <taps/taps.h>
 #include "base/test.h"
 #include "stack/tls/test_certificates.h"
@@ -29,7 +30,11 @@ static size_t ready, accepted, exchanged;
 static uint16_t port;
 static char message[3000];
 static size_t message_length;
-static bool echoes; /* the server answers each Message with its like */
+static bool echoes;                                       /* the server answers each Message with its like */
+static enum { COPIED, IN_PIECES, LENT, IN_A_BUFFER } way; /* of sending it */
+static bool keeps;                                        /* the server sends back what it got, as it is */
+static size_t lent;                                       /* and not released yet */
+static const char *framer_text;                           /* on both sides, or NULL */
 
 /* ---------------------------------------------------------------------------------------------------- counting */
 
@@ -59,9 +64,45 @@ static void receive(taps_connection *c)
     taps_connection_receive(c, 1, 65536, NULL);
 }
 
+static void on_release(void *arg)
+{
+    (void)arg;
+    lent--;
+}
+
+static int send_in_a_buffer(taps_connection *c)
+{
+    taps_buffer *b = NULL;
+    int err = taps_buffer_new(taps_connection_context(c), message_length - 4, 4, &b);
+    if (err)
+        return err;
+    memset(taps_buffer_data(b), 'x', message_length - 4);
+    CHECK_INT(taps_buffer_prepend(b, "head", 4), 0);
+    err = taps_connection_send_buffer(c, b, NULL, 0, NULL);
+    taps_buffer_unref(b);
+    return err;
+}
+
 static void send_message(taps_connection *c)
 {
-    CHECK_INT(taps_connection_send(c, message, message_length, NULL, 0, NULL), 0);
+    size_t third = message_length / 3;
+    struct iovec pieces[3] = {
+        {message, third}, {message + third, third}, {message + 2 * third, message_length - 2 * third}};
+    int err = way == COPIED      ? taps_connection_send(c, message, message_length, NULL, 0, NULL)
+              : way == IN_PIECES ? taps_connection_sendv(c, pieces, 3, NULL, 0, NULL)
+              : way == LENT      ? taps_connection_send_lent(c, pieces, 3, NULL, 0, NULL, on_release, NULL)
+                                 : send_in_a_buffer(c);
+    lent += way == LENT && !err;
+    CHECK_INT(err, 0);
+}
+
+/* What came goes back without a copy. */
+static void send_back(taps_connection *c, const struct taps_received *m)
+{
+    taps_buffer *b = NULL;
+    CHECK_INT(taps_received_keep(m, &b), 0);
+    CHECK_INT(taps_connection_send_buffer(c, b, NULL, 0, NULL), 0);
+    taps_buffer_unref(b);
 }
 
 static void on_ready(taps_connection *c, void *user)
@@ -96,6 +137,11 @@ static void on_question(taps_connection *c, const struct taps_received *m, void 
 {
     static size_t have;
     (void)user;
+    if (keeps) {
+        send_back(c, m);
+        receive(c);
+        return;
+    }
     for (have += m->length; echoes && have >= message_length; have -= message_length)
         send_message(c);
     receive(c);
@@ -189,6 +235,12 @@ static void open_side(struct side *s, bool datagrams, bool secure)
     taps_preconnection_set_transport_properties(s->preconnection, properties);
     taps_transport_properties_free(properties);
     set_security(s, secure);
+    if (framer_text) {
+        taps_framer *framer = NULL;
+        CHECK_INT(taps_framer_new_text(framer_text, &framer), 0);
+        CHECK_INT(taps_preconnection_add_framer(s->preconnection, framer), 0);
+        taps_framer_free(framer);
+    }
 }
 
 static void turn(void)
@@ -363,6 +415,50 @@ TEST(many_small_sends_allocate_nothing)
     exchanged = 0;
     for (int i = 0; i < 100; i++)
         send_message(mine[0]);
+    check_no_allocations();
+    close_both();
+}
+
+/* However it is sent: in pieces, lent, in a buffer; and sent back as it came. */
+TEST(no_way_of_sending_a_small_message_allocates)
+{
+    for (int i = COPIED; i <= IN_A_BUFFER; i++) {
+        for (int k = 0; k < 2; k++) {
+            way = i;
+            keeps = k;
+            ping_pong(false, false, 100);
+            ping_pong(true, false, 100);
+            CHECK_INT(lent, 0);
+        }
+    }
+    way = COPIED;
+    keeps = false;
+}
+
+TEST(a_framed_message_allocates_nothing)
+{
+    static const char *const texts[] = {"length-prefix:length=4", "delimiter", "netstring"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        framer_text = texts[i];
+        memset(message, 'm', sizeof(message));
+        ping_pong(false, false, 100);
+        way = LENT;
+        ping_pong(false, false, 100);
+        way = COPIED;
+    }
+    framer_text = NULL;
+}
+
+TEST(batches_allocate_nothing)
+{
+    open_both(false, false);
+    echoes = false;
+    connect_some(0, 1, &flood_events, false);
+    exchanged = 0;
+    CHECK_INT(taps_connection_start_batch(mine[0]), 0);
+    for (int i = 0; i < 100; i++)
+        send_message(mine[0]);
+    CHECK_INT(taps_connection_end_batch(mine[0]), 0);
     check_no_allocations();
     close_both();
 }
