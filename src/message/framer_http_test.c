@@ -190,6 +190,7 @@ TEST(what_would_break_a_head_is_refused)
     CHECK_INT(send_with(&t, "abc", WHOLE, "content-length=3\ntransfer-encoding=chunked"), TAPS_E_MESSAGE_PROPERTIES);
     CHECK_INT(send_with(&t, "abc", WHOLE, "method=CONNECT\ntarget=a:1"), TAPS_E_MESSAGE_PROPERTIES);
     CHECK_INT(send_with(&t, "", WHOLE, "host=a\nHost=b"), TAPS_E_MESSAGE_PROPERTIES);
+    CHECK_INT(send_with(&t, "", WHOLE, "method=CONNECT\ntarget=/a"), TAPS_E_MESSAGE_PROPERTIES);
     CHECK(test_framing_wrote_text(&t, ""));
     CHECK_INT(send_with(&t, "", WHOLE, ""), 0); /* the Connection is as it was */
     CHECK(test_framing_wrote_text(&t, "GET / HTTP/1.1\r\nHost: peer.example\r\n\r\n"));

@@ -20,6 +20,7 @@
 #include "message/http_write.h"
 #include "message/options.h"
 
+#define BEGINNING       ((size_t)8)
 #define BLANK_LINES_MAX 8 /* before a head (RFC 9112, 2.2) */
 #define NAME_MAX_BYTES  256
 #define SIZE_LINE_MAX   18                  /* 16 digits and CR LF: what is more is extensions, or zeros */
@@ -358,12 +359,20 @@ static int take_response(taps_framing *framing, struct tapsi_http_state *s, cons
     return begin_body(framing, s, body, head->length);
 }
 
-/* Empty lines before a head are dropped, a few of them. 1: the first byte of a head is here. */
+/* The first bytes that are here, up to what tells a head from anything else. */
+static int look(taps_framing *framing, const uint8_t **ret_data, size_t *ret_length)
+{
+    size_t here = taps_framing_available(framing);
+    size_t least = here == 0 ? 1 : here < BEGINNING ? here : BEGINNING;
+    return taps_framing_parse(framing, least, BEGINNING, ret_data, ret_length);
+}
+
+/* Empty lines before a head are dropped, a few of them. 1: the first bytes of a head are here. */
 static int skip_blank_lines(taps_framing *framing, struct tapsi_http_state *s)
 {
     const uint8_t *data;
     size_t length;
-    int known = taps_framing_parse(framing, 1, 8, &data, &length);
+    int known = look(framing, &data, &length);
     while (known == 1 && data[0] == '\r') {
         known = taps_framing_parse(framing, 2, 2, &data, &length);
         if (known != 1)
@@ -371,7 +380,7 @@ static int skip_blank_lines(taps_framing *framing, struct tapsi_http_state *s)
         if (data[1] != '\n' || s->receiving.blank_lines++ == BLANK_LINES_MAX)
             return fail_with(framing, s, 400, "empty lines instead of a head");
         taps_framing_advance(framing, 2);
-        known = taps_framing_parse(framing, 1, 8, &data, &length);
+        known = look(framing, &data, &length);
     }
     if (known == 1 && !tapsi_http_head_begins(data, length, !taps_framing_is_server(framing)))
         return fail_with(framing, s, 400, "what came is not HTTP/1");

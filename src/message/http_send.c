@@ -161,7 +161,7 @@ static int plan_request(taps_framing *framing, struct plan *p, const struct taps
     if (!p->method)
         p->method = empty ? "GET" : "POST";
     bool is_connect = strcmp(p->method, "CONNECT") == 0;
-    if (!p->target && is_connect)
+    if (is_connect && (!p->target || !tapsi_http_is(p->target, TAPSI_HTTP_HOST)))
         return TAPS_E_MESSAGE_PROPERTIES;
     if (!p->target)
         p->target = o->target;
