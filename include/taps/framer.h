@@ -61,7 +61,7 @@ struct taps_sent_message {
     bool final;          /* nothing follows this Message */
 };
 
-#define TAPS_FRAMING_WAIT 1 /* of new_sent_message: not now */
+#define TAPS_FRAMING_WAIT 1 /* of new_sent_message and handle_received_data: not now */
 
 /* Static: it lives as long as any Framer made from it. Every function may be NULL unless it says otherwise. */
 struct taps_framer_definition {
@@ -84,8 +84,9 @@ struct taps_framer_definition {
        refused with that error, and nothing of it is sent. NULL: Messages pass unchanged. */
     int (*new_sent_message)(taps_framing *framing, const struct taps_sent_message *message);
     /* Bytes are there that were not there before, or the peer has ended (taps_framing_at_end). It is called again as
-       long as it takes some, so it may take one Message at a time. 0, or a negative taps_err: the Connection ends with
-       it. NULL: bytes pass unchanged. */
+       long as it takes some, so it may take one Message at a time. 0. TAPS_FRAMING_WAIT: what it leaves waits for
+       taps_framing_resume, also behind the peer's end. A negative taps_err: the Connection ends with it. NULL: bytes
+       pass unchanged. */
     int (*handle_received_data)(taps_framing *framing);
     /* The time of taps_framing_wake_after has come. As handle_received_data. */
     int (*wakeup)(taps_framing *framing);

@@ -382,6 +382,18 @@ static bool tell_closed_direction(struct taps_connection *c)
     return tapsi_connection_fail_receive(c, &error);
 }
 
+/* An end that came without bytes of its own goes with those before it. */
+static void take_bare_end(struct taps_connection *c, struct piece *p)
+{
+    struct piece bare;
+    if (!c->in || p->flags & TAPSI_SLICE_END || held_at(c->in, 0)->length)
+        return;
+    take_from_first(c, 0, &bare);
+    p->flags |= bare.flags & (TAPSI_SLICE_END | TAPSI_SLICE_FINAL);
+    replace_meta(&p->meta, bare.meta);
+    tapsi_buffer_unref(bare.owner);
+}
+
 /* The piece that answers the first Receive. */
 static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
 {
@@ -390,6 +402,7 @@ static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
     bool enough = first->length == bytes || first->length >= want_of(c, c->receives, bytes);
     if (enough || gather(c, bytes < max ? bytes : max, ret))
         take_from_first(c, max, ret); /* without memory less than asked for is allowed; nothing is lost */
+    take_bare_end(c, ret);
 }
 
 bool tapsi_connection_tell_receive(struct taps_connection *c)

@@ -913,6 +913,24 @@ TEST(requests_over_the_limit_are_not_read_yet)
     test_framing_close(&t);
 }
 
+TEST(requests_that_were_not_read_yet_survive_the_end_of_the_client)
+{
+    struct test_framing t;
+    test_framing_open_text(&t, "http:pipeline-maximum=2", true);
+    for (int i = 0; i < 5; i++)
+        test_framing_feed_text(&t, get);
+    test_framing_end(&t);
+    CHECK_INT(t.closed, 0);
+    for (size_t i = 3; i <= 5; i++) {
+        CHECK_INT(t.ends, 0);
+        CHECK_INT(test_framing_send_text(&t, "a"), 0);
+        CHECK_INT(t.count, i);
+    }
+    CHECK_INT(t.ends, 1);
+    CHECK_INT(t.closed, 0);
+    test_framing_close(&t);
+}
+
 TEST(a_final_response_says_close_and_nothing_is_read_behind_it)
 {
     struct test_framing t;

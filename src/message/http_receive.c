@@ -400,7 +400,7 @@ static int step_head(taps_framing *framing, struct tapsi_http_state *s)
         return end_message(framing, s);
     }
     if (server && tapsi_http_is_full(framing))
-        return 0;
+        return taps_framing_available(framing) ? TAPS_FRAMING_WAIT : 0;
     int known = skip_blank_lines(framing, s);
     if (known == 1)
         known = take_lines(framing, s, &length);

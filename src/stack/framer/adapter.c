@@ -114,6 +114,7 @@ bool tapsi_framing_call(struct taps_framing *f, int (*function)(struct taps_fram
     f->calling = true;
     int result = function(f);
     f->calling = false;
+    f->said_wait = result == TAPS_FRAMING_WAIT;
     return tapsi_framing_after(f, result);
 }
 

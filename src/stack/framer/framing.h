@@ -63,6 +63,7 @@ struct taps_framing {
     bool calling; /* one of its functions is on the stack */
     bool started; /* start was called */
     bool said_ready, said_closed, said_passthrough;
+    bool said_wait; /* of what is untaken: it is no Message that was cut off */
     bool said_over; /* make_closed was called, maybe before stop */
     bool stopped;   /* stop was called */
     bool resumes;   /* resume was called */

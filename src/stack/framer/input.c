@@ -509,7 +509,7 @@ static bool ask(struct taps_framing *f, bool *ret_stuck)
             drop_datagram(f);
         return true;
     }
-    f->end_asked = f->end_asked || (at_end && !took && !f->unwanted);
+    f->end_asked = f->end_asked || (at_end && !took && !f->unwanted && !f->said_wait);
     *ret_stuck = !took;
     return true;
 }
