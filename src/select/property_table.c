@@ -112,7 +112,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
             "version",
             .max = LENGTH_MAX, .words = {"full", "full coverage"}),
     INTEGER(TAPS_CONN_PRIORITY, "connPriority", CONNECTION, 100, "100", "RFC 9622, 8.1.2",
-            "priority among the Connections of a group; lower goes first; not entangled; this version has no groups",
+            "priority among the Connections of a group, lower first, as connScheduler takes it: by default shares are in "
+            "proportion to 1/priority, and 0 goes before all others; not shared by the group",
             .max = PRIORITY_MAX),
     NUMBER(TAPS_CONN_TIMEOUT, "connTimeout", CONNECTION, TAPS_DISABLED, "disabled", SECONDS_LOW, SECONDS_HIGH,
            "RFC 9622, 8.1.3",
@@ -126,7 +127,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
            .words = {"disabled"}),
     ENUMERATION(TAPS_CONN_SCHEDULER, "connScheduler", CONNECTION, TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING,
                 "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
-                "how the Connections of a group share the capacity (RFC 8260, section 3); this version has no groups"),
+                "whose Message of a Connection Group is next (RFC 8260, section 3); on every stack; no effect without a "
+                "group"),
     ENUMERATION(TAPS_CONN_CAPACITY_PROFILE, "connCapacityProfile", CONNECTION, TAPS_PROFILE_DEFAULT, "default",
                 "RFC 9622, 8.1.6", profile_names,
                 "the treatment the traffic wants: DSCP on every stack; on tcp and tls/tcp low latency turns Nagle off"),
@@ -146,11 +148,12 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
             "bits per second that receiving does not exceed, over one second, or unlimited; no effect in this version",
             .min = 1, .max = RATE_MAX, .words = {"unlimited"}),
     INTEGER(TAPS_GROUP_CONN_LIMIT, "groupConnLimit", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.9",
-            "Connections the peer may add to this one's group, or unlimited; no effect: this version has no groups",
+            "Connections in the group, or unlimited: beyond, Clone is refused; no stack of this version lets a peer add "
+            "any",
             .min = 1, .max = UINT32_MAX, .words = {"unlimited"}),
     BOOLEAN(TAPS_ISOLATE_SESSION, "isolateSession", CONNECTION, false, "false", "RFC 9622, 8.1.10",
-            "use and leave no cached state outside the Connection Group; no effect: no stack of this version "
-            "keeps any"),
+            "use and leave no cached state outside the Connection Group; always so: no stack of this version keeps "
+            "any"),
 
     ENUMERATION(TAPS_CONN_STATE, "connState", READ_ONLY, TAPS_ESTABLISHING, "establishing", "RFC 9622, 8.1.11.1",
                 state_names, "the Connection's state"),

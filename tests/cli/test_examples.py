@@ -131,6 +131,33 @@ def test_send_file():
     tap.check("send_file names the file it cannot read", result.code == 1 and b"/nowhere" in result.err, result)
 
 
+def test_group():
+    got = []
+
+    def swallow(connection):
+        parts = []
+        while data := connection.recv(65536):
+            parts.append(data)
+        got.append(b"".join(parts))
+
+    files = [os.urandom(size) for size in (300001, 0, 100000)]
+    with tempfile.TemporaryDirectory() as folder:
+        names = [os.path.join(folder, str(number)) for number in range(len(files))]
+        for name, data in zip(names, files):
+            with open(name, "wb") as file:
+                file.write(data)
+        with serving(swallow, count=3) as port:
+            result = run([programs["group"], f"127.0.0.1:{port}"] + names)
+        tap.check("group sends every file over a connection of its own",
+                  result.code == 0 and sorted(got) == sorted(files), result)
+        with listen() as holder:
+            port = holder.getsockname()[1]
+        result = run([programs["group"], f"127.0.0.1:{port}"] + names)
+        tap.check("group says that nobody listens", result.code == 1 and b"refused" in result.err, result)
+    result = run([programs["group"], "127.0.0.1:9", "/dev/null", "/nowhere"])
+    tap.check("group names the file it cannot read", result.code == 1 and b"/nowhere" in result.err, result)
+
+
 def test_why():
     with listen() as holder:
         port = holder.getsockname()[1]
@@ -255,8 +282,8 @@ if __name__ == "__main__":
     certificates = Certificates()
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
-        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_why, test_workers,
-                        test_mutual, test_parcels])
+        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_why,
+                        test_workers, test_mutual, test_parcels])
     finally:
         certificates.remove()
     sys.exit(code)
