@@ -111,10 +111,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
             "bytes of a received Message that a checksum must cover, or full; always full on every stack of this "
             "version",
             .max = LENGTH_MAX, .words = {"full", "full coverage"}),
-    INTEGER(TAPS_CONN_PRIORITY, "connPriority", CONNECTION, 100, "100", "RFC 9622, 8.1.2",
-            "priority among the Connections of a group, lower first, as connScheduler takes it: by default shares are in "
-            "proportion to 1/priority, and 0 goes before all others; not shared by the group",
-            .max = PRIORITY_MAX),
+    INTEGER(
+        TAPS_CONN_PRIORITY, "connPriority", CONNECTION, 100, "100", "RFC 9622, 8.1.2",
+        "priority among the Connections of a group, lower first, as connScheduler takes it: by default shares are in "
+        "proportion to 1/priority, and 0 goes before all others; not shared by the group",
+        .max = PRIORITY_MAX),
     NUMBER(TAPS_CONN_TIMEOUT, "connTimeout", CONNECTION, TAPS_DISABLED, "disabled", SECONDS_LOW, SECONDS_HIGH,
            "RFC 9622, 8.1.3",
            "seconds that sent data may stay unacknowledged before the Connection has failed, or disabled; no effect on "
@@ -125,10 +126,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
            "idle seconds before a keep-alive packet, without fractions, or disabled; setting it turns keepAlive on, or "
            "off where it is disabled or beyond connTimeout; no effect on udp",
            .words = {"disabled"}),
-    ENUMERATION(TAPS_CONN_SCHEDULER, "connScheduler", CONNECTION, TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING,
-                "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
-                "whose Message of a Connection Group is next (RFC 8260, section 3); on every stack; no effect without a "
-                "group"),
+    ENUMERATION(
+        TAPS_CONN_SCHEDULER, "connScheduler", CONNECTION, TAPS_SCHEDULER_WEIGHTED_FAIR_QUEUEING,
+        "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
+        "whose Message of a Connection Group is next (RFC 8260, section 3); on every stack; no effect without a "
+        "group"),
     ENUMERATION(TAPS_CONN_CAPACITY_PROFILE, "connCapacityProfile", CONNECTION, TAPS_PROFILE_DEFAULT, "default",
                 "RFC 9622, 8.1.6", profile_names,
                 "the treatment the traffic wants: DSCP on every stack; on tcp and tls/tcp low latency turns Nagle off"),
@@ -147,10 +149,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     INTEGER(TAPS_MAX_RECV_RATE, "maxRecvRate", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.8",
             "bits per second that receiving does not exceed, over one second, or unlimited; no effect in this version",
             .min = 1, .max = RATE_MAX, .words = {"unlimited"}),
-    INTEGER(TAPS_GROUP_CONN_LIMIT, "groupConnLimit", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.9",
-            "Connections in the group, or unlimited: beyond, Clone is refused; no stack of this version lets a peer add "
-            "any",
-            .min = 1, .max = UINT32_MAX, .words = {"unlimited"}),
+    INTEGER(
+        TAPS_GROUP_CONN_LIMIT, "groupConnLimit", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.9",
+        "Connections in the group, or unlimited: beyond, Clone is refused; no stack of this version lets a peer add "
+        "any",
+        .min = 1, .max = UINT32_MAX, .words = {"unlimited"}),
     BOOLEAN(TAPS_ISOLATE_SESSION, "isolateSession", CONNECTION, false, "false", "RFC 9622, 8.1.10",
             "use and leave no cached state outside the Connection Group; always so: no stack of this version keeps "
             "any"),
