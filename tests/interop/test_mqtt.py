@@ -94,7 +94,7 @@ def broker_refuses(net):
     check_equal((answer.status, answer.out), (0, b"yes\n"), "with the right ones")
 
 
-@test("broker: TLS, by both families")
+@test("broker: over TLS, where its other address does not answer")
 def broker_tls(net):
     authority = Authority(net)
     tls = authority.issue("server.test")
