@@ -473,6 +473,65 @@ TEST(a_secure_connection_that_cannot_deliver_times_out)
     world_finish(&w);
 }
 
+static void set_live(struct world *w, const char *name, const char *value)
+{
+    CHECK_INT(taps_connection_set_property(w->connection, name, value), 0);
+}
+
+/* proves API-094: so does the TCP user timeout, set while connected, where it is enabled; connTimeout goes before it.
+ */
+TEST(the_tcp_user_timeout_times_out_too)
+{
+    static const struct {
+        const char *enabled, *conn;
+        double low, high; /* ms; 0: not within a minute */
+    } rows[] = {{"true", "disabled", 3000, 6500},
+                {"false", "disabled", 0, 0},
+                {"true", "8", 8000, 16500},
+                {"true", "1", 1000, 3000}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world w;
+        connect_with_timeout(&w, TAPSI_SIM_SILENT, "disabled");
+        set_live(&w, "tcp.userTimeoutValue", "3");
+        set_live(&w, "tcp.userTimeoutEnabled", rows[i].enabled);
+        set_live(&w, "connTimeout", rows[i].conn);
+        tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+        double begin = taps_context_now_ms(w.context);
+        send_text(&w, "lost");
+        world_run_ms(&w, 60000);
+        if (rows[i].high > 0)
+            check_timeout(&w, begin, rows[i].low, rows[i].high);
+        else
+            CHECK_INT(w.heard.connection_error, 0);
+        world_finish(&w);
+    }
+}
+
+/* proves API-083: keep-alive packets that are asked for while connected are sent, and stop when they are not wanted any
+   more, or connTimeout forbids them; while they are, silence is noticed. */
+TEST(keep_alive_packets_come_and_go_while_connected)
+{
+    static const struct {
+        const char *keep_alive, *conn;
+        bool noticed;
+    } rows[] = {{"10", "25", true}, {"25", "25", true}, {"26", "25", false}, {"disabled", "25", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world w;
+        connect_with_timeout(&w, TAPSI_SIM_SILENT, "disabled");
+        set_live(&w, "keepAliveTimeout", "10");
+        uint64_t before = tapsi_sim_packets_to(w.sim, V4);
+        world_run_ms(&w, 35000);
+        CHECK_INT(tapsi_sim_packets_to(w.sim, V4) - before, 3);
+        set_live(&w, "connTimeout", rows[i].conn);
+        set_live(&w, "keepAliveTimeout", rows[i].keep_alive);
+        tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+        world_run_ms(&w, 100000);
+        CHECK_INT(w.heard.connection_error, rows[i].noticed);
+        CHECK_INT(w.heard.code, rows[i].noticed ? TAPS_E_TIMEOUT : 0);
+        world_finish(&w);
+    }
+}
+
 /* Silence is no failure to deliver, and without a timeout, or with one that is long, it is waited for longer. */
 TEST(nothing_times_out_that_has_nothing_to_deliver)
 {
