@@ -21,6 +21,7 @@
 #define BENCH_FIRST     20          /* the exchange job writes a message as these bytes ... */
 #define BENCH_SECOND    80          /* ... and then these */
 #define BENCH_CHUNK     65536       /* one bulk send; also the largest read */
+#define BENCH_LARGE     1048576     /* one Message of the framed bulk job */
 #define BENCH_COUNT     8           /* the bulk server's answer: bytes received, in the machine's order */
 #define BENCH_LATENCIES 100000      /* of the exchange job; later ones only count */
 #define BENCH_AT_ONCE   64          /* connects under way at a time, where a job opens many */

@@ -1,5 +1,7 @@
 #include "taps_bench.h"
 
+#include <taps/framer.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +13,9 @@ static taps_context *context;
 static taps_preconnection *preconnection;
 static const struct taps_job *job;
 
-static const struct taps_job *const jobs[] = {&taps_pingpong, &taps_exchange, &taps_bulk, &taps_flood,
-                                              &taps_connect,  &taps_hammer,   &taps_idle};
+static const struct taps_job *const jobs[] = {&taps_pingpong,        &taps_exchange,   &taps_bulk, &taps_flood,
+                                              &taps_connect,         &taps_hammer,     &taps_idle, &taps_framed_flood,
+                                              &taps_framed_pingpong, &taps_framed_bulk};
 
 void bench_check(int status, const char *what)
 {
@@ -122,6 +125,17 @@ static void set_endpoint(void)
     taps_endpoint_free(endpoint);
 }
 
+static void set_framer(void)
+{
+    taps_framer *framer = NULL;
+    if (strncmp(bench_options.job, "framed", 6) != 0) {
+        return;
+    }
+    bench_check(taps_framer_new("length-prefix", &framer), "framer");
+    bench_check(taps_preconnection_add_framer(preconnection, framer), "framer");
+    taps_framer_free(framer);
+}
+
 static void on_listening(taps_listener *listener, void *user)
 {
     (void)user;
@@ -162,6 +176,7 @@ int main(int argc, char **argv)
     set_properties();
     set_security();
     set_endpoint();
+    set_framer();
     if (!bench_options.server) {
         job->run();
     } else if (taps_preconnection_listen(preconnection, &listener_events, NULL, &listener) < 0) {

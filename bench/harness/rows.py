@@ -72,6 +72,12 @@ def twins(job, *options, **more):
     return {"subject": side("taps", job, *options, **more), "twin": side("plain", job, *options, **more)}
 
 
+def to_plain(job, *options):
+    """Who sends is measured: both send to the plain server."""
+    twin = side("plain", job, *options)
+    return {"subject": Side(twin.server, own("client", "taps", job, *options)), "twin": twin}
+
+
 # 65536 bytes an operation, told as GiB.
 BULK = {"unit": "GiB/s", "per_op": 1 / 16384, "warm_ms": 0, "strace_ops": (256, 1280)}
 # The connect rows are far apart and short: they fill the kernel's table of TIME-WAIT sockets, which forgets after 60 s.
@@ -111,6 +117,16 @@ ROWS = [
         subject=side("plain", "tcp pingpong", "--low-latency", *IDLE),
         twin=side("plain", "tcp pingpong", "--low-latency"), rounds=0.4, crowd=10000,
         strace_ops=None),
+    Row("framed-flood", "100 B framed / send() each", "msg/s", ratio=12, warm_ms=0, smoke_ops=3000,
+        strace_ops=(6400, 64000), **to_plain("tcp framed-flood", "--low-latency")),
+    Row("framed-flood-writev", "100 B framed / writev x64", "msg/s", ratio=0.85, warm_ms=0, smoke_ops=3008,
+        strace_ops=(6400, 64000), **to_plain("tcp framed-flood", "--low-latency", "--batch", "64")),
+    Row("framed-flood-both", "the same, both ends", "msg/s", warm_ms=0, smoke_ops=3008, strace_ops=None,
+        **twins("tcp framed-flood", "--low-latency", "--batch", "64")),
+    Row("framed-pingpong", "framed ping-pong, 100 B", "rt/s", ratio=0.90, cpu=1.10,
+        **twins("tcp framed-pingpong", "--low-latency")),
+    Row("framed-bulk", "framed 1 MiB, lent / writev", "GiB/s", ratio=0.95, per_op=1 / 1024, warm_ms=0, rounds=2,
+        strace_ops=(16, 80), **twins("tcp framed-bulk")),
     Row("connect-drop", "TCP connect + drop", **twins("tcp connect", "--drop"), **CONNECT),
 ]
 

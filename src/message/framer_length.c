@@ -86,10 +86,22 @@ static unsigned put_head(const struct options *options, uint8_t *to, uint64_t le
     return options->size;
 }
 
+/* The commonest of all: a whole Message behind a length of fixed size. */
+static int send_whole(taps_framing *framing, const struct options *options, uint64_t length)
+{
+    uint8_t head[8];
+    tapsi_integer_put(head, options->size, options->little, length);
+    int err = taps_framing_send(framing, head, options->size);
+    return err ? err : taps_framing_send_message(framing);
+}
+
 static int new_sent_message(taps_framing *framing, const struct taps_sent_message *message)
 {
     const struct options *options = taps_framing_options(framing);
     struct tapsi_parts *kept = taps_framing_state(framing), parts = *kept;
+    if (options->kind == FIXED && !options->includes_head && message->start && message->end_of_message && !parts.open &&
+        message->length <= options->maximum && message->length <= tapsi_integer_max(options->size))
+        return send_whole(framing, options, message->length);
     uint64_t total, most = longest(options);
     int err = tapsi_parts_take(framing, message, most < options->maximum ? most : options->maximum, &parts, &total);
     if (err)

@@ -146,6 +146,34 @@ TEST(a_head_goes_in_front_of_the_message)
     test_framing_close(&t);
 }
 
+/* Heads of 10, 10 and 3 bytes, then the Message, then a tail: in this order, whatever room there is in front. */
+static int heads_send(taps_framing *f, const struct taps_sent_message *message)
+{
+    (void)message;
+    int err = taps_framing_send(f, "0123456789", 10);
+    if (!err)
+        err = taps_framing_send(f, "abcdefghij", 10);
+    if (!err)
+        err = taps_framing_send(f, "<=>", 3);
+    if (!err)
+        err = taps_framing_send_message(f);
+    return err ? err : taps_framing_send(f, ".", 1);
+}
+
+static const struct taps_framer_definition heads = {.name = "heads", .new_sent_message = heads_send};
+
+TEST(what_is_sent_before_the_message_keeps_its_order)
+{
+    struct test_framing t;
+    open_with(&t, &heads, NULL, false, false);
+    for (unsigned room = 0; room <= TAPSI_OP_HEAD_ROOM; room++) {
+        t.top->head_room = (uint8_t)room;
+        CHECK_INT(test_framing_send_text(&t, "message"), 0);
+        CHECK(test_framing_wrote_text(&t, "0123456789abcdefghij<=>message."));
+    }
+    test_framing_close(&t);
+}
+
 TEST(what_a_framer_refuses_is_refused_alone)
 {
     struct test_framing t;

@@ -47,10 +47,23 @@ static int merge_last(struct taps_framing *f)
     return 0;
 }
 
+/* More comes between what was put in front and the Message: then that is a range like others. */
+static void part_front(struct tapsi_framing_out *out)
+{
+    struct tapsi_range *first = &out->op->ranges[0];
+    if (!out->front || out->message)
+        return;
+    out->ranges[out->count++] =
+        (struct tapsi_range){first->data - out->front, out->front, tapsi_buffer_ref(first->buffer)};
+    out->op->room = 0;
+    out->front = 0;
+}
+
 /* Takes the reference. */
 static int add_range(struct taps_framing *f, const uint8_t *data, size_t length, struct tapsi_buffer *buffer)
 {
     struct tapsi_framing_out *out = &f->out;
+    part_front(out);
     struct tapsi_range *last = out->count ? &out->ranges[out->count - 1] : NULL;
     bool joins = last && last->buffer == buffer && last->data + last->length == data &&
                  (!out->message || out->count > out->before);
@@ -79,7 +92,8 @@ static bool put_in_front(struct taps_framing *f, const void *data, size_t length
     if (out->message || out->count || length > op->room)
         return false;
     uint8_t *start = (uint8_t *)(uintptr_t)op->ranges[0].data - out->front;
-    memmove(start - length, start, out->front);
+    if (out->front)
+        memmove(start - length, start, out->front);
     memcpy(start - length + out->front, data, length);
     out->front += length;
     op->room = (uint8_t)(op->room - length);
@@ -257,18 +271,23 @@ static int flatten(struct taps_framing *f, size_t bytes)
     return 0;
 }
 
+/* What was put in front belongs to the first range from now on. */
+static void join_front(struct tapsi_framing_out *out)
+{
+    struct tapsi_op *op = out->op;
+    op->ranges[0].data -= out->front;
+    op->ranges[0].length += out->front;
+    op->length += out->front;
+    op->added += (int64_t)out->front;
+    out->front = 0;
+}
+
 /* The op becomes what was said to stand for it. */
 static int assemble(struct taps_framing *f)
 {
     struct tapsi_framing_out *out = &f->out;
     struct tapsi_op *op = out->op;
-    if (out->front && out->message) {
-        op->ranges[0].data -= out->front;
-        op->ranges[0].length += out->front;
-        op->length += out->front;
-        op->added += (int64_t)out->front;
-        out->front = 0;
-    } else if (out->front) { /* it was not asked for the Message's own after all */
+    if (out->front && !out->message) { /* it was not asked for the Message's own after all */
         op->ranges[0].data -= out->front;
         op->ranges[0].length = out->front;
         struct tapsi_range head = op->ranges[0];
@@ -278,6 +297,8 @@ static int assemble(struct taps_framing *f)
         out->message = true;
         out->before = 0;
     }
+    if (out->front)
+        join_front(out);
     if (out->count == 0 && out->message)
         return 0;
     if (!out->message && out->count == 1) { /* transformed: memory of its own, or shared with others that are small */
@@ -304,7 +325,7 @@ static int assemble(struct taps_framing *f)
 static int refuse(struct taps_framing *f, int err)
 {
     drop_ranges(&f->out);
-    f->out = (struct tapsi_framing_out){0};
+    f->out.op = NULL;
     return err;
 }
 
@@ -448,7 +469,10 @@ int tapsi_framing_frame(struct taps_framing *f, struct tapsi_op *op)
         return TAPS_E_MESSAGE_PROPERTIES;
     if (!f->definition->new_sent_message)
         return hand_down(f, op);
-    f->out = (struct tapsi_framing_out){.op = op};
+    f->out.op = op;
+    f->out.count = f->out.before = 0;
+    f->out.front = 0;
+    f->out.message = false;
     bool calling = f->calling;
     f->calling = true;
     int result = f->definition->new_sent_message(f, &message);
@@ -456,7 +480,10 @@ int tapsi_framing_frame(struct taps_framing *f, struct tapsi_op *op)
     if (result)
         return refuse(f, result);
     note_head(f);
-    result = assemble(f);
+    if (f->out.message && !f->out.count)
+        join_front(&f->out); /* the usual case */
+    else
+        result = assemble(f);
     f->out.op = NULL;
     return result ? refuse(f, result) : hand_down(f, op);
 }
