@@ -4,164 +4,18 @@
  * is not read byte by byte; nobody asking closes it, and the peer's sender is held up (API-121).
  *
  * What a peer can make it hold: `window` bytes, which is more than TAPSI_WINDOW only while the first Receive waits for
- * more; for a whole Message it doubles as that comes, up to TAPS_WHOLE_MAX. Since a byte can pin a block of 64 KiB that
- * it shares with other Connections' bytes, small pieces of many blocks are copied together.
+ * more; for a whole Message it doubles as that comes, up to TAPS_WHOLE_MAX.
  */
 #include <string.h>
-#include "connection/connection.h"
+#include "connection/inbox.h"
 
 #define WINDOW_MAX ((uint32_t)1024 * 1024) /* a larger minIncompleteLength is answered with this much */
-#define SMALL_REST 4096                    /* unread rests up to this are copied out of the large read buffer */
-#define FEW_PIECES 8                       /* so many blocks may be pinned by next to nothing */
-#define TAIL_SIZE  (16 * 1024)
-
-/* Above the flags of a slice that are kept (in place of MORE): its ECN field + 1; 0 = not told. */
-#define HELD_ECN  16u
-#define HELD_ECNS (7 * HELD_ECN)
-
-static unsigned flags_of(const struct tapsi_slice *slice)
-{
-    return (slice->flags & ~(unsigned)TAPSI_SLICE_MORE) | (unsigned)(slice->ecn + 1) * HELD_ECN;
-}
 
 static unsigned received_of(unsigned held_flags)
 {
     unsigned early = held_flags & TAPSI_SLICE_EARLY ? TAPSI_RECEIVED_EARLY : 0u;
-    return TAPSI_RECEIVED | TAPSI_RECEIVED_HERE | early | (held_flags & HELD_ECNS) / HELD_ECN * TAPSI_RECEIVED_ECN;
-}
-
-/* ------------------------------------------------------------------------------------------------- holding */
-
-static struct tapsi_held *held_at(const struct tapsi_inbox *in, uint32_t i)
-{
-    return &((struct tapsi_inbox *)(uintptr_t)in)->held[(in->head + i) & (in->capacity - 1)];
-}
-
-static struct tapsi_inbox *new_inbox(struct taps_context *context, uint32_t capacity)
-{
-    struct tapsi_inbox *in = capacity == TAPSI_INBOX_SMALL ? tapsi_pool_get(&context->inboxes)
-                             : capacity == TAPSI_INBOX_LARGE
-                                 ? tapsi_pool_get(&context->large_inboxes)
-                                 : tapsi_alloc(&context->loop.mem, tapsi_inbox_block((size_t)capacity));
-    if (in)
-        *in = (struct tapsi_inbox){.capacity = capacity};
-    return in;
-}
-
-static void free_inbox(struct taps_context *context, struct tapsi_inbox *in)
-{
-    tapsi_buffer_unref(in->tail);
-    if (in->capacity == TAPSI_INBOX_SMALL)
-        tapsi_pool_put(&context->inboxes, in);
-    else if (in->capacity == TAPSI_INBOX_LARGE)
-        tapsi_pool_put(&context->large_inboxes, in);
-    else
-        tapsi_free(&context->loop.mem, in);
-}
-
-static int grow_inbox(struct taps_connection *c)
-{
-    struct tapsi_inbox *old = c->in;
-    uint32_t capacity = !old                                 ? TAPSI_INBOX_SMALL
-                        : old->capacity == TAPSI_INBOX_SMALL ? TAPSI_INBOX_LARGE
-                                                             : old->capacity * 2;
-    struct tapsi_inbox *grown = new_inbox(c->context, capacity);
-    if (!grown)
-        return TAPS_E_MEMORY;
-    if (old) {
-        for (grown->count = 0; grown->count < old->count; grown->count++)
-            grown->held[grown->count] = *held_at(old, grown->count);
-        grown->tail = old->tail;
-        old->tail = NULL;
-        free_inbox(c->context, old);
-    }
-    c->in = grown;
-    return 0;
-}
-
-/* The first piece's reference of its buffer is the caller's. */
-static void remove_first(struct taps_connection *c)
-{
-    struct tapsi_inbox *in = c->in;
-    size_t length = held_at(in, 0)->length;
-    c->held_bytes -= (uint32_t)(length ? length : 1);
-    in->head = (in->head + 1) & (in->capacity - 1);
-    if (--in->count == 0) {
-        free_inbox(c->context, in);
-        c->in = NULL;
-    }
-}
-
-/* Consecutive bytes of one buffer are one piece. */
-static bool extend_last(struct taps_connection *c, const struct tapsi_slice *slice)
-{
-    if (!c->in || !slice->length || slice->meta)
-        return false;
-    struct tapsi_held *last = held_at(c->in, c->in->count - 1);
-    if (last->buffer != slice->buffer || last->flags || !last->length || last->data + last->length != slice->data)
-        return false;
-    last->length += slice->length;
-    last->flags = flags_of(slice);
-    c->held_bytes += (uint32_t)slice->length;
-    return true;
-}
-
-static bool ends_last(const struct taps_connection *c, const struct tapsi_slice *slice)
-{
-    return slice->flags & TAPSI_SLICE_END && !slice->meta && c->in &&
-           !(held_at(c->in, c->in->count - 1)->flags & TAPSI_SLICE_END);
-}
-
-/* A bare end, of a Message or of all (FIN), belongs to the bytes before it. Between Messages that have boundaries it is
-   no Message: when all before it has been taken, it is only the end. */
-static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice)
-{
-    if (slice->length || !(slice->flags & TAPSI_SLICE_FINAL || ends_last(c, slice)))
-        return false;
-    if (c->in)
-        held_at(c->in, c->in->count - 1)->flags |= slice->flags;
-    else if (!c->is_stream && !c->in_message)
-        c->end_delivered = true;
-    return c->in || c->end_delivered;
-}
-
-/* A small piece of a block that nothing held here is part of yet: its bytes are copied, and `slice` says where to.
-   Without memory it stays where it is. */
-static void copy_together(struct taps_connection *c, struct tapsi_slice *slice)
-{
-    struct tapsi_inbox *in = c->in;
-    if (!slice->buffer || !slice->length || slice->length > SMALL_REST || slice->buffer->size < TAPSI_READ_SIZE ||
-        held_at(in, in->count - 1)->buffer == slice->buffer)
-        return;
-    if (!in->tail || in->tail->size - in->tail->used < slice->length) {
-        tapsi_buffer_unref(in->tail);
-        in->tail = tapsi_buffer_new(&c->context->loop.mem, TAIL_SIZE);
-    }
-    if (!in->tail)
-        return;
-    uint8_t *to = in->tail->data + in->tail->used;
-    memcpy(to, slice->data, slice->length);
-    in->tail->used += (uint32_t)slice->length;
-    slice->data = to;
-    slice->buffer = in->tail;
-}
-
-/* What stays unread must not pin a 64 KiB buffer for a few bytes. */
-static void copy_small_rest(struct taps_connection *c)
-{
-    if (c->in->count != 1 || c->receives)
-        return;
-    struct tapsi_held *rest = held_at(c->in, 0);
-    if (!rest->buffer || rest->length == 0 || rest->length > SMALL_REST || rest->buffer->size < TAPSI_READ_SIZE)
-        return;
-    struct tapsi_buffer *small = tapsi_buffer_new(&c->context->loop.mem, rest->length);
-    if (!small)
-        return;
-    memcpy(small->data, rest->data, rest->length);
-    small->used = (uint32_t)rest->length;
-    tapsi_buffer_unref(rest->buffer);
-    rest->buffer = small;
-    rest->data = small->data;
+    return TAPSI_RECEIVED | TAPSI_RECEIVED_HERE | early |
+           (held_flags & TAPSI_HELD_ECNS) / TAPSI_HELD_ECN * TAPSI_RECEIVED_ECN;
 }
 
 /* -------------------------------------------------------------------------------------------------- credit */
@@ -222,7 +76,7 @@ static size_t available(const struct tapsi_inbox *in, bool *ret_end)
     size_t bytes = 0;
     *ret_end = false;
     for (uint32_t i = 0; i < in->count && !*ret_end; i++) {
-        const struct tapsi_held *held = held_at(in, i);
+        const struct tapsi_held *held = tapsi_inbox_at(in, i);
         bytes += held->length;
         *ret_end = held->flags & TAPSI_SLICE_END;
     }
@@ -291,15 +145,15 @@ struct piece {
 
 static void take_from_first(struct taps_connection *c, size_t max, struct piece *p)
 {
-    struct tapsi_held *first = held_at(c->in, 0);
+    struct tapsi_held *first = tapsi_inbox_at(c->in, 0);
     *p = (struct piece){first->data, first->length, first->buffer, first->flags, first->meta, first->arrived};
     first->meta = NULL;
     if (first->length <= max) {
-        remove_first(c);
+        tapsi_inbox_remove_first(c);
         return;
     }
     p->length = max;
-    p->flags = first->flags & (TAPSI_SLICE_EARLY | HELD_ECNS);
+    p->flags = first->flags & (TAPSI_SLICE_EARLY | TAPSI_HELD_ECNS);
     tapsi_buffer_ref(p->owner);
     first->data += max;
     first->length -= max;
@@ -398,7 +252,7 @@ static void take_bare_end(struct taps_connection *c, struct piece *p)
 static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
 {
     size_t max = c->receives->max;
-    const struct tapsi_held *first = held_at(c->in, 0);
+    const struct tapsi_held *first = tapsi_inbox_at(c->in, 0);
     bool enough = first->length == bytes || first->length >= want_of(c, c->receives, bytes);
     if (enough || gather(c, bytes < max ? bytes : max, ret))
         take_from_first(c, max, ret); /* without memory less than asked for is allowed; nothing is lost */
@@ -427,7 +281,7 @@ bool tapsi_connection_tell_receive(struct taps_connection *c)
         return true;
     tapsi_connection_open_window(c);
     if (c->in)
-        copy_small_rest(c);
+        tapsi_inbox_copy_small_rest(c);
     return true;
 }
 
@@ -456,29 +310,12 @@ static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *sl
         tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits ||
         (c->top->below && !c->top->prompt) || !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
         return false;
-    struct piece p = {slice->data, slice->length, slice->buffer, flags_of(slice), tapsi_meta_ref(slice->meta), 0};
+    struct piece p = {
+        slice->data, slice->length, slice->buffer, tapsi_held_flags(slice), tapsi_meta_ref(slice->meta), 0};
     deliver(c, &p, pop_receive(c));
     if (!c->freed)
         tapsi_connection_open_window(c);
     return true;
-}
-
-static void hold(struct taps_connection *c, const struct tapsi_slice *slice)
-{
-    if ((!c->in || c->in->count == c->in->capacity) && grow_inbox(c)) {
-        struct tapsi_error error;
-        tapsi_error_set(&error, TAPS_E_MEMORY, "no memory to hold what was received");
-        tapsi_connection_end(c, &error, TAPS_E_MEMORY);
-        return;
-    }
-    *held_at(c->in, c->in->count++) =
-        (struct tapsi_held){.data = slice->data,
-                            .length = slice->length,
-                            .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
-                            .flags = flags_of(slice),
-                            .arrived = tapsi_loop_now(&c->context->loop),
-                            .meta = tapsi_meta_ref(slice->meta)};
-    c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
 }
 
 void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
@@ -490,13 +327,12 @@ void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *
     if (tell_at_once(c, slice))
         return;
     tapsi_connection_post(c);
-    if (extend_last(c, slice) || mark_last(c, slice))
-        return;
-    struct tapsi_slice moved = *slice;
-    if (c->in && c->in->count >= FEW_PIECES)
-        copy_together(c, &moved);
-    if (moved.buffer == slice->buffer || !extend_last(c, &moved))
-        hold(c, &moved);
+    int err = tapsi_inbox_hold(c, slice);
+    if (err) {
+        struct tapsi_error error;
+        tapsi_error_set(&error, err, "no memory to hold what was received");
+        tapsi_connection_end(c, &error, err);
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------- asking */
@@ -543,9 +379,9 @@ int tapsi_connection_receive(struct taps_connection *c, size_t min, size_t max, 
 void tapsi_connection_drop_received(struct taps_connection *c)
 {
     while (c->in) {
-        struct tapsi_buffer *buffer = held_at(c->in, 0)->buffer;
-        tapsi_meta_unref(held_at(c->in, 0)->meta);
-        remove_first(c);
+        struct tapsi_buffer *buffer = tapsi_inbox_at(c->in, 0)->buffer;
+        tapsi_meta_unref(tapsi_inbox_at(c->in, 0)->meta);
+        tapsi_inbox_remove_first(c);
         tapsi_buffer_unref(buffer);
     }
 }
