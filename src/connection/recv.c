@@ -240,7 +240,7 @@ static bool tell_closed_direction(struct taps_connection *c)
 static void take_bare_end(struct taps_connection *c, struct piece *p)
 {
     struct piece bare;
-    if (!c->in || p->flags & TAPSI_SLICE_END || held_at(c->in, 0)->length)
+    if (!c->in || p->flags & TAPSI_SLICE_END || tapsi_inbox_at(c->in, 0)->length)
         return;
     take_from_first(c, 0, &bare);
     p->flags |= bare.flags & (TAPSI_SLICE_END | TAPSI_SLICE_FINAL);
