@@ -168,6 +168,21 @@ TEST(host_is_what_was_asked_for)
     test_framing_close(&t);
 }
 
+TEST(a_head_may_be_long)
+{
+    struct test_framing t;
+    char words[3000], wanted[4000];
+    for (size_t length = 900; length < 2900; length += 37) {
+        client(&t);
+        snprintf(words, sizeof(words), "x=%0*d", (int)length, 1);
+        snprintf(wanted, sizeof(wanted),
+                 "POST / HTTP/1.1\r\nHost: peer.example\r\nx: %0*d\r\nContent-Length: 3\r\n\r\nabc", (int)length, 1);
+        CHECK_INT(send_with(&t, "abc", WHOLE, words), 0);
+        CHECK(test_framing_wrote_text(&t, wanted));
+        test_framing_close(&t);
+    }
+}
+
 TEST(what_would_break_a_head_is_refused)
 {
     static const char bad[] =
@@ -627,6 +642,21 @@ TEST(endless_extensions_have_an_end)
     test_framing_feed_text(&t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     CHECK_INT(repeat(&t, "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n", 5000), 5000);
     CHECK_INT(t.bytes, 20000);
+    test_framing_close(&t);
+}
+
+TEST(a_large_head_is_not_kept)
+{
+    static char head[40000];
+    struct test_framing t;
+    server(&t);
+    for (int i = 0; i < 2; i++) {
+        snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: a\r\nX: %030000d\r\n\r\n", i);
+        test_framing_feed_split(&t, head, strlen(head), 1000);
+        const struct tapsi_http_state *s = taps_framing_state(tapsi_adapter_of(t.top)->framing);
+        CHECK(s->receiving.text_size <= 4096);
+        CHECK_INT(strlen(meta(&t, (size_t)i, "x")), 30000);
+    }
     test_framing_close(&t);
 }
 

@@ -22,6 +22,7 @@
 
 #define BEGINNING       ((size_t)8)
 #define BLANK_LINES_MAX 8 /* before a head (RFC 9112, 2.2) */
+#define TEXT_KEPT       4096
 #define NAME_MAX_BYTES  256
 #define SIZE_LINE_MAX   18                  /* 16 digits and CR LF: what is more is extensions, or zeros */
 #define EXTENSIONS_MAX  ((size_t)16 * 1024) /* of all chunks of a body */
@@ -65,6 +66,16 @@ static int keep_text(taps_framing *framing, struct tapsi_http_receiving *r, cons
     }
     memcpy(r->text, data, length);
     return 0;
+}
+
+/* A head was large once: that is no reason to keep so much for the life of the Connection. */
+static void drop_large_text(taps_framing *framing, struct tapsi_http_receiving *r)
+{
+    if (r->text_size <= TEXT_KEPT)
+        return;
+    taps_framing_resize(framing, r->text, 0);
+    r->text = NULL;
+    r->text_size = 0;
 }
 
 /* Takes a head, or trailers, with their empty line to r->text: 1 and *ret_length; 0: not all is here. */
@@ -248,6 +259,7 @@ static int step_trailers(taps_framing *framing, struct tapsi_http_state *s)
                                 &fields, &fault) != 0)
         return fail(framing, s, &fault);
     int err = add_fields(framing, s, &fields, true);
+    drop_large_text(framing, &s->receiving);
     return err ? err : deliver_end_of_message(framing, s);
 }
 
@@ -409,7 +421,9 @@ static int step_head(taps_framing *framing, struct tapsi_http_state *s)
     s->receiving.blank_lines = 0;
     if (tapsi_http_head_parse(s->receiving.text, length, !server, (size_t)o->fields_maximum, &head, &fault) != 0)
         return fail(framing, s, &fault);
-    return server ? take_request(framing, s, &head) : take_response(framing, s, &head);
+    int err = server ? take_request(framing, s, &head) : take_response(framing, s, &head);
+    drop_large_text(framing, &s->receiving);
+    return err;
 }
 
 /* A server that ends with requests open has not answered them: that is no clean end either. */

@@ -11,6 +11,8 @@
 #include "message/http_text.h"
 #include "message/http_write.h"
 
+#define SMALL 1024 /* heads up to this are written on the stack */
+
 static const char trailer_mark[] = "trailer:", field_mark[] = "field:";
 
 /* What the metadata says, and what is made of it. */
@@ -306,21 +308,26 @@ static void write_last_chunk(taps_framing *framing, struct tapsi_http_writer *w)
     tapsi_http_write(w, "\r\n");
 }
 
-/* Twice: to know how much memory it needs, and into that. `p` NULL: the last chunk. */
+static void write_text(taps_framing *framing, struct tapsi_http_writer *w, const struct plan *p)
+{
+    if (p)
+        write_head(framing, w, p);
+    else
+        write_last_chunk(framing, w);
+}
+
+/* A large one is written twice: to know how much memory it needs, and into that. `p` NULL: the last chunk. */
 static int send_text(taps_framing *framing, const struct plan *p)
 {
-    struct tapsi_http_writer counts = {0}, w = {0};
-    if (p)
-        write_head(framing, &counts, p);
-    else
-        write_last_chunk(framing, &counts);
-    w.to = taps_framing_reserve(framing, counts.length);
+    char small[SMALL];
+    struct tapsi_http_writer w = {.to = small, .size = sizeof(small)};
+    write_text(framing, &w, p);
+    if (w.length <= sizeof(small))
+        return taps_framing_send(framing, small, w.length);
+    w = (struct tapsi_http_writer){.to = taps_framing_reserve(framing, w.length), .size = w.length};
     if (!w.to)
         return TAPS_E_MEMORY;
-    if (p)
-        write_head(framing, &w, p);
-    else
-        write_last_chunk(framing, &w);
+    write_text(framing, &w, p);
     return taps_framing_send_reserved(framing, w.length);
 }
 

@@ -5,7 +5,7 @@
 
 static void write_bytes(struct tapsi_http_writer *w, const char *bytes, size_t length)
 {
-    if (w->to)
+    if (w->length + length <= w->size)
         memcpy(w->to + w->length, bytes, length);
     w->length += length;
 }

@@ -1,4 +1,4 @@
-/* Writes heads: into memory, or only to learn how much they need. */
+/* Writes heads into memory, or learns how much they need. */
 #ifndef TAPSI_MESSAGE_HTTP_WRITE_H
 #define TAPSI_MESSAGE_HTTP_WRITE_H
 
@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 struct tapsi_http_writer {
-    char *to;      /* NULL: it only counts */
-    size_t length; /* written so far; the caller has counted before that it fits */
+    char *to;
+    size_t size;
+    size_t length; /* what all of it needs; over `size`, not all of it was written */
 };
 
 void tapsi_http_write(struct tapsi_http_writer *w, const char *text);

@@ -5,7 +5,7 @@
 static const char *host(const char *name, uint16_t port)
 {
     static char text[200];
-    struct tapsi_http_writer counts = {0}, writes = {.to = text};
+    struct tapsi_http_writer counts = {0}, writes = {.to = text, .size = sizeof(text)};
     tapsi_http_write_host(&counts, name, port);
     tapsi_http_write_host(&writes, name, port);
     CHECK_INT(counts.length, writes.length);
@@ -27,7 +27,7 @@ TEST(a_host_is_a_name_or_an_address_in_brackets)
 TEST(what_is_counted_is_what_is_written)
 {
     char text[100];
-    struct tapsi_http_writer counts = {0}, writes = {.to = text};
+    struct tapsi_http_writer counts = {0}, writes = {.to = text, .size = 40};
     for (int i = 0; i < 2; i++) {
         struct tapsi_http_writer *w = i ? &writes : &counts;
         tapsi_http_write(w, "A");
@@ -37,6 +37,16 @@ TEST(what_is_counted_is_what_is_written)
     CHECK_INT(counts.length, writes.length);
     text[writes.length] = '\0';
     CHECK_TEXT(text, "A18446744073709551615Name: some value\r\n");
+}
+
+TEST(nothing_is_written_beyond_the_size)
+{
+    char text[4] = "....";
+    struct tapsi_http_writer w = {.to = text, .size = 3};
+    tapsi_http_write(&w, "ab");
+    tapsi_http_write(&w, "cd");
+    CHECK_INT(w.length, 4);
+    CHECK(memcmp(text, "ab..", 4) == 0);
 }
 
 TEST(reasons_are_those_of_the_registry)
