@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -258,6 +259,39 @@ def test_curl():
                               env=clean_environment(), check=False)
         tap.check("curl's body comes back from serve --framer http", done.returncode == 0 and done.stdout == data,
                   (done.returncode, len(done.stdout), done.stderr))
+
+
+def test_starttls():
+    """A Framer that makes no boundaries: what goes is a stream, as without it."""
+    if not Certificates.possible():
+        tap.skip("cat --framer starttls", "no openssl program here")
+        return
+    certificates = Certificates()
+    try:
+        cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        got = []
+
+        def mail(connection):
+            lines = connection.makefile("rwb", buffering=0)
+            lines.write(b"220 mail.example ESMTP\r\n")
+            got.append(lines.readline())
+            lines.write(b"250-mail.example\r\n250 STARTTLS\r\n")
+            got.append(lines.readline())
+            lines.write(b"220 go ahead\r\n")
+            with context.wrap_socket(connection, server_side=True) as secure:
+                while data := secure.recv(65536):
+                    got.append(data)
+                    secure.sendall(data)
+
+        with serving(mail) as port:
+            result = taps("cat", "--cafile", certificates.ca, "-f", "starttls:protocol=smtp", f"127.0.0.1:{port}",
+                          stdin=b"one\ntwo\nthree")
+        tap.check("cat --framer starttls: bytes come back as they went", result.code == 0
+                  and result.out == b"one\ntwo\nthree" and got[1] == b"STARTTLS\r\n", (result, got))
+    finally:
+        certificates.remove()
 
 
 def test_websocketd():

@@ -102,11 +102,23 @@ static int set_chunk(struct transfer *transfer, size_t largest)
     return DONE;
 }
 
+/* Framers that make no boundaries (STARTTLS) leave a stream as it is. */
+static void settle_framing(struct transfer *transfer)
+{
+    struct source *source = &transfer->source;
+
+    transfer->framed = transfer->framed && transfer->boundaries;
+    source->foresee = transfer->framed;
+    if (!transfer->framed && source->cut == SOURCE_LINES)
+        source->cut = SOURCE_READS;
+}
+
 static void begin(struct transfer *transfer, taps_connection *connection)
 {
     transfer->datagrams = !has(connection, TAPS_RELIABILITY, true);
     transfer->boundaries = has(connection, TAPS_PRESERVE_MSG_BOUNDARIES, false);
     transfer->can_receive = has(connection, TAPS_CAN_RECEIVE, true);
+    settle_framing(transfer);
     if (!has(connection, TAPS_CAN_SEND, true)) {
         transfer->no_input = transfer->final_sent = true;
         transfer->chunk = STREAM_CHUNK;

@@ -28,7 +28,8 @@ struct transfer {
     uint64_t count;                         /* Messages to receive; 0: no end */
     size_t size;                            /* of a Message where the stack does not tell where it ends; 0: not known */
     uint64_t idle_ms;
-    bool framed;    /* by a Framer: each Message is a line of output, and final is said of a Message, or not at all */
+    bool framed; /* Framers were given. From Ready on, that they make boundaries: each Message is a line of output, and
+                    final is said of a Message, or not at all */
     bool keep_open; /* the end of input is not told to the peer */
     bool verbose;
 
