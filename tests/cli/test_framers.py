@@ -284,6 +284,7 @@ def test_starttls():
                 while data := secure.recv(65536):
                     got.append(data)
                     secure.sendall(data)
+                secure.unwrap()
 
         with serving(mail) as port:
             result = taps("cat", "--cafile", certificates.ca, "-f", "starttls:protocol=smtp", f"127.0.0.1:{port}",
