@@ -104,6 +104,24 @@ static void wait_for_permission(struct plain_peers *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+static ssize_t give(const struct channel *c, const void *bytes, size_t count)
+{
+    return c->session ? gnutls_record_send(c->session, bytes, count) : send(c->fd, bytes, count, MSG_NOSIGNAL);
+}
+
+/* As servers do that are asked to close: the whole answer, the end, and nobody is there any more. */
+static void answer(struct plain_peer *peer, const struct channel *c)
+{
+    uint8_t block[BLOCK];
+    ssize_t r = take(c, block, sizeof(block)), sent = 1;
+    size_t rest = peer->peers->answer;
+    for (; r > 0 && rest && sent > 0; rest -= sent > 0 ? (size_t)sent : 0)
+        sent = give(c, plain_content(0, peer->peers->answer - rest), rest < PLAIN_PIECE ? rest : PLAIN_PIECE);
+    peer->end = r > 0 && !rest ? PLAIN_ENDED : PLAIN_FAILED;
+    if (c->session)
+        gnutls_bye(c->session, GNUTLS_SHUT_WR);
+}
+
 static bool read_all(struct plain_peer *peer, const struct channel *c)
 {
     uint8_t block[BLOCK];
@@ -126,6 +144,8 @@ static void *run_peer(void *arg)
     wait_for_permission(peer->peers);
     if (!open)
         peer->end = PLAIN_FAILED;
+    else if (peer->peers->answer)
+        answer(peer, &c);
     else if (!read_all(peer, &c))
         setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
     if (c.session) {

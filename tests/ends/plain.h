@@ -33,6 +33,7 @@ struct plain_peers {
     uint16_t port;
     bool secure, may_read;
     uint64_t reset_at; /* bytes after which each resets; 0 = never */
+    size_t answer;     /* 0, or: each says so many bytes to the first that comes, ends, and is gone */
     unsigned expected, accepted, ready;
     struct plain_peer *peers;
     struct tapsi_test_identity authority, identity; /* of 127.0.0.1 */

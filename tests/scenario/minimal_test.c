@@ -1,7 +1,7 @@
 /*
  * The minimal set of transport services of RFC 8923, in the order in which RFC 9622's last appendix lists it: every one
- * of them is reached by the calls that all stacks share, whichever of them was chosen. proves ARCH-04 as far as each
- * row says; what a service does once it is reached is the matter of the tests of its own requirement.
+ * of them is reached by the calls that all stacks share, whichever of them was chosen. What a
+ * service does once it is reached is the matter of the tests of its own requirement.
  */
 #include <stdio.h>
 #include <string.h>
