@@ -2,11 +2,12 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <taps/framer.h>
 #include "peer.h"
 
 #define V4 "192.0.2.1:80"
 
-enum kind { TCP, UDP, TLS, KINDS };
+enum kind { TCP, UDP, TLS, FRAMED, KINDS };
 
 static struct peer server;
 static struct tapsi_test_identity identity;
@@ -17,13 +18,25 @@ static void datagrams(struct world *w)
     taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &w->properties);
 }
 
+static void frame(struct world *w)
+{
+    taps_framer *framer = NULL;
+    world_start(w);
+    CHECK_INT(taps_framer_new_text("length-prefix:length=4", &framer), 0);
+    if (w->preconnection)
+        CHECK_INT(taps_preconnection_add_framer(w->preconnection, framer), 0);
+    taps_framer_free(framer);
+}
+
 /* A Connection to somebody who sends back what comes. */
 static void connect_to_echo(struct world *w, enum kind kind)
 {
     world_new(w);
     w->keep_reading = true;
-    if (kind == TCP)
+    if (kind == TCP || kind == FRAMED)
         tapsi_sim_serve(w->server, 80, TAPSI_SIM_ECHO);
+    if (kind == FRAMED)
+        frame(w);
     if (kind == UDP) {
         datagrams(w);
         tapsi_sim_udp_echo(w->server, 80);
