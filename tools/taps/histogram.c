@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "histogram.h"
 
-#include <math.h>
-
 /* Values below 2^HISTOGRAM_BITS have a bucket each; from there on every doubling has HISTOGRAM_HALF buckets. */
 static unsigned bucket_of(uint64_t value)
 {
@@ -39,7 +37,8 @@ void histogram_add(struct histogram *histogram, uint64_t value)
 
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 {
-    uint64_t wanted = (uint64_t)ceil((double)histogram->count * percent / 100 - 1e-6), seen = 0, value;
+    double exact = (double)histogram->count * percent / 100 - 1e-6; /* 99.9 is a little more than that */
+    uint64_t wanted = exact > 0 ? (uint64_t)exact + 1 : 0, seen = 0, value;
 
     if (wanted == 0)
         return histogram->min;
