@@ -109,11 +109,36 @@ static void look(struct trial *t, taps_connection *c)
     taps_connection_set_property(c, "connCapacityProfile", "scavenger");
 }
 
+static void change_group(struct trial *t, taps_connection *c)
+{
+    static const char *const schedulers[] = {"first-come first-served", "round-robin",
+                                             "round-robin per packet",  "priority",
+                                             "fair capacity",           "weighted fair queueing"};
+    static const char *const priorities[] = {"0", "1", "100", "4294967295"};
+    unsigned how = dice(t, 24);
+    if (how < 6)
+        taps_connection_set_property(c, "connScheduler", schedulers[how]);
+    else if (how < 10)
+        taps_connection_set_property(c, "connPriority", priorities[how - 6]);
+    else if (how < 12)
+        taps_connection_set_property(c, "groupConnLimit", how < 11 ? "2" : "unlimited");
+    else if (how == 12)
+        taps_connection_close_group(c);
+    else if (how == 13)
+        taps_connection_abort_group(c);
+    else if (how < 17)
+        taps_connection_set_property(c, "connTimeout", "30");
+    size_t count = 0;
+    for (taps_connection *m = NULL; (m = taps_connection_group_next(c, m));)
+        count++;
+    CHECK_INT(count, taps_connection_group_count(c));
+}
+
 static void act(struct trial *t, struct party *p)
 {
     if (!p->connection)
         return;
-    switch (dice(t, 12)) {
+    switch (dice(t, 14)) {
     case 0:
     case 1:
     case 2:
@@ -135,8 +160,15 @@ static void act(struct trial *t, struct party *p)
     case 10:
         taps_connection_end_batch(p->connection);
         break;
-    default:
+    case 11:
         look(t, p->connection);
+        break;
+    case 12:
+        if (one_in(t, 3))
+            trial_clone(p);
+        break;
+    default:
+        change_group(t, p->connection);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <taps/framer.h>
 
 /* ---------------------------------------------------------------------------------------------------- Clone */
 
@@ -841,4 +842,64 @@ TEST(clones_over_tls_are_as_secure)
     parts_finish(&g);
     peer_done(&peer);
     tapsi_test_identity_free(&identity);
+}
+
+/* ---------------------------------------------------------------------------------------------------- Framers */
+
+static taps_framer *framer(const char *text)
+{
+    taps_framer *f = NULL;
+    CHECK_INT(taps_framer_new_text(text, &f), 0);
+    return f;
+}
+
+/* proves API-069 and API-071: the stack of Framers is copied, or another Framer stands in its place */
+TEST(a_clone_has_the_framers_of_its_parent_or_one_of_its_own)
+{
+    struct parts g;
+    parts_new(&g);
+    struct tapsi_sim_service *silent = tapsi_sim_serve(g.w.server, 80, TAPSI_SIM_SILENT);
+    world_start(&g.w);
+    taps_framer *f = framer("netstring");
+    CHECK_INT(taps_preconnection_add_framer(g.w.preconnection, f), 0);
+    taps_framer_free(f);
+    parts_grow(&g, 1);
+    CHECK(parts_has(&g.part[1], "preserveMsgBoundaries", "true"));
+    CHECK_INT(parts_send(&g.part[1], 5), 0);
+    parts_run(&g, 100);
+    CHECK_INT(tapsi_sim_service_counts(silent).received, 8); /* "5:" and "," */
+    f = framer("length-prefix:length=2");
+    struct part *p = &g.part[2];
+    p->all = &g;
+    CHECK_INT(taps_connection_clone(g.part[0].connection, f, NULL, parts_events, p, &p->connection), 0);
+    taps_framer_free(f);
+    parts_run(&g, 100);
+    CHECK_INT(p->ready, 1);
+    CHECK_INT(parts_send(p, 5), 0);
+    parts_run(&g, 100);
+    CHECK_INT(tapsi_sim_service_counts(silent).received, 8 + 7);
+    CHECK_INT(taps_connection_group_count(p->connection), 3);
+    CHECK_INT(parts_send(&g.part[0], 5), 0);
+    parts_run(&g, 100);
+    CHECK_INT(tapsi_sim_service_counts(silent).received, 8 + 7 + 8);
+    parts_finish(&g);
+}
+
+/* proves API-071: also while the parent is Establishing, and the Framer may be gone by then */
+TEST(a_clone_that_waits_keeps_its_own_framer)
+{
+    struct parts g;
+    parts_new(&g);
+    struct tapsi_sim_service *silent = tapsi_sim_serve(g.w.server, 80, TAPSI_SIM_SILENT);
+    parts_initiate(&g, "192.0.2.1:80");
+    taps_framer *f = framer("netstring");
+    struct part *p = &g.part[1];
+    p->all = &g;
+    CHECK_INT(taps_connection_clone(g.part[0].connection, f, NULL, parts_events, p, &p->connection), 0);
+    taps_framer_free(f);
+    CHECK_INT(parts_send(p, 5), 0);
+    parts_run(&g, 200);
+    CHECK_INT(p->ready, 1);
+    CHECK_INT(tapsi_sim_service_counts(silent).received, 8);
+    parts_finish(&g);
 }

@@ -412,6 +412,19 @@ struct party *trial_initiate(struct trial *t, const char *remote)
     return party;
 }
 
+struct party *trial_clone(struct party *p)
+{
+    struct party *party = trial_party(p->trial);
+    if (!party)
+        return NULL;
+    if (taps_connection_clone(p->connection, NULL, NULL, &trial_events, party, &party->connection)) {
+        party->connection = NULL;
+        p->trial->party_count--;
+        return NULL;
+    }
+    return party;
+}
+
 bool trial_start_client(struct trial *t)
 {
     t->contexts[0] = new_context(t, t->client);

@@ -67,6 +67,8 @@ taps_preconnection *trial_preconnection(struct trial *t, int which, const char *
 struct party *trial_party(struct trial *t);
 /* NULL where it was refused. */
 struct party *trial_initiate(struct trial *t, const char *remote);
+/* Of one that is not freed; not at all where the parties are used up. */
+struct party *trial_clone(struct party *p);
 void trial_receive(struct party *p, size_t min, size_t max);
 void trial_send(struct party *p, const void *data, size_t length, const taps_message_context *context, unsigned flags);
 
