@@ -26,16 +26,20 @@ static void ready(taps_connection *c, void *user)
 static void received(taps_connection *c, const struct taps_received *m, void *user)
 {
     struct chat *chat = user;
-    const char *code = taps_message_context_metadata(m->context, "websocket", "close-code");
-    if (code) { /* the server has closed, and so does the Connection, by itself */
-        fprintf(stderr, "websocket_chat: closed with %s\n", code);
-        return;
-    }
     printf("%.*s\n", (int)m->length, (const char *)m->data);
     if (*chat->texts)
         say_next(c, chat);
     else
         taps_connection_close(c); /* Close goes to the server, and closed comes when it has answered */
+}
+
+/* The server has closed, which the Connection then does by itself. */
+static void nothing_more(taps_connection *c, void *tag, const struct taps_error *error, void *user)
+{
+    (void)c;
+    (void)tag;
+    (void)user;
+    fprintf(stderr, "websocket_chat: %s\n", error->detail);
 }
 /* [/chat] */
 
@@ -52,8 +56,12 @@ static void failed(taps_connection *c, const struct taps_error *error, void *use
     taps_connection_free(c);
 }
 
-static const struct taps_connection_events events = {
-    .ready = ready, .received = received, .closed = closed, .establishment_error = failed, .connection_error = failed};
+static const struct taps_connection_events events = {.ready = ready,
+                                                     .received = received,
+                                                     .receive_error = nothing_more,
+                                                     .closed = closed,
+                                                     .establishment_error = failed,
+                                                     .connection_error = failed};
 
 static int security_of(const char *authorities, taps_security_parameters **ret_security)
 {

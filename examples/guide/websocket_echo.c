@@ -13,8 +13,6 @@ static void received(taps_connection *c, const struct taps_received *part, void 
     const char *type = taps_message_context_metadata(part->context, "websocket", "type");
     bool is_text = type && strcmp(type, "text") == 0;
     (void)user;
-    if (part->final && part->length == 0 && !type) /* the client has closed, and so does the Connection, by itself */
-        return;
     taps_connection_send(c, part->data, part->length, is_text ? as_text : NULL,
                          part->end_of_message ? 0 : TAPS_SEND_PARTIAL, NULL);
 }

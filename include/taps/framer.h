@@ -178,7 +178,8 @@ TAPS_API void taps_framing_advance(taps_framing *framing, size_t length);
 TAPS_API int taps_framing_deliver_and_advance(taps_framing *framing, uint64_t length, bool end_of_message);
 /* Gives bytes of its own, which are copied. */
 TAPS_API int taps_framing_deliver(taps_framing *framing, const void *data, size_t length, bool end_of_message);
-/* The direction has ended, in the words of the Framer's protocol: nothing follows. It is told when it is wanted. */
+/* The direction has ended, in the words of the Framer's protocol: nothing follows. It is told when it is wanted; where
+   that is a receive_error (TAPS_E_CLOSED), metadata "the end" that was added for it is part of its words. */
 TAPS_API int taps_framing_deliver_end(taps_framing *framing);
 /* On the Message that is delivered next, or is being delivered, for the application: text, copied. */
 TAPS_API int taps_framing_add_metadata(taps_framing *framing, const char *key, const char *value);

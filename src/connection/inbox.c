@@ -93,8 +93,13 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
         return false;
     if (c->in)
         tapsi_inbox_at(c->in, c->in->count - 1)->flags |= slice->flags;
-    else if (!c->is_stream && !c->in_message)
+    else if (!c->is_stream && !c->in_message) {
         c->end_delivered = true;
+        if (slice->meta) { /* what a Framer says of the end */
+            tapsi_meta_unref(c->received.meta);
+            c->received.meta = tapsi_meta_ref(slice->meta);
+        }
+    }
     return c->in || c->end_delivered;
 }
 

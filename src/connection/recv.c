@@ -228,12 +228,24 @@ static size_t want_of(const struct taps_connection *c, const struct tapsi_receiv
     return min < bytes ? min : bytes;
 }
 
+/* What a Framer has said of the end, in the words of its protocol, or NULL. */
+static const char *words_of_end(const struct tapsi_meta *meta)
+{
+    const char *space, *key, *value;
+    for (size_t i = 0; tapsi_meta_at(meta, NULL, i, &space, &key, &value); i++) {
+        if (strcmp(key, "the end") == 0)
+            return value;
+    }
+    return NULL;
+}
+
 static bool tell_closed_direction(struct taps_connection *c)
 {
-    struct taps_error error = {.code = TAPS_E_CLOSED,
-                               .reason = taps_err_reason(TAPS_E_CLOSED),
-                               .detail = "the final Message was received: nothing follows"};
-    return tapsi_connection_fail_receive(c, &error);
+    struct tapsi_error error;
+    const char *words = words_of_end(c->received.meta);
+    tapsi_error_set(&error, TAPS_E_CLOSED, "the final Message was received: nothing follows%s%s", words ? "; " : "",
+                    words ? words : "");
+    return tapsi_connection_fail_receive(c, &error.pub);
 }
 
 /* An end that came without bytes of its own goes with those before it. */

@@ -184,11 +184,9 @@ static bool is_good_end(unsigned code)
 
 static int tell_close(taps_framing *framing, unsigned code, const char *reason)
 {
-    char text[12];
-    tapsi_format(text, sizeof(text), "%u", code);
-    int err = taps_framing_add_metadata(framing, "close-code", text);
-    if (!err && *reason)
-        err = taps_framing_add_metadata(framing, "close-reason", reason);
+    char text[TAPSI_WS_CONTROL_MAX + 40];
+    tapsi_format(text, sizeof(text), "the peer closed with %u%s%s", code, *reason ? ": " : "", reason);
+    int err = taps_framing_add_metadata(framing, "the end", text);
     return err ? err : taps_framing_deliver_end(framing);
 }
 
