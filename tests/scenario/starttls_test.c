@@ -60,9 +60,7 @@ static void serve_in_clear(struct world *w, struct peer *p, const char *address,
 
 static void finish(struct world *w, struct peer *p)
 {
-    taps_framer *framer = p->framers[0];
     peer_done(p);
-    taps_framer_free(framer);
     world_finish(w);
 }
 
