@@ -24,7 +24,7 @@ static void on_received(taps_connection *c, const struct taps_received *m, void 
     s->parts++;
     s->messages += m->end_of_message;
     s->final |= m->final;
-    if (m->length < sizeof(s->data) - length)
+    if (m->length && m->length < sizeof(s->data) - length)
         memcpy(s->data + length, m->data, m->length);
     if (status)
         snprintf(s->status, sizeof(s->status), "%s", status);
