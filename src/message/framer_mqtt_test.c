@@ -612,7 +612,7 @@ TEST(a_peer_that_ends_while_it_is_waited_for_ends_the_wait)
     test_framing_close(&t);
 }
 
-/* proves API-107 */
+/* proves API-104 */
 TEST(a_final_message_leaves_the_other_direction_open)
 {
     struct test_framing t;

@@ -743,7 +743,7 @@ TEST(a_close_without_a_code_is_answered_without_one)
     test_framing_close(&t);
 }
 
-/* proves API-105 */
+/* proves API-104 */
 TEST(a_final_message_closes_this_direction_and_the_other_goes_on)
 {
     struct test_framing t;
@@ -835,7 +835,7 @@ static void check_hostile(bool server, const char *options, const void *bytes, s
     }
 }
 
-/* proves API-126 */
+/* proves API-124 */
 TEST(what_breaks_the_rules_fails_with_words)
 {
     check_hostile(true, "", "\x82\x05Hello", 7, 1002, "without a mask");

@@ -506,6 +506,7 @@ int tapsi_framing_make(struct tapsi_env *env, struct taps_framer *framer, const 
     f->secure = place.secure;
     f->datagram = place.datagram;
     tapsi_task_init(&f->report, report);
+    tapsi_link_init(&f->packs);
     a->framing = f;
     *ret = &a->layer;
     return 0;

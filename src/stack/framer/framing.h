@@ -100,6 +100,7 @@ struct taps_framing {
     size_t own; /* bytes of its own under way */
     struct tapsi_buffer *reserved;
     struct tapsi_framing_pack *pack; /* the datagram being filled */
+    struct tapsi_link packs;         /* those that the layer below has */
     struct {
         struct taps_framer *framer; /* NULL: TLS */
     } prepends[TAPSI_FRAMING_PREPENDS];

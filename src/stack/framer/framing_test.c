@@ -388,6 +388,18 @@ TEST(what_takes_nothing_is_not_asked_again)
 
 /* ------------------------------------------------------------------------------------------------ datagrams */
 
+/* The ops are the creator's when the stack is destroyed; those in a datagram that has not left are let go, too. */
+TEST(messages_in_a_datagram_that_never_left_are_let_go)
+{
+    struct test_framing t;
+    open_with(&t, &one, NULL, false, true);
+    t.stalled = true;
+    test_framing_send_text(&t, "ab");
+    test_framing_send_text(&t, "c");
+    CHECK_INT(t.sent, 0);
+    test_framing_close(&t); /* the loop's pools are empty then */
+}
+
 /* proves API-133 */
 TEST(messages_of_one_turn_share_a_datagram)
 {

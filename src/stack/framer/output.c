@@ -13,6 +13,7 @@ struct tapsi_framing_pack {
     struct tapsi_op *op;
     struct tapsi_buffer *buffer;
     struct tapsi_link covered; /* ops, by their `link` */
+    struct tapsi_link link;    /* of those under way */
     struct tapsi_mem *mem;
 };
 
@@ -358,6 +359,7 @@ static void pack_done(struct tapsi_op *op, int result)
     while ((link = tapsi_list_pop(&pack->covered)))
         tapsi_op_finish(TAPSI_CONTAINER(link, struct tapsi_op, link), result);
     op->done = NULL;
+    tapsi_list_remove(&pack->link);
     tapsi_free(pack->mem, pack);
     tapsi_op_unref(op);
 }
@@ -381,6 +383,7 @@ static struct tapsi_framing_pack *new_pack(struct taps_framing *f, size_t size)
         return NULL;
     pack->mem = &loop->mem;
     tapsi_link_init(&pack->covered);
+    tapsi_link_init(&pack->link);
     pack->op = tapsi_op_new(loop);
     pack->buffer = tapsi_loop_large_buffer(loop, size);
     if (pack->op && pack->buffer)
@@ -398,6 +401,7 @@ void tapsi_framing_send_pack(struct taps_framing *f)
     struct tapsi_op *op = pack->op;
     op->owner = pack;
     op->done = pack_done;
+    tapsi_list_append(&f->packs, &pack->link);
     op->flags = TAPSI_OP_END | TAPSI_OP_EARLY;
     tapsi_op_lend(op, pack->buffer->data, pack->buffer->used, pack->buffer);
     tapsi_buffer_unref(pack->buffer);
@@ -494,4 +498,12 @@ void tapsi_framing_drop_output(struct taps_framing *f)
     if (f->pack)
         free_pack(f->pack);
     f->pack = NULL;
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(&f->packs))) { /* what is below drops their ops without a word */
+        struct tapsi_framing_pack *pack = TAPSI_CONTAINER(link, struct tapsi_framing_pack, link);
+        pack->op->done = NULL;
+        pack->op = NULL;
+        pack->buffer = NULL;
+        free_pack(pack);
+    }
 }

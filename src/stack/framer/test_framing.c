@@ -160,7 +160,8 @@ static struct test_message *open_message(struct test_framing *t)
 static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_slice *slice)
 {
     struct test_framing *t = TAPSI_CONTAINER(sink, struct test_framing, sink);
-    tapsi_layer_want(layer, CREDIT);
+    if (!t->stingy)
+        tapsi_layer_want(layer, CREDIT);
     t->ends += (slice->flags & TAPSI_SLICE_FINAL) != 0;
     t->bytes += slice->length;
     bool bare_end =

@@ -44,6 +44,7 @@ struct test_framing {
     unsigned sent, expired, refused; /* ops of test_framing_send */
     int last_result;
     bool final_out, closed_below; /* FINAL was on an op; close was called */
+    bool stingy;                  /* it gives no credit by itself once it is ready */
     bool stalled;                 /* the wire finishes no op */
     uint64_t now;                 /* ns */
 };
