@@ -3,6 +3,7 @@
 #include <string.h>
 #include <taps/framer.h>
 #include "scenario.h"
+#include "wire.h"
 
 #define REMOTE "192.0.2.1:80"
 
@@ -148,6 +149,43 @@ TEST(a_server_that_says_no_http_is_no_end_either)
     play_http(&w, &s, "220 smtp.example\r\n", 1);
     CHECK_INT(s.ended, 1);
     CHECK_INT(s.code, TAPS_E_DEFRAMING);
+    world_finish(&w);
+}
+
+/* proves API-112: the head goes with a first part that has no bytes, and the body when the server has said so. */
+TEST(a_body_waits_for_100_continue)
+{
+    static const char answers[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+    static struct wire wire;
+    struct world w;
+    struct seen s = {.max = SIZE_MAX};
+    taps_framer *framer = NULL;
+    taps_message_context *context = NULL;
+    world_new(&w);
+    world_start(&w);
+    wire_tap(&wire, w.context);
+    tapsi_sim_service_bytes(tapsi_sim_serve(w.server, 80, TAPSI_SIM_SEND), answers, strlen(answers));
+    CHECK_INT(taps_framer_new("http", &framer), 0);
+    CHECK_INT(taps_message_context_new(&context), 0);
+    CHECK_INT(taps_message_context_add_metadata(context, "http", "Expect", "100-continue"), 0);
+    CHECK_INT(taps_preconnection_add_framer(w.preconnection, framer), 0);
+    world_initiate(&w, REMOTE, 0);
+    if (w.connection) {
+        taps_connection_set_events(w.connection, &events, &s);
+        CHECK_INT(taps_connection_send(w.connection, NULL, 0, context, TAPS_SEND_PARTIAL, NULL), 0);
+        CHECK_INT(taps_connection_receive(w.connection, SIZE_MAX, SIZE_MAX, NULL), 0);
+        world_run_ms(&w, 300);
+        CHECK_INT(s.messages, 1);
+        CHECK_TEXT(s.status, "100");
+        CHECK(wire_has_text(&wire, "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        taps_connection_send(w.connection, "body", 4, context, 0, NULL);
+        taps_connection_receive(w.connection, SIZE_MAX, SIZE_MAX, NULL);
+        world_run_ms(&w, 300);
+        CHECK_TEXT(s.status, "201");
+        CHECK(wire_has_text(&wire, "4\r\nbody\r\n0\r\n\r\n"));
+    }
+    taps_message_context_free(context);
+    taps_framer_free(framer);
     world_finish(&w);
 }
 
