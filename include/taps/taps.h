@@ -636,12 +636,14 @@ TAPS_API void taps_connection_free(taps_connection *connection);
  * Send (RFC 9622, 9.2): one Message, or with TAPS_SEND_PARTIAL a part of one. Legal as soon as the Connection exists;
  * before Ready it waits. `context` NULL means the defaults; it is copied. Without TAPS_SEND_LEND the bytes are copied.
  * length 0 is an empty Message on stacks with boundaries, and nothing but its properties (final) on streams.
- * 0: exactly one of sent, expired, send_error follows, with `tag`; a Message after the final one, one that is too large
- * for the stack, or whose properties contradict the Connection is a send_error. Negative: nothing was taken, nothing
- * follows: TAPS_E_CLOSED after Close or the end, TAPS_E_NOT_APPLICABLE where `direction` forbids sending, TAPS_E_FULL
- * where _taps.sendBuffer has a bound and this Message would go over it. Each Message (or part) waiting for the kernel
- * counts its bytes and TAPS_MESSAGE_COST; one is always taken when none waits. Each Sent, expired or send_error makes
- * room; so does nothing between start_batch and end_batch.
+ * The parts of a Message stay together, whatever else is queued; the context of the first one counts for all of them,
+ * and if it expires or is refused, so is each other part. 0: exactly one of sent, expired, send_error follows, with
+ * `tag`; a Message after the final one, one that is too large for the stack, or whose properties contradict the
+ * Connection is a send_error. Negative: nothing was taken, nothing follows: TAPS_E_CLOSED after Close or the end,
+ * TAPS_E_NOT_APPLICABLE where `direction` forbids sending, TAPS_E_FULL where _taps.sendBuffer has a bound and this
+ * Message would go over it. Each Message (or part) waiting for the kernel counts its bytes and TAPS_MESSAGE_COST; one
+ * is always taken when none waits. Each Sent, expired or send_error makes room; so does nothing between start_batch and
+ * end_batch.
  */
 TAPS_API int taps_connection_send(taps_connection *connection, const void *data, size_t length,
                                   const taps_message_context *context, unsigned flags, void *tag);
