@@ -152,11 +152,11 @@ def test_cat_quiet_is_quiet():
         result = taps("cat", *PLAIN, "--size", "1000", "--count", "12", "--rate", "10", f"127.0.0.1:{port}")
         tap.check("no progress where standard error is no terminal", result.code == 0 and result.err == b"", result)
     with serving(echo) as port:
-        result = taps("cat", *PLAIN, "--progress", "--size", "1000", "--count", "12", "--rate", "10", f"127.0.0.1:{port}")
+        result = taps("cat", *PLAIN, "--progress", "--size", "1000", "--count", "20", "--rate", "10", f"127.0.0.1:{port}")
         lines = result.err.decode().splitlines()
         tap.check("--progress: lines with bytes, rate and time left", result.code == 0 and len(lines) >= 2
                   and re.fullmatch(r"1\d\.\d kB \(back: [^)]*\), [\d.]+ k?B/s, \d+ %, 0:00:0\d left", lines[0])
-                  and re.match(r"12\.0 kB .* 100 %$", lines[-1]), result)
+                  and re.match(r"20\.0 kB .* 100 %$", lines[-1]), result)
     with serving(echo) as port:
         result = taps("cat", *PLAIN, "--progress", f"127.0.0.1:{port}", stdin=b"short")
         tap.check("--progress of what is over at once: nothing to tell", result.code == 0 and result.err == b"", result)
@@ -179,7 +179,7 @@ def on_terminal(*words):
 
 
 def test_terminal():
-    words = ("--size", "1000", "--count", "14", "--rate", "10")
+    words = ("--size", "1000", "--count", "20", "--rate", "10")
     with serving(echo) as port:
         code, said = on_terminal("cat", *PLAIN, *words, f"127.0.0.1:{port}")
         tap.check("a terminal is told, on one line", code == 0 and said.count(b"\r\033[K") >= 3 and said.count(b"\n") == 1
