@@ -6,7 +6,7 @@
 /* [use] */
 static int speak_parcel(taps_preconnection *preconnection)
 {
-    taps_framer *framer;
+    taps_framer *framer = NULL;
     int err = taps_framer_new_custom(&parcel, &framer);
     if (!err)
         err = taps_framer_set(framer, "idle", "20");
