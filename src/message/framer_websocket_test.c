@@ -803,7 +803,7 @@ TEST(ends_that_are_none)
     check_failed(&t, TAPS_E_TRUNCATED, 1000, "in the middle of a Message");
 }
 
-/* proves API-125 */
+/* proves API-124 */
 TEST(the_peers_end_at_every_byte_of_a_frame_is_a_truncation)
 {
     for (int server = 0; server < 2; server++) {
