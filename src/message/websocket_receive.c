@@ -109,10 +109,12 @@ static int inflated(taps_framing *framing, struct tapsi_ws *ws, const uint8_t *b
                     bool end)
 {
     const struct tapsi_ws_options *options = taps_framing_options(framing);
-    ws->in.bytes += length;
-    if (ws->in.bytes > options->maximum)
+    bool fits = length <= options->maximum - ws->in.bytes;
+    size_t good = fits ? length : (size_t)(options->maximum - ws->in.bytes);
+    int err = check(framing, ws, bytes, good, end && fits);
+    if (!err && !fits)
         return tapsi_ws_fail(framing, ws, TAPSI_WS_TOO_BIG, "a Message that inflates to more than the maximum");
-    int err = check(framing, ws, bytes, length, end);
+    ws->in.bytes += good;
     if (err || ws->stopped)
         return err;
     return reserved && length > SMALL ? taps_framing_deliver_reserved(framing, length, end)
@@ -139,9 +141,9 @@ static int inflate_bytes(taps_framing *framing, struct tapsi_ws *ws, const uint8
         *ret_taken += taken;
         if (result == TAPSI_WS_INFLATE_MEMORY)
             return TAPS_E_MEMORY;
-        if (result == TAPSI_WS_INFLATE_WRONG)
-            return tapsi_ws_fail(framing, ws, TAPSI_WS_BAD_DATA, "a compressed Message that does not inflate");
         err = inflated(framing, ws, to, written, to != small, end && result == TAPSI_WS_INFLATE_MORE);
+        if (!err && result == TAPSI_WS_INFLATE_WRONG)
+            return tapsi_ws_fail(framing, ws, TAPSI_WS_BAD_DATA, "a compressed Message that does not inflate");
         room = TAPSI_WS_PIECE;
         pieces++;
     }
