@@ -23,6 +23,7 @@ struct tapsi_member {
     struct taps_connection *connection;
     uint64_t moved, unsent; /* of the one held: ns, since when, or when something of it went; bytes, when looked at */
     bool stalled;           /* it does not move: nobody waits for it until all it has under way is done */
+    bool has_op;            /* a Message of it could go */
     bool waits;             /* no race yet: for somebody to be Ready */
 };
 
@@ -41,6 +42,7 @@ struct tapsi_group {
     struct tapsi_member *held; /* its turn has come, and it has no room: all wait for it */
     struct tapsi_task task;    /* hands down */
     uint64_t orders;
+    size_t with_ops; /* members of which a Message could go */
 };
 
 /* Clone. `properties` may be NULL. On failure of what the Connection or its group is, clone_error follows. */

@@ -25,6 +25,13 @@ static struct tapsi_member *member_of(struct tapsi_sched_entry *entry)
     return TAPSI_CONTAINER(entry, struct tapsi_member, entry);
 }
 
+static void count_op(struct tapsi_member *m, bool has_op)
+{
+    if (has_op != m->has_op)
+        m->group->with_ops += has_op ? 1 : SIZE_MAX;
+    m->has_op = has_op;
+}
+
 /* What the scheduler knows of a member is what is so. Who has something under way keeps its place with nothing to send;
    but first-come first-served knows none but those of Messages. */
 static void update(struct tapsi_member *m)
@@ -32,6 +39,7 @@ static void update(struct tapsi_member *m)
     struct tapsi_sched *sched = &m->group->sched;
     const struct taps_connection *c = m->connection;
     const struct tapsi_op *op = m->stalled ? NULL : tapsi_connection_next_send(c);
+    count_op(m, op != NULL);
     if (op)
         tapsi_sched_wait(sched, &m->entry, op->order);
     else if (m->stalled || !c->top || !c->out->below || sched->kind == TAPS_SCHEDULER_FIRST_COME_FIRST_SERVED)
@@ -71,32 +79,29 @@ static void take(struct tapsi_member *m, struct tapsi_op *op)
 }
 
 /* Is there anybody but this one who waits with a Message? */
-static bool others_wait(const struct tapsi_group *g, const struct tapsi_member *held)
+static bool others_wait(const struct tapsi_member *m)
 {
-    for (struct tapsi_link *l = g->members.next; l != &g->members; l = l->next) {
-        const struct tapsi_member *m = TAPSI_CONTAINER(l, struct tapsi_member, link);
-        if (m != held && m->entry.waits && tapsi_connection_next_send(m->connection))
-            return true;
-    }
-    return false;
+    return m->group->with_ops > (m->has_op ? 1 : 0);
 }
 
-/* Hands down what may go. */
+/* Hands down what may go. Nobody is held for whom nobody waits: it comes again by itself. */
 static void pull(struct tapsi_task *task)
 {
     struct tapsi_group *g = TAPSI_CONTAINER(task, struct tapsi_group, task);
     const struct tapsi_member *before = g->held;
     struct tapsi_sched_entry *entry;
     g->held = NULL;
-    while ((entry = tapsi_sched_first(&g->sched)) && !g->held) {
+    while (g->with_ops && (entry = tapsi_sched_first(&g->sched)) && !g->held) {
         struct tapsi_member *m = member_of(entry);
         struct tapsi_op *op = tapsi_connection_next_send(m->connection);
         if (op && tapsi_connection_has_room(m->connection, op, AHEAD))
             take(m, op);
-        else if (op || m->connection->out->below)
+        else if (!op && !m->connection->out->below)
+            update(m);
+        else if (others_wait(m))
             hold(g, m, before);
         else
-            tapsi_sched_leave(&g->sched, entry);
+            break;
     }
     if (!g->held)
         tapsi_timer_cancel(&g->context->loop, &g->patience);
@@ -105,7 +110,8 @@ static void pull(struct tapsi_task *task)
 void tapsi_group_pump(struct tapsi_member *m)
 {
     update(m);
-    run_later(m->group);
+    if (m->group->with_ops || m->group->held)
+        run_later(m->group);
 }
 
 void tapsi_group_done(struct tapsi_member *m)
@@ -148,7 +154,7 @@ static void on_patience(struct tapsi_timer *timer)
     uint64_t until = m->moved + patience_with(m);
     if (tapsi_loop_now(loop) < until) {
         tapsi_timer_start_at(loop, timer, until);
-    } else if (others_wait(g, m)) {
+    } else {
         m->stalled = true;
         tapsi_group_pump(m);
     }
@@ -181,6 +187,7 @@ void tapsi_share_join(struct tapsi_member *m)
 void tapsi_share_leave(struct tapsi_member *m)
 {
     tapsi_sched_leave(&m->group->sched, &m->entry);
+    count_op(m, false);
     if (m->group->held == m)
         m->group->held = NULL;
 }
