@@ -187,6 +187,27 @@ TEST(what_does_not_parse_is_a_connection_error_with_words)
     world_finish(&w);
 }
 
+/* proves API-140: after Close the peer's words are nobody's any more; that they do not parse costs nothing of what was
+   given. */
+TEST(what_does_not_parse_does_not_end_a_close)
+{
+    static char large[60000];
+    struct world w;
+    world_new(&w);
+    says(&w, 80, "what is this?");
+    add(&w, named("netstring"));
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    for (int i = 0; i < 20; i++)
+        taps_connection_send(w.connection, large, sizeof(large), NULL, 0, NULL);
+    taps_connection_close(w.connection);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.sent, 20);
+    CHECK_INT(w.heard.closed, 1);
+    CHECK_INT(w.heard.connection_error, 0);
+    world_finish(&w);
+}
+
 /* proves API-120, API-122: a Message that is larger than a Receive takes comes in parts. */
 TEST(a_message_comes_in_the_parts_that_were_asked_for)
 {

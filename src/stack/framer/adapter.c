@@ -20,9 +20,23 @@ void tapsi_framing_dirty(struct taps_framing *f)
 
 /* ------------------------------------------------------------------------------------------------- failing */
 
+/* After the application's Close everything it gave is still to be delivered, whatever the peer says meanwhile. A last
+   word of the peer's is not waited for any more. */
+static bool goes_deaf(struct taps_framing *f, int code)
+{
+    if (!f->adapter->layer.drains || (code != TAPS_E_DEFRAMING && code != TAPS_E_TRUNCATED))
+        return false;
+    f->deaf = true;
+    f->said_closed = f->said_closed || f->stopped;
+    if (f->adapter->layer.below->state == TAPSI_LAYER_READY)
+        tapsi_layer_want(f->adapter->layer.below, SIZE_MAX);
+    tapsi_framing_dirty(f);
+    return true;
+}
+
 void tapsi_framing_failed(struct taps_framing *f, int code, const struct tapsi_error *error)
 {
-    if (f->failed)
+    if (f->failed || goes_deaf(f, code))
         return;
     f->failed = code;
     f->error = tapsi_alloc(&f->adapter->layer.env->loop->mem, sizeof(*f->error));
@@ -193,7 +207,9 @@ static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const
         tapsi_layer_deliver(&a->layer, slice);
         return;
     }
-    if (f->failed)
+    if (f->deaf)
+        tapsi_layer_want(a->layer.below, SIZE_MAX); /* what comes is dropped */
+    if (f->failed || f->deaf)
         return;
     if (tapsi_framing_hold(f, slice)) {
         tapsi_framing_failed(f, TAPS_E_MEMORY, NULL);
@@ -306,7 +322,8 @@ static void begin_stop(struct taps_framing *f)
     tapsi_framing_send_pack(f);
     if (f->definition->stop && !f->adapter->passing) {
         tapsi_framing_call(f, f->definition->stop);
-        return;
+        if (!f->deaf)
+            return;
     }
     f->said_closed = true;
     tapsi_framing_after(f, 0);

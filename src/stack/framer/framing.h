@@ -79,6 +79,7 @@ struct taps_framing {
     bool below_over; /* below has said `closed` without an error */
     bool in_message; /* a part went up, its end has not */
     bool dropping;   /* over datagrams: the rest of this one does not parse */
+    bool deaf;       /* after Close: what the peer says does not parse, and nobody is to get it */
     bool has_timer;
     struct tapsi_error *error; /* it failed; NULL also without memory for the words */
     int failed;                /* the code */

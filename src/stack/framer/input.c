@@ -459,7 +459,7 @@ void tapsi_framing_grant(struct taps_framing *f)
 static bool may_process(const struct taps_framing *f)
 {
     const struct tapsi_layer *layer = layer_of(f);
-    if (layer->dead || f->failed || f->calling || !f->started || f->adapter->passing ||
+    if (layer->dead || f->failed || f->deaf || f->calling || !f->started || f->adapter->passing ||
         layer->state >= TAPSI_LAYER_CLOSED || f->own > TAPSI_FRAMING_OWN_MAX)
         return false;
     if (layer->state == TAPSI_LAYER_STARTING)
@@ -531,7 +531,7 @@ static void end_if_due(struct taps_framing *f)
     struct tapsi_layer *layer = layer_of(f);
     if (!layer->dead && !f->failed && f->end_waits && !f->end_told && layer->want)
         deliver_end(f);
-    if (layer->dead || f->failed || !f->at_end || f->promised)
+    if (layer->dead || f->failed || f->deaf || !f->at_end || f->promised)
         return;
     if (f->end_asked && !f->end_told && !f->closing) {
         bool cut = (f->held || f->in_message) && !layer->drains;
