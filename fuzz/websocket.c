@@ -30,10 +30,18 @@ static const char *const options[] = {
     "websocket:maximum=20000,deflate=on,deflate-minimum=0,client-max-window-bits=9",
 };
 
+/* What a server with these says to REQUEST. */
+static const char *const answers[] = {
+    "",
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n",
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+};
+
 static struct test_framing ends[2];
 
 /* Chance is always the same, so the key is, and what answers it. */
-static void answer(struct test_framing *t, bool deflate)
+static void answer(struct test_framing *t, unsigned choice)
 {
     char accept[TAPSI_WS_ACCEPT_SIZE] = "", text[512];
     size_t scanned = 0, length = tapsi_ws_head_end((char *)t->out, t->out_length, &scanned);
@@ -46,8 +54,7 @@ static void answer(struct test_framing *t, bool deflate)
         if (tapsi_ws_span_is(name, "Sec-WebSocket-Key"))
             CHECK_INT(tapsi_ws_accept(value, accept), 0);
     }
-    const char *extension =
-        !deflate ? "" : "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
+    const char *extension = answers[choice];
     snprintf(text, sizeof(text),
              "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
              accept, extension);
@@ -60,7 +67,7 @@ static void open_ready(struct test_framing *t, unsigned choice, bool server)
     if (server)
         test_framing_feed_text(t, REQUEST);
     else
-        answer(t, choice > 0);
+        answer(t, choice);
     CHECK_INT(t->ready, 1);
     test_framing_forget(t);
 }
