@@ -26,6 +26,7 @@ static const char usage[] =
     "  --drain                   plain server: accept until nobody is left\n"
     "  --name NAME               connect: to a name instead of an address\n"
     "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
+    "                            websocket-echo: N messages under way; 0: one\n"
     "  --idle N                  pingpong, idle: N connections that do nothing\n"
     "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
 
@@ -145,9 +146,9 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     static const char *const roles[] = {"server", "client", NULL};
     static const char *const stacks[] = {"tcp", "udp", "tls", NULL};
-    static const char *const jobs[] = {"pingpong",        "exchange",    "bulk", "flood",
-                                       "connect",         "hammer",      "idle", "framed-flood",
-                                       "framed-pingpong", "framed-bulk", NULL};
+    static const char *const jobs[] = {"pingpong",        "exchange",    "bulk",           "flood",
+                                       "connect",         "hammer",      "idle",           "framed-flood",
+                                       "framed-pingpong", "framed-bulk", "websocket-echo", NULL};
     *options = (struct bench_options){.warm_ns = 30000000, .run_ns = 300000000, .bytes = UINT64_C(1) << 30};
     bool good = true;
     for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {

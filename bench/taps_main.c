@@ -13,9 +13,10 @@ static taps_context *context;
 static taps_preconnection *preconnection;
 static const struct taps_job *job;
 
-static const struct taps_job *const jobs[] = {&taps_pingpong,        &taps_exchange,   &taps_bulk, &taps_flood,
-                                              &taps_connect,         &taps_hammer,     &taps_idle, &taps_framed_flood,
-                                              &taps_framed_pingpong, &taps_framed_bulk};
+static const struct taps_job *const jobs[] = {&taps_pingpong,    &taps_exchange,      &taps_bulk,
+                                              &taps_flood,       &taps_connect,       &taps_hammer,
+                                              &taps_idle,        &taps_framed_flood,  &taps_framed_pingpong,
+                                              &taps_framed_bulk, &taps_websocket_echo};
 
 void bench_check(int status, const char *what)
 {
@@ -128,10 +129,11 @@ static void set_endpoint(void)
 static void set_framer(void)
 {
     taps_framer *framer = NULL;
-    if (strncmp(bench_options.job, "framed", 6) != 0) {
+    bool websocket = strcmp(bench_options.job, "websocket-echo") == 0;
+    if (!websocket && strncmp(bench_options.job, "framed", 6) != 0) {
         return;
     }
-    bench_check(taps_framer_new("length-prefix", &framer), "framer");
+    bench_check(taps_framer_new(websocket ? "websocket" : "length-prefix", &framer), "framer");
     bench_check(taps_preconnection_add_framer(preconnection, framer), "framer");
     taps_framer_free(framer);
 }

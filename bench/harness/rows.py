@@ -78,8 +78,19 @@ def to_plain(job, *options):
     return {"subject": Side(twin.server, own("client", "taps", job, *options)), "twin": twin}
 
 
+def websockets(server, client, under_way):
+    """An end is libtaps or npm ws."""
+    ours = side("taps", "tcp websocket-echo", "--low-latency", "--batch", str(under_way))
+    theirs = Side(["node", "{bench}/ws_peer.js", "server"],
+                  ["node", "{bench}/ws_peer.js", "client", "{port}", "{pid}", "{warm_ms}", "{run_ms}", "{ops}", str(under_way)])
+    return {"subject": Side((ours if server == "taps" else theirs).server, (ours if client == "taps" else theirs).client),
+            "twin": theirs}
+
+
 # 65536 bytes an operation, told as GiB.
 BULK = {"unit": "GiB/s", "per_op": 1 / 16384, "warm_ms": 0, "strace_ops": (256, 1280)}
+# A program of node, which is slow until it has compiled what runs often: both sides of such a row warm up for longer.
+NODE = {"unit": "rt/s", "warm_ms": 700, "twin_name": "npm ws"}
 # The connect rows are far apart and short: they fill the kernel's table of TIME-WAIT sockets, which forgets after 60 s.
 CONNECT = {"unit": "conn/s", "run_ms": 60, "warm_ms": 15, "strace_ops": (100, 600)}
 IDLE = ("--idle", "{crowd}")
@@ -127,6 +138,11 @@ ROWS = [
         **twins("tcp framed-pingpong", "--low-latency")),
     Row("framed-bulk", "framed 1 MiB, lent / writev", "GiB/s", ratio=0.95, per_op=1 / 1024, warm_ms=0, rounds=2,
         strace_ops=(16, 80), **twins("tcp framed-bulk")),
+    Row("websocket-echo", "WebSocket echo, 100 B / npm ws", ratio=2, **websockets("taps", "taps", 1), **NODE),
+    Row("websocket-echo-64", "the same, 64 under way", ratio=2, smoke_ops=200, strace_ops=None,
+        **websockets("taps", "taps", 64), **NODE),
+    Row("websocket-server", "our server, npm's client", rounds=0.4, strace_ops=None, **websockets("taps", "npm", 1), **NODE),
+    Row("websocket-client", "our client, npm's server", rounds=0.4, strace_ops=None, **websockets("npm", "taps", 1), **NODE),
     Row("connect-drop", "TCP connect + drop", **twins("tcp connect", "--drop"), **CONNECT),
 ]
 

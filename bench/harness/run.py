@@ -99,8 +99,11 @@ class Bench:
         return [unshare, *user, "-m", "sh", "-c", PRIVATE_FILES, "private-files", *pairs, "--"]
 
     def start(self, command, cpu, stderr):
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
-                                preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        try:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                                    preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        except FileNotFoundError:
+            raise Skip(f"needs {command[0]}") from None
 
     def wait_ready(self, process, log):
         ready, _, _ = select.select([process.stdout], [], [], GRACE_S)
