@@ -311,16 +311,20 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
 
 /* ------------------------------------------------------------------------------------------------- arriving */
 
-/* The ordinary case: a Receive waits for these bytes, nothing else is to be told, and nothing follows at once that
-   would go with them. A bottom layer calls up outside of any call of the application's, so they can be delivered as
-   they come, without being held and without a dispatch. Layers above others are left out: they are in the middle of
-   more. */
-static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *slice)
+/* The ordinary case: a Receive waits, nothing else is to be told, and nothing follows at once that would go with these
+   bytes. A bottom layer calls up outside of any call of the application's, so they can be delivered as they come,
+   without a dispatch. Layers above others are left out: they are in the middle of more. */
+static bool may_tell_at_once(const struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    return c->receives && slice->length && !(slice->flags & TAPSI_SLICE_MORE) && !tapsi_link_on_list(&c->task.link) &&
+           c->state == TAPS_ESTABLISHED && !c->waits && (!c->top->below || c->top->prompt);
+}
+
+/* Without being held: the first Receive takes all of it. */
+static bool tell_unheld(struct taps_connection *c, const struct tapsi_slice *slice)
 {
     const struct tapsi_receive *r = c->receives;
-    if (!r || c->in || !slice->length || slice->length > r->max || slice->flags & TAPSI_SLICE_MORE ||
-        tapsi_link_on_list(&c->task.link) || c->state != TAPS_ESTABLISHED || c->waits ||
-        (c->top->below && !c->top->prompt) || !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
+    if (c->in || slice->length > r->max || !satisfied(c, r, slice->length, slice->flags & TAPSI_SLICE_END))
         return false;
     struct piece p = {
         slice->data, slice->length, slice->buffer, tapsi_held_flags(slice), tapsi_meta_ref(slice->meta), 0};
@@ -330,20 +334,33 @@ static bool tell_at_once(struct taps_connection *c, const struct tapsi_slice *sl
     return true;
 }
 
+/* A Message that is cut by the end of a read is held until its rest comes, and does not make those behind it wait. */
+static void tell_held(struct taps_connection *c)
+{
+    tapsi_connection_tell_receive(c);
+    if (!c->freed && tapsi_connection_can_deliver(c))
+        tapsi_connection_post(c);
+}
+
 void tapsi_connection_data(struct taps_connection *c, const struct tapsi_slice *slice)
 {
     if (c->closing || c->pending_end)
         return;
     if (slice->flags & TAPSI_SLICE_FINAL)
         c->final_received = true;
-    if (tell_at_once(c, slice))
+    bool at_once = may_tell_at_once(c, slice);
+    if (at_once && tell_unheld(c, slice))
         return;
-    tapsi_connection_post(c);
+    at_once = at_once && c->framed && !(slice->flags & TAPSI_SLICE_FINAL);
+    if (!at_once)
+        tapsi_connection_post(c);
     int err = tapsi_inbox_hold(c, slice);
     if (err) {
         struct tapsi_error error;
         tapsi_error_set(&error, err, "no memory to hold what was received");
         tapsi_connection_end(c, &error, err);
+    } else if (at_once) {
+        tell_held(c);
     }
 }
 
