@@ -225,6 +225,35 @@ TEST(a_message_comes_in_the_parts_that_were_asked_for)
     world_finish(&w);
 }
 
+/* Segments cut some of the Messages; those are held until their rest has come, and nothing of it is seen from above. */
+static void receive_cut_messages(size_t max, size_t answers, size_t partial)
+{
+    struct world w;
+    char text[40 * 103 + 1];
+    for (int i = 0; i < 40; i++)
+        snprintf(text + 103 * i, sizeof(text) - 103 * (size_t)i, "99:%099d,", i);
+    world_new(&w);
+    says(&w, 80, text);
+    add(&w, named("netstring"));
+    world_initiate(&w, V4, 0);
+    for (size_t i = 0; i < answers; i++)
+        taps_connection_receive(w.connection, SIZE_MAX, max, NULL);
+    world_run_ms(&w, 500);
+    CHECK_INT(w.heard.received_partial, partial);
+    CHECK_INT(w.heard.received, answers - partial);
+    CHECK_INT(w.heard.receive_error, 0);
+    world_finish(&w);
+}
+
+/* proves API-120, API-121, API-122 */
+TEST(messages_that_segments_cut_come_whole)
+{
+    receive_cut_messages(SIZE_MAX, 40, 0);
+    receive_cut_messages(SIZE_MAX, 7, 0);
+    receive_cut_messages(60, 80, 80);
+    receive_cut_messages(60, 33, 33);
+}
+
 /* --------------------------------------------------------------------------------------- readiness, refusal */
 
 /* proves API-132, API-144: it speaks before Ready, and what the application has sent waits behind that. */
