@@ -27,8 +27,8 @@ const ws = load();
 // CPU time of all threads of a process, in nanoseconds; 0 = not known.
 function cpuTime(pid) {
     try {
-        const tasks = fs.readdirSync(`/proc/${pid}/task`);
-        return tasks.reduce((sum, id) => sum + Number(fs.readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'ascii').split(' ')[0]), 0);
+        const ofThread = id => Number(fs.readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'ascii').split(' ')[0]);
+        return fs.readdirSync(`/proc/${pid}/task`).reduce((sum, id) => sum + ofThread(id), 0);
     } catch {
         return 0;
     }

@@ -82,9 +82,10 @@ def websockets(server, client, under_way):
     """An end is libtaps or npm ws."""
     ours = side("taps", "tcp websocket-echo", "--low-latency", "--batch", str(under_way))
     theirs = Side(["node", "{bench}/ws_peer.js", "server"],
-                  ["node", "{bench}/ws_peer.js", "client", "{port}", "{pid}", "{warm_ms}", "{run_ms}", "{ops}", str(under_way)])
-    return {"subject": Side((ours if server == "taps" else theirs).server, (ours if client == "taps" else theirs).client),
-            "twin": theirs}
+                  ["node", "{bench}/ws_peer.js", "client", "{port}", "{pid}", "{warm_ms}", "{run_ms}", "{ops}",
+                   str(under_way)])
+    ends = {"taps": ours, "npm": theirs}
+    return {"subject": Side(ends[server].server, ends[client].client), "twin": theirs}
 
 
 # 65536 bytes an operation, told as GiB.
@@ -141,8 +142,10 @@ ROWS = [
     Row("websocket-echo", "WebSocket echo, 100 B / npm ws", ratio=2, **websockets("taps", "taps", 1), **NODE),
     Row("websocket-echo-64", "the same, 64 under way", ratio=2, smoke_ops=200, strace_ops=None,
         **websockets("taps", "taps", 64), **NODE),
-    Row("websocket-server", "our server, npm's client", rounds=0.4, strace_ops=None, **websockets("taps", "npm", 1), **NODE),
-    Row("websocket-client", "our client, npm's server", rounds=0.4, strace_ops=None, **websockets("npm", "taps", 1), **NODE),
+    Row("websocket-server", "our server, npm's client", rounds=0.4, strace_ops=None, **websockets("taps", "npm", 1),
+        **NODE),
+    Row("websocket-client", "our client, npm's server", rounds=0.4, strace_ops=None, **websockets("npm", "taps", 1),
+        **NODE),
     Row("connect-drop", "TCP connect + drop", **twins("tcp connect", "--drop"), **CONNECT),
 ]
 
