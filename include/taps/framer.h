@@ -125,6 +125,10 @@ TAPS_API void taps_framing_make_ready(taps_framing *framing);
 TAPS_API void taps_framing_make_closed(taps_framing *framing);
 TAPS_API int taps_framing_fail(taps_framing *framing, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* In new_sent_message: returns `code`, with which this Message alone is refused, and adds these words to its
+   send_error. */
+TAPS_API int taps_framing_refuse(taps_framing *framing, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* RFC 9623: PrependFramer. Before make_ready: another Framer, or TLS in this Connection's role and with its security
    parameters, is put above this one and starts when this one is ready. Bytes that are left then are its own. The
    Framer is copied. */

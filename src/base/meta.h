@@ -10,6 +10,9 @@
 
 #define TAPSI_META_MAX ((size_t)1024 * 1024) /* bytes of all texts of one */
 
+#define TAPSI_META_OWN     "" /* a namespace that no Framer has: the library's own notes */
+#define TAPSI_META_REFUSAL "refused"
+
 struct tapsi_meta;
 
 struct tapsi_meta *tapsi_meta_ref(struct tapsi_meta *meta); /* NULL is allowed */

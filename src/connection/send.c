@@ -84,10 +84,13 @@ static void on_done(struct tapsi_op *op, int result)
         tapsi_connection_pump(c);
 }
 
-static void tell_send_error(struct taps_connection *c, void *tag, int result)
+/* `meta`: where a Framer may have said why. */
+static void tell_send_error(struct taps_connection *c, void *tag, int result, const struct tapsi_meta *meta)
 {
-    char text[128];
-    tapsi_format(text, sizeof(text), "the Message was not sent: %s", taps_err_text(result));
+    char text[320];
+    const char *why = tapsi_meta_get(meta, TAPSI_META_OWN, TAPSI_META_REFUSAL);
+    tapsi_format(text, sizeof(text), "the Message was not sent: %s%s%s", taps_err_text(result), why ? ": " : "",
+                 why ? why : "");
     struct taps_error error = {.code = result, .reason = taps_err_reason(result), .detail = text};
     c->events->send_error(c, tag, &error, c->user);
 }
@@ -101,16 +104,16 @@ bool tapsi_connection_tell_send(struct taps_connection *c)
     const struct taps_connection_events *events = c->events;
     void *tag = op->tag;
     int result = op->result;
+    struct tapsi_meta *meta = result < 0 ? tapsi_meta_ref(op->meta) : NULL;
     tapsi_op_unref(op);
     count_down(c);
-    if (!events)
-        return true;
-    if (result == 0 && events->sent)
+    if (events && result == 0 && events->sent)
         events->sent(c, tag, c->user);
-    else if (result == TAPSI_OP_EXPIRED && events->expired)
+    else if (events && result == TAPSI_OP_EXPIRED && events->expired)
         events->expired(c, tag, c->user);
-    else if (result < 0 && events->send_error)
-        tell_send_error(c, tag, result);
+    else if (events && result < 0 && events->send_error)
+        tell_send_error(c, tag, result, meta);
+    tapsi_meta_unref(meta);
     return true;
 }
 

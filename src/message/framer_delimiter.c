@@ -159,7 +159,7 @@ static int check_bytes(taps_framing *framing, const struct options *options, boo
     bool early = ends_early(options, pieces, count, end_of_message, matched);
     if (pieces != few)
         taps_framing_resize(framing, pieces, 0);
-    return early ? TAPS_E_MESSAGE_PROPERTIES : 0;
+    return early ? taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "it contains the delimiter") : 0;
 }
 
 static int new_sent_message(taps_framing *framing, const struct taps_sent_message *message)
@@ -168,7 +168,8 @@ static int new_sent_message(taps_framing *framing, const struct taps_sent_messag
     struct state *state = taps_framing_state(framing);
     uint8_t matched = state->matched;
     if (message->start == state->open)
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES,
+                                   "a Message that was begun has not been completed");
     if (message->length > options->maximum - state->sent)
         return TAPS_E_MESSAGE_TOO_LARGE;
     int err = check_bytes(framing, options, message->end_of_message, &matched);

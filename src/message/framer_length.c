@@ -102,7 +102,7 @@ static int new_sent_message(taps_framing *framing, const struct taps_sent_messag
     if (options->kind == FIXED && !options->includes_head && message->start && message->end_of_message && !parts.open &&
         message->length <= options->maximum && message->length <= tapsi_integer_max(options->size))
         return send_whole(framing, options, message->length);
-    uint64_t total, most = longest(options);
+    uint64_t total = 0, most = longest(options);
     int err = tapsi_parts_take(framing, message, most < options->maximum ? most : options->maximum, &parts, &total);
     if (err)
         return err;

@@ -98,7 +98,8 @@ static int type_of(taps_framing *framing, const struct options *options, uint64_
     uint64_t type = options->default_type, most = tapsi_integer_max(options->type);
     const char *text = taps_framing_message_metadata(framing, "type");
     if (text ? tapsi_parse_uint(text, most, &type) != 0 : !options->has_default || type > most)
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES,
+                                   "it needs a type from 0 to %llu in the metadata \"type\"", (unsigned long long)most);
     *ret = type;
     return 0;
 }
@@ -106,7 +107,7 @@ static int type_of(taps_framing *framing, const struct options *options, uint64_
 static int send_head(taps_framing *framing, const struct options *options, uint64_t total)
 {
     uint8_t head[HEAD_MAX];
-    uint64_t type;
+    uint64_t type = 0;
     int err = type_of(framing, options, &type);
     if (err)
         return err;

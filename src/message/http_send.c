@@ -131,9 +131,11 @@ static int read_metadata(taps_framing *framing, struct plan *p)
             err = is_field(trailer, value) ? 0 : TAPS_E_MESSAGE_PROPERTIES;
         }
         if (err)
-            return err;
+            return taps_framing_refuse(framing, err, "%.60s cannot be %.60s", key, value);
     }
-    return p->has_length && p->chunked ? TAPS_E_MESSAGE_PROPERTIES : 0;
+    if (p->has_length && p->chunked)
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "it cannot have a length and be chunked");
+    return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- planning */
@@ -211,10 +213,11 @@ static void plan_response_body(struct plan *p, const struct taps_sent_message *m
         p->length = message->length;
 }
 
-static int plan_response(const struct tapsi_http_state *s, struct plan *p, const struct taps_sent_message *message)
+static int plan_response(taps_framing *framing, struct plan *p, const struct taps_sent_message *message)
 {
+    const struct tapsi_http_state *s = taps_framing_state(framing);
     if (s->pending.count == 0)
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "there is no request that it would answer");
     p->asked = s->pending.asked[s->pending.first];
     if (!p->status)
         p->status = 200;
@@ -414,7 +417,7 @@ static int begin_message(taps_framing *framing, struct tapsi_http_state *s, cons
         return TAPS_FRAMING_WAIT;
     int err = read_metadata(framing, &p);
     if (!err)
-        err = server ? plan_response(s, &p, message) : plan_request(framing, &p, message);
+        err = server ? plan_response(framing, &p, message) : plan_request(framing, &p, message);
     p.sending.left = p.length;
     if (!err)
         err = check_part(&p.sending, message, p.has_trailers);

@@ -13,7 +13,8 @@ static int number_of(taps_framing *framing, const char *key, uint64_t most, unsi
     if (!text)
         return 0;
     if (tapsi_parse_uint(text, most, &number) != 0)
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "%s is no number from 0 to %llu", key,
+                                   (unsigned long long)most);
     *value = (unsigned)number;
     return 0;
 }
@@ -55,7 +56,10 @@ static int read_publish(taps_framing *framing, struct publish *p)
     if (!err)
         err = id_of(framing, &p->id);
     bool bad = !tapsi_mqtt_is_topic((const uint8_t *)p->topic, strlen(p->topic)) || (!p->qos && (p->dup || p->id));
-    return err || !bad ? err : TAPS_E_MESSAGE_PROPERTIES;
+    return err || !bad
+               ? err
+               : taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES,
+                                     "it needs a topic without wildcards, and dup and packet-id only with a qos");
 }
 
 static int send_publish_head(taps_framing *framing, const struct publish *p, uint64_t length)

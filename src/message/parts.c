@@ -9,7 +9,10 @@ static int length_of(taps_framing *framing, const struct taps_sent_message *mess
         return 0;
     }
     const char *text = taps_framing_message_metadata(framing, "length");
-    return text && tapsi_parse_uint(text, UINT64_MAX, ret) == 0 ? 0 : TAPS_E_MESSAGE_PROPERTIES;
+    if (text && tapsi_parse_uint(text, UINT64_MAX, ret) == 0)
+        return 0;
+    return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES,
+                               "the first part of a Message needs its whole length in the metadata \"length\"");
 }
 
 int tapsi_parts_take(taps_framing *framing, const struct taps_sent_message *message, uint64_t maximum,
@@ -17,17 +20,22 @@ int tapsi_parts_take(taps_framing *framing, const struct taps_sent_message *mess
 {
     uint64_t left = parts->left;
     if (message->start == parts->open)
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES,
+                                   "a Message that was begun has not been completed");
     if (message->start) {
         int err = length_of(framing, message, &left);
         if (err)
             return err;
         if (left > maximum)
-            return TAPS_E_MESSAGE_TOO_LARGE;
+            return taps_framing_refuse(framing, TAPS_E_MESSAGE_TOO_LARGE, "%llu bytes, and the maximum is %llu",
+                                       (unsigned long long)left, (unsigned long long)maximum);
         *ret_total = left;
     }
     if (message->length > left || (message->end_of_message && message->length < left))
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(
+            framing, TAPS_E_MESSAGE_PROPERTIES,
+            "its parts are not as long together as was said: %llu bytes are left, and these are %zu",
+            (unsigned long long)left, message->length);
     *parts = (struct tapsi_parts){!message->end_of_message, left - message->length};
     return 0;
 }

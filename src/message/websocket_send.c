@@ -218,7 +218,7 @@ static int begin_message(taps_framing *framing, struct tapsi_ws *ws, const struc
     const char *type = taps_framing_message_metadata(framing, "type");
     bool text = type && tapsi_text_equal(type, "text");
     if (type && !text && !tapsi_text_equal(type, "binary"))
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "its type is text or binary, not %.40s", type);
     ws->out.text = text;
     ws->out.opcode = text ? TAPSI_WS_TEXT : TAPSI_WS_BINARY;
     ws->out.check = (struct tapsi_ws_text){0};
@@ -268,7 +268,7 @@ static int send_part(taps_framing *framing, struct tapsi_ws *ws, const struct ta
         return send_uncopied(framing, ws, message->length, end);
     int err = begin_walk(framing, &walk);
     if (!err && !is_text(ws, &walk, end))
-        err = TAPS_E_MESSAGE_PROPERTIES;
+        err = taps_framing_refuse(framing, TAPS_E_MESSAGE_PROPERTIES, "a text that is not UTF-8");
     if (!err)
         err = uncopied ? send_uncopied(framing, ws, message->length, end)
                        : send_frames(framing, ws, &walk, message->length, end);

@@ -488,6 +488,37 @@ TEST(metadata_travel_with_the_message)
     world_finish(&w);
 }
 
+static char refusal[300];
+
+static void on_refused(taps_connection *c, void *tag, const struct taps_error *error, void *user)
+{
+    (void)c;
+    (void)tag;
+    (void)user;
+    snprintf(refusal, sizeof(refusal), "%s", error->detail);
+}
+
+/* proves API-109: the Framer's words come with the refusal. */
+TEST(a_refusal_has_the_framers_words)
+{
+    static const struct taps_connection_events refused = {.send_error = on_refused};
+    struct world w;
+    world_new(&w);
+    tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
+    add(&w, named("delimiter"));
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    refusal[0] = '\0';
+    taps_connection_set_events(w.connection, &refused, NULL);
+    send_text(&w, "two\nlines", NULL);
+    world_run_ms(&w, 10);
+    CHECK_TEXT(refusal,
+               "the Message was not sent: the Message Properties cannot be satisfied: it contains the delimiter");
+    taps_connection_free(w.connection);
+    w.connection = NULL;
+    world_finish(&w);
+}
+
 /* proves API-131 */
 TEST(a_message_without_what_its_framer_needs_is_refused_alone)
 {

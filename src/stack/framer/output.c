@@ -4,6 +4,8 @@
  * has left. A head that is written first, and fits into the room in front of the Message's copy, costs no range.
  */
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/meta.h"
 #include "stack/framer/framing.h"
@@ -328,6 +330,19 @@ static int refuse(struct taps_framing *f, int err)
     drop_ranges(&f->out);
     f->out.op = NULL;
     return err;
+}
+
+/* The words travel with the Message's metadata; without memory for them the code must do. */
+TAPS_API int taps_framing_refuse(taps_framing *f, int code, const char *format, ...)
+{
+    char text[200];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    if (f->out.op)
+        tapsi_meta_add(&f->out.op->meta, &layer_of(f)->env->loop->mem, TAPSI_META_OWN, TAPSI_META_REFUSAL, text);
+    return code < 0 ? code : TAPS_E_MESSAGE_PROPERTIES;
 }
 
 static bool is_part(const struct tapsi_op *op)
