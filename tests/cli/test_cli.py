@@ -156,6 +156,9 @@ def test_help():
         result, same = taps("help", name), taps(name, "--help")
         tap.check(f"help {name} and {name} --help are the same", result.code == 0 and result.out == same.out
                   and f"usage: taps {name}".encode() in result.out and same.code == 0, result)
+    result = taps("help", "cat")
+    tap.check("help shows what an option takes, however long", all(
+        text in result.out for text in (b"--message-property NAME=VALUE\n", b"--metadata [FRAMER/]KEY=VALUE\n")), result)
     result = taps("probe", "--help", "--nope")
     tap.check("--help wins over what follows", result.code == 0, result)
     result = taps("--version")

@@ -116,8 +116,24 @@ def test_cat_and_bad_frames():
         result = answered(data, *words)
         tap.check(f"cat {words[1]}: {data[:20]!r} is an error", result.code == 1 and what in result.err
                   and result.seconds < 10, result)
+        tap.check(f"cat {words[1]}: {data[:20]!r}: the hint asks for the same Framer, where nothing was cut short",
+                  (b"the same Framer" in result.err) == (b"DeframingFailed" in result.err), result)
     result = answered(b"3:one,x", "-f", "netstring")
     tap.check("what came before the error is written", result.code == 1 and result.out == b"one\n", result)
+
+
+def test_hints_do_not_mislead():
+    refusal = b"\x20\2\0\5"
+    for data, framer, what in ((refusal, "mqtt:user=a", b"return code 5"), (b"", "mqtt:password=b", b"needs a user"),
+                               (b"", "starttls", b"it needs protocol=")):
+        result = answered(data, "-f", framer)
+        tap.check(f"cat {framer}: the words of the Framer, and no hint about ports or stacks", result.code == 1
+                  and what in result.err and result.err.count(b"\n") == 1, result)
+    for framer, stdin, hint in (("tlv", b"no type", b"--metadata"), ("netstring:maximum=5", b"sixsix", b"larger maximum")):
+        result, _got = collected("-f", framer, "--idle", "0.1", stdin=stdin)
+        tap.check(f"cat {framer}: the hint names what helps", result.code == 1 and hint in result.err, result)
+    result = taps("cat", *PLAIN, "-f", "tlv:nosuch=1", "localhost:9")
+    tap.check("the page of the Framer is named", b"docs/framers/tlv.md" in result.err, result)
 
 
 def test_cat_and_messages_that_cannot_go():

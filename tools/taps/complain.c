@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <taps/framer.h>
+
 #include "term.h"
 
 /* One program, one command, one terminal: the only state that is not passed around. */
@@ -86,7 +88,12 @@ static const struct {
     {TAPS_E_RESOLUTION, "Check the spelling of the name, or ask another DNS server with --resolver ADDR:PORT."},
     {TAPS_E_ESTABLISHMENT, "`taps probe` with the same options shows why each candidate failed."},
     {TAPS_E_POLICY, "A policy of this system forbids it; -v shows which."},
-    {TAPS_E_MESSAGE_TOO_LARGE, "Send smaller pieces, or use a stack without a limit: -p reliability=require."},
+    {TAPS_E_MESSAGE_TOO_LARGE,
+     "Send smaller pieces, or use a stack without a limit (-p reliability=require) and, where there is a Framer, a "
+     "larger maximum on both ends."},
+    {TAPS_E_MESSAGE_PROPERTIES,
+     "A Framer may lack --metadata KEY=VALUE, or the stack cannot do what --message-property asks for."},
+    {TAPS_E_DEFRAMING, "Does the other end use the same Framer, with the same options?"},
     {TAPS_E_TIMEOUT, "Allow more time with --timeout SECONDS; `taps probe` shows which candidates did not answer."},
     {TAPS_E_REFUSED, "Nobody listens there: check the port, and that the server runs."},
     {TAPS_E_UNREACHABLE, "Check the route to it (`ip route get ADDRESS`), or try -4 or -6."},
@@ -102,6 +109,19 @@ static const struct {
     {TAPS_E_PERMISSION, "Ports below 1024 need root or CAP_NET_BIND_SERVICE."},
     {TAPS_E_ADDRESS_IN_USE, "Another program has this port; port 0 takes a free one."},
 };
+
+/* What is behind the hints of these codes is the network, the stacks, the system: nothing that a Framer means by them.
+ */
+static bool is_of_framer(int code, const char *detail)
+{
+    const char *name;
+
+    if (code == TAPS_E_CONFIGURATION || code == TAPS_E_PERMISSION)
+        for (size_t i = 0; (name = taps_framer_known(i)) != NULL; i++)
+            if (strncmp(detail, name, strlen(name)) == 0 && strncmp(detail + strlen(name), ": ", 2) == 0)
+                return true;
+    return false;
+}
 
 static void hint_for(int code)
 {
@@ -126,7 +146,10 @@ int complain_error(const char *what, const struct taps_error *error)
     const char *reason = taps_reason_name(error->reason);
     const char *detail = *error->detail ? error->detail : taps_err_text(error->code);
 
-    complain("cannot %s: %s (%s)", what, without_target(detail, what), reason);
+    detail = without_target(detail, what);
+    complain("cannot %s: %s (%s)", what, detail, reason);
+    if (is_of_framer(error->code, detail))
+        return FAILED;
     if (error->domain == TAPS_DOMAIN_ERRNO && error->native == EADDRNOTAVAIL)
         complain_hint("That is no address of this machine: `ip address` lists them.");
     else

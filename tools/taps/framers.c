@@ -70,8 +70,9 @@ static int bad_option(const char *text, int error)
                  option);
     else
         complain("the Framer %.*s cannot have '%.*s'", (int)name_length(text), text, (int)length, option);
-    complain_hint("Options are NAME=VALUE with commas between; a comma in a value is written \\,. The Framer's page "
-                  "tells its options.");
+    complain_hint("Options are NAME=VALUE with commas between; a comma in a value is written \\,. "
+                  "docs/framers/%.*s.md lists them.",
+                  (int)name_length(text), text);
     return USAGE;
 }
 

@@ -396,10 +396,12 @@ static void help_rows(const struct term *term, const char *heading, const struct
             snprintf(letter, sizeof letter, "-%c%s", rows->letter, rows->name ? ", " : "");
         snprintf(left, sizeof left, "  %s%s%s%s%s", letter, rows->name ? "--" : "", rows->name ? rows->name : "",
                  rows->value ? " " : "", rows->value ? rows->value : "");
-        term_pad(term, left, COLUMN - 1);
-        fputc(' ', term->out);
-        if (term_columns(left) >= COLUMN)
-            fprintf(term->out, "\n%*s", COLUMN, "");
+        if (term_columns(left) < COLUMN) {
+            term_pad(term, left, COLUMN - 1);
+            fputc(' ', term->out);
+        } else {
+            fprintf(term->out, "%s\n%*s", left, COLUMN, "");
+        }
         term_wrap(term, rows->help, COLUMN);
     }
 }
