@@ -120,10 +120,10 @@ static const struct row rows[] = {
     {.text = "netstring",
      .messages = {TEXT("a"), TEXT(""), TEXT("hello, world"), TEXT("0123456789abcdef0123456789")},
      .hostile = {{"01:a,", 0, "begins with 0"},
-                 {"1x:a,", 0, ""},
-                 {":,", 0, ""},
-                 {"1:ab", 0, ""},
-                 {"99999999999999999999:", 0, ""},
+                 {"1x:a,", 0, "where a digit or a colon must be"},
+                 {":,", 0, "where a length must begin"},
+                 {"1:ab", 0, "where the comma behind a Message must be"},
+                 {"99999999999999999999:", 0, "a length that begins with 99999999"},
                  {"16777217:", 0, "the maximum is 16777216"}},
      .too_long = "netstring:maximum=16"},
     {.text = "tlv:type=2,length=4",
@@ -177,6 +177,25 @@ static const struct row rows[] = {
      .hostile = {{"\302\201\0\0\0\0\7", 7, "does not inflate"}, {"\311\200\0\0\0\0", 6, "a compressed control frame"}},
      .too_long = "websocket:deflate=on,deflate-minimum=0,maximum=16",
      .said_end = true},
+    {.text = "mqtt",
+     .messages = {{"a", 1, {"topic", "t"}},
+                  {"", 0, {"topic", "a/b", "retain", "1"}},
+                  {"hello, world", 12, {"topic", "gr\303\274n"}},
+                  {"0123456789abcdef0123456789", 26, {"topic", "t", "qos", "1"}}},
+     .hostile = {{"\60\377\377\377\377\1", 6, "remaining length"},
+                 {"\60\377\377\377\177\0\1t", 8, "was announced"},
+                 {"\0\0", 2, "a packet of a reserved type"},
+                 {"\66\5\0\1t\0\1", 7, "QoS 3"},
+                 {"\60\3\0\5t", 5, "topic does not fit its length"},
+                 {"\60\3\0\1#", 5, "what is no topic"},
+                 {"\20\15\0\4MQTT\4\2\0\12\0\1c", 15, "a connect, which the client must not send now"}},
+     .too_long = "mqtt:maximum=16",
+     .said_end = true},
+    /* Without security these only greet, and carry no Messages of their own. */
+    {.text = "starttls:protocol=smtp"},
+    {.text = "starttls:protocol=imap"},
+    {.text = "starttls:protocol=pop3"},
+    {.text = "starttls:protocol=postgresql"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -278,12 +297,10 @@ static void finish(struct exchange *e)
     free(e);
 }
 
-static void check_messages(const struct row *row, const struct sample *expected, const struct test_framing *t,
-                           size_t count)
+static void check_messages(const struct sample *expected, const struct test_framing *t, size_t count)
 {
-    const char *space = row->definition ? row->definition->name : NULL;
-    (void)space;
-    CHECK_INT(t->count, count);
+    bool begun = t->count && !t->messages[t->count - 1].complete && !t->messages[t->count - 1].length;
+    CHECK_INT(t->count - begun, count); /* a bare stream may have begun without a byte */
     for (size_t i = 0; i < count; i++)
         CHECK(test_framing_got(t, i, expected[i].data, expected[i].length));
 }
@@ -305,11 +322,11 @@ static void both_ways(const struct row *row)
     struct exchange *e = begin(row);
     const struct sample *answers = row->answers[0].data ? row->answers : row->messages;
     size_t count = 0;
-    check_messages(row, row->messages, &e->server, e->count);
+    check_messages(row->messages, &e->server, e->count);
     CHECK_INT(e->client.sent, e->count);
     for (; count < MESSAGES_MAX && answers[count].data; count++)
         say(e, &e->server, &answers[count]);
-    check_messages(row, answers, &e->client, count);
+    check_messages(answers, &e->client, count);
     CHECK_INT(e->client.closed + e->server.closed, 0);
     finish(e);
 }
@@ -360,14 +377,14 @@ static void split(const struct row *row)
     size_t end = e->boundaries[e->count];
     for (size_t at = 0; at <= end; at++) {
         feed_in_two(row, e, at, end, &t);
-        check_messages(row, row->messages, &t, e->count);
+        check_messages(row->messages, &t, e->count);
         CHECK_INT(t.closed, 0);
         test_framing_close(&t);
     }
     for (size_t step = 1; step <= 7; step++) {
         open_end(&t, row, row->text, true);
         test_framing_feed_split(&t, e->stream, end, step);
-        check_messages(row, row->messages, &t, e->count);
+        check_messages(row->messages, &t, e->count);
         test_framing_close(&t);
     }
     finish(e);
@@ -520,7 +537,7 @@ static void ends(const struct row *row)
     }
     CHECK_INT(e->client.closed, 1);
     CHECK_INT(e->client.error.pub.code, 0);
-    check_messages(row, row->messages, &e->server, e->count);
+    check_messages(row->messages, &e->server, e->count);
     finish(e);
 }
 
@@ -541,7 +558,7 @@ static void waiting(const struct row *row)
     t.keeps = true;
     test_framing_feed(&t, e->stream + e->handshake, e->length - e->handshake);
     CHECK_INT(t.closed, 0);
-    check_messages(row, row->messages, &t, e->count);
+    check_messages(row->messages, &t, e->count);
     test_framing_close(&t);
     finish(e);
 }
