@@ -103,13 +103,20 @@ static bool mark_last(struct taps_connection *c, const struct tapsi_slice *slice
     return c->in || c->end_delivered;
 }
 
-/* A small piece of a block that nothing held here is part of yet: its bytes are copied, and `slice` says where to.
-   Without memory it stays where it is. */
+/* A piece of its own would cost more than these bytes, which go on where the last piece ends. */
+static bool is_crumb(const struct tapsi_held *last, const struct tapsi_slice *slice)
+{
+    return slice->length < sizeof(*last) && !slice->meta && last->length && !last->flags;
+}
+
+/* A crumb, or a small piece of a block that nothing held here is part of yet: its bytes are copied, and `slice` says
+   where to. Without memory it stays where it is. */
 static void copy_together(struct taps_connection *c, struct tapsi_slice *slice)
 {
     struct tapsi_inbox *in = c->in;
+    const struct tapsi_held *last = tapsi_inbox_at(in, in->count - 1);
     if (!slice->buffer || !slice->length || slice->length > SMALL_REST || slice->buffer->size < TAPSI_READ_SIZE ||
-        tapsi_inbox_at(in, in->count - 1)->buffer == slice->buffer)
+        (last->buffer == slice->buffer && !is_crumb(last, slice)))
         return;
     if (!in->tail || in->tail->size - in->tail->used < slice->length) {
         tapsi_buffer_unref(in->tail);
