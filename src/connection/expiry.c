@@ -67,7 +67,10 @@ static void collect_below(struct taps_connection *c, struct tapsi_layer *layer, 
     if (!layer)
         return;
     collect_below(c, layer->below, ret, open);
+    const struct tapsi_link *last = ret->prev;
     collect_expired(c, &layer->queue, &layer->queued, ret, open);
+    if (ret->prev != last)
+        tapsi_layer_dirty(layer); /* its close may have waited for them */
 }
 
 static void expire(struct taps_connection *c, struct tapsi_link *expired, bool handed_down)

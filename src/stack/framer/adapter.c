@@ -104,7 +104,9 @@ static void pass_close(struct taps_framing *f)
     f->close_passed = true;
     tapsi_layer_want(below, SIZE_MAX);
     int err = tapsi_layer_close(below);
-    if (err && !f->below_over)
+    if (err && f->below_over)
+        tapsi_layer_closed(&f->adapter->layer, NULL);
+    else if (err)
         tapsi_framing_failed(f, err, NULL);
 }
 
@@ -221,13 +223,14 @@ static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const
         tapsi_framing_process(f);
 }
 
-/* An orderly end below waits until what is held was taken. */
+/* An orderly end below waits until what is held was taken, and the end with it. */
 static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_error *error)
 {
     struct tapsi_adapter *a = TAPSI_CONTAINER(sink, struct tapsi_adapter, lower);
     struct taps_framing *f = a->framing;
     (void)below;
-    if (!error && f && !a->passing && !f->closing && f->held && a->layer.state == TAPSI_LAYER_READY) {
+    bool waits = f && (f->count || (f->at_end && !f->end_told));
+    if (!error && waits && !f->closing && !f->failed && a->layer.state == TAPSI_LAYER_READY) {
         f->below_over = true;
         return;
     }
@@ -320,7 +323,7 @@ static void begin_stop(struct taps_framing *f)
         return;
     f->stopped = true;
     tapsi_framing_send_pack(f);
-    if (f->definition->stop && !f->adapter->passing) {
+    if (f->definition->stop && !f->adapter->passing && !f->below_over) {
         tapsi_framing_call(f, f->definition->stop);
         if (!f->deaf)
             return;
@@ -380,12 +383,12 @@ static void want(struct tapsi_layer *layer)
     struct tapsi_adapter *a = tapsi_adapter_of(layer);
     if (!a->framing || a->passing) {
         tapsi_layer_want(layer->below, layer->want);
-        if (a->framing && (a->framing->held || a->framing->at_end))
+        if (a->framing && (a->framing->count || a->framing->at_end))
             tapsi_layer_dirty(layer);
         return;
     }
     const struct taps_framing *f = a->framing;
-    if (f->held || f->promised || f->at_end || f->unwanted || f->end_waits)
+    if (f->count || f->promised || f->at_end || f->unwanted || f->end_waits)
         tapsi_layer_dirty(layer);
     else
         tapsi_framing_grant(a->framing);

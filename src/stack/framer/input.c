@@ -246,10 +246,13 @@ static bool keep_promise(struct taps_framing *f)
         slice.flags = first->flags & TAPSI_SLICE_EARLY;
     }
     bool more = first && (first->flags & TAPSI_SLICE_MORE || f->count > 1);
-    if (slice.length && slice.length == first->length && !f->datagram)
+    if (slice.length && slice.length == first->length && !f->datagram) {
         whole = pop(f).buffer;
-    else
+    } else {
+        if (slice.buffer && f->datagram)
+            whole = tapsi_buffer_ref(slice.buffer);
         consume(f, slice.length);
+    }
     if (f->promise != TAPS_INFINITE)
         f->promise -= slice.length;
     f->promised = f->promise > 0;
@@ -436,7 +439,7 @@ TAPS_API bool taps_framing_is_held_up(const taps_framing *f)
 void tapsi_framing_grant(struct taps_framing *f)
 {
     struct tapsi_layer *layer = layer_of(f), *below = layer->below;
-    size_t credit = layer->want;
+    size_t credit = layer->want, held = f->held + (f->datagram ? f->count : 0); /* empty ones cost, too */
     if (layer->dead || f->failed || below->state == TAPSI_LAYER_CLOSED)
         return;
     if (layer->state == TAPSI_LAYER_STARTING)
@@ -451,7 +454,8 @@ void tapsi_framing_grant(struct taps_framing *f)
         credit += TAPSI_FRAMING_AHEAD;
     if (credit && credit < f->need)
         credit = f->need;
-    credit = credit > f->held ? credit - f->held : credit ? 1 : 0;
+    bool full = held >= TAPS_PARSE_MAX; /* nothing that it could ask for is missing */
+    credit = credit > held ? credit - held : credit && !full ? 1 : 0;
     if (below->want != credit)
         tapsi_layer_want(below, credit);
 }
@@ -464,7 +468,7 @@ static bool may_process(const struct taps_framing *f)
         return false;
     if (layer->state == TAPSI_LAYER_STARTING)
         return true;
-    return !f->said_passthrough && (layer->want || f->closing || reads_ahead(f));
+    return (!f->said_passthrough || f->promised) && (layer->want || f->closing || reads_ahead(f));
 }
 
 static void drop_malformed(struct taps_framing *f, size_t rest)
@@ -501,7 +505,8 @@ static bool ask(struct taps_framing *f, bool *ret_stuck)
         keep_promise(f);
     if (layer->dead)
         return false;
-    if (f->datagram && f->count && (f->dropping || !took || !in_sight(f))) {
+    bool leaves = !took && (f->said_wait || (f->unwanted && !layer->want));
+    if (f->datagram && f->count && (f->dropping || (!leaves && (!took || !in_sight(f))))) {
         size_t rest = in_sight(f);
         if (rest || f->dropping)
             drop_malformed(f, rest);
@@ -561,6 +566,12 @@ static void close_if_over(struct taps_framing *f)
     tapsi_framing_dirty(f);
 }
 
+/* What is left is not its own any more. */
+static bool aside(const struct taps_framing *f)
+{
+    return f->said_passthrough && layer_of(f)->state >= TAPSI_LAYER_READY;
+}
+
 void tapsi_framing_process(struct taps_framing *f)
 {
     struct tapsi_adapter *a = f->adapter;
@@ -568,7 +579,7 @@ void tapsi_framing_process(struct taps_framing *f)
     while (goes_on && may_process(f) && f->adapter == a) {
         if (f->promised)
             goes_on = keep_promise(f);
-        else if (!stuck && (f->count || f->unwanted || (f->at_end && !f->end_asked)))
+        else if (!stuck && !aside(f) && (f->count || f->unwanted || (f->at_end && !f->end_asked)))
             goes_on = ask(f, &stuck);
         else
             goes_on = false;
@@ -577,6 +588,8 @@ void tapsi_framing_process(struct taps_framing *f)
         return;
     end_if_due(f);
     close_if_over(f);
+    if (aside(f) && !f->promised)
+        tapsi_framing_dirty(f);
     if (a->layer.dead || a->layer.state == TAPSI_LAYER_CLOSED)
         return;
     copy_small_rest(f);

@@ -109,8 +109,8 @@ static bool put_behind(struct taps_framing *f, const void *data, size_t length)
     struct tapsi_framing_out *out = &f->out;
     if (!out->message || out->count > out->before)
         return false;
-    struct tapsi_range *last = &out->op->ranges[out->op->count - 1];
-    struct tapsi_buffer *b = last->buffer;
+    struct tapsi_range *last = out->op->count ? &out->op->ranges[out->op->count - 1] : NULL;
+    struct tapsi_buffer *b = last ? last->buffer : NULL;
     if (!b || b != layer_of(f)->env->loop->write_buffer || last->data + last->length != b->data + b->used ||
         b->size - b->used < length)
         return false;
@@ -141,7 +141,7 @@ static void own_done(struct tapsi_op *op, int result)
     struct taps_framing *f = op->owner;
     (void)result; /* below says `closed` if it has failed */
     bool was_over = f->own > TAPSI_FRAMING_OWN_MAX;
-    f->own -= op->length;
+    f->own -= (size_t)((int64_t)op->length - op->added); /* Framers below have put bytes around them */
     if (was_over && f->own <= TAPSI_FRAMING_OWN_MAX)
         tapsi_framing_dirty(f);
 }
@@ -309,9 +309,11 @@ static int assemble(struct taps_framing *f)
         out->count = 0;
         return 0;
     }
-    if (!out->message || op->count + out->count > tapsi_op_room(op))
+    if (!out->message || op->count + out->count >= tapsi_op_room(op)) /* one is left for layers below */
         return flatten(f, total(out));
     unsigned before = out->before, after = out->count - before;
+    if (before)
+        op->room = 0; /* it is not in front of the first range any more */
     memmove(&op->ranges[before], &op->ranges[0], op->count * sizeof(op->ranges[0]));
     memcpy(&op->ranges[0], &out->ranges[0], before * sizeof(op->ranges[0]));
     memcpy(&op->ranges[before + op->count], &out->ranges[before], after * sizeof(op->ranges[0]));
@@ -468,6 +470,7 @@ static int hand_down(struct taps_framing *f, struct tapsi_op *op)
     int result = packs ? pack_op(f, op) : 1;
     if (result <= 0)
         return result;
+    tapsi_framing_send_pack(f); /* those before it */
     if (final && f->definition->flags & TAPS_FRAMER_ENDS_ITSELF)
         op->flags &= (uint16_t)~TAPSI_OP_FINAL;
     int err = tapsi_layer_send(below, op);
