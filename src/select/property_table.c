@@ -66,7 +66,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     PREFERENCE(TAPS_RELIABILITY, "reliability", TAPS_REQUIRE, "require", "RFC 9622, 6.2.1",
                "all data arrives, and the end of the Connection is told; on tcp and tls/tcp, not on udp"),
     PREFERENCE(TAPS_PRESERVE_MSG_BOUNDARIES, "preserveMsgBoundaries", TAPS_NO_PREFERENCE, "no preference",
-               "RFC 9622, 6.2.2", "a Message arrives as one Message; on udp, not on tcp and tls/tcp"),
+               "RFC 9622, 6.2.2",
+               "a Message arrives as one Message; on udp, and on every stack with a Framer that has them"),
     PREFERENCE(TAPS_PER_MSG_RELIABILITY, "perMsgReliability", TAPS_NO_PREFERENCE, "no preference", "RFC 9622, 6.2.3",
                "reliability can be chosen for each Message; on no stack of this version"),
     PREFERENCE(TAPS_PRESERVE_ORDER, "preserveOrder", TAPS_REQUIRE, "require", "RFC 9622, 6.2.4",
@@ -223,7 +224,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
     BOOLEAN(TAPS_SAFELY_REPLAYABLE, "safelyReplayable", MESSAGE, false, "false", "RFC 9622, 9.1.3.4",
             "the Message may arrive more than once; each Message on udp needs it; no effect on tcp and tls/tcp"),
     BOOLEAN(TAPS_FINAL, "final", MESSAGE, false, "false", "RFC 9622, 9.1.3.5",
-            "the last Message of this direction; tcp sends FIN after it, tls/tcp close_notify, udp has no such sign"),
+            "the last Message of this direction; tcp sends FIN after it, tls/tcp close_notify, udp has no such sign; "
+            "some Framers say it in words of their own"),
     INTEGER(TAPS_MSG_CHECKSUM_LEN, "msgChecksumLen", MESSAGE, TAPS_INFINITE, "full", "RFC 9622, 9.1.3.6",
             "bytes of the Message that a checksum must cover at least, or full; always full on every stack of this "
             "version",
