@@ -159,7 +159,61 @@ TEST(a_framer_that_waits_does_not_hold_without_end)
     test_framing_close(&t);
 }
 
+/* Takes nothing before there are a thousand bytes. */
+static int thousand_receive(taps_framing *f)
+{
+    const uint8_t *data;
+    size_t length;
+    int got = taps_framing_parse(f, 1000, 1000, &data, &length);
+    return got <= 0 ? got : taps_framing_deliver_and_advance(f, 1000, true);
+}
+
+static const struct taps_framer_definition thousand = {.name = "thousand", .handle_received_data = thousand_receive};
+
+TEST(single_bytes_of_many_blocks_do_not_pin_them)
+{
+    struct test_framing t;
+    open_custom(&t, &thousand, NULL, true, false);
+    for (int i = 0; i < 1000; i++) {
+        struct tapsi_buffer *b = tapsi_buffer_new(&t.mem, TAPSI_READ_SIZE);
+        b->data[0] = (uint8_t)i;
+        tapsi_layer_deliver(t.wire, &(struct tapsi_slice){.data = b->data, .length = 1, .buffer = b, .ecn = -1});
+        CHECK(tapsi_adapter_of(t.top)->framing->count <= 10);
+        tapsi_buffer_unref(b);
+    }
+    test_framing_turn(&t);
+    CHECK_INT(t.count, 1);
+    CHECK_INT(t.messages[0].length, 1000);
+    for (int i = 0; i < 1000; i++)
+        CHECK_INT(t.messages[0].data[i], (uint8_t)i);
+    test_framing_close(&t);
+}
+
 /* ------------------------------------------------------------------------------------------------- stepping aside */
+
+static int prepend_start(taps_framing *f)
+{
+    taps_framer *framer;
+    f->adapter->info = (struct tapsi_ready_info){TAPS_TLS_1_3, true}; /* as what is below would have said */
+    int err = taps_framer_new_custom(&one, &framer);
+    if (!err)
+        err = taps_framing_prepend_framer(f, framer);
+    taps_framer_free(framer);
+    taps_framing_make_ready(f);
+    return err;
+}
+
+static const struct taps_framer_definition prepends = {.name = "prepends", .start = prepend_start};
+
+TEST(the_security_below_is_known_above_what_was_prepended)
+{
+    struct test_framing t;
+    open_custom(&t, &prepends, NULL, false, false);
+    CHECK_INT(t.ready, 1);
+    CHECK_INT(tapsi_adapter_of(t.top)->info.security, TAPS_TLS_1_3);
+    CHECK(tapsi_adapter_of(t.top)->info.authenticated);
+    test_framing_close(&t);
+}
 
 /* A Message of six bytes, and nothing more is its own. */
 static int last_receive(taps_framing *f)

@@ -88,11 +88,12 @@ struct taps_framing {
     /* input */
     struct tapsi_framing_piece *pieces; /* a ring */
     uint32_t count, head, capacity;
-    size_t held;      /* bytes of all pieces */
-    uint64_t taken;   /* counts: how it is noticed that a call took something */
-    size_t need;      /* what the last parse lacked to, or 0 */
-    bool promised;    /* deliver_and_advance: */
-    uint64_t promise; /* bytes that go up as they come */
+    size_t held;               /* bytes of all pieces */
+    struct tapsi_buffer *tail; /* small pieces are copied here when they are many, or NULL */
+    uint64_t taken;            /* counts: how it is noticed that a call took something */
+    size_t need;               /* what the last parse lacked to, or 0 */
+    bool promised;             /* deliver_and_advance: */
+    uint64_t promise;          /* bytes that go up as they come */
     bool promise_ends;
     struct tapsi_meta *meta; /* of the Message that is being delivered, or is next */
     bool meta_is_new;        /* there is some that no part of it has brought */

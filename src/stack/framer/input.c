@@ -7,6 +7,8 @@
 #define FIRST_PIECES 4
 #define GATHER_MORE  1024 /* a parse across pieces shows so much, if it is there */
 #define SMALL_REST   4096 /* rests up to this do not pin the large buffer they came in */
+#define FEW_PIECES   8    /* so many blocks may be pinned by next to nothing */
+#define TAIL_SIZE    (16 * 1024)
 
 static struct tapsi_layer *layer_of(const struct taps_framing *f)
 {
@@ -58,8 +60,30 @@ static bool extends(const struct tapsi_framing_piece *last, const struct tapsi_s
            last->ecn == slice->ecn && !((last->flags ^ slice->flags) & TAPSI_SLICE_EARLY);
 }
 
-int tapsi_framing_hold(struct taps_framing *f, const struct tapsi_slice *slice)
+/* A small piece of a block that nothing held here is part of yet: its bytes are copied, and `slice` says where to.
+   Without memory it stays where it is. */
+static void copy_together(struct taps_framing *f, struct tapsi_slice *slice)
 {
+    if (f->count < FEW_PIECES || !slice->buffer || !slice->length || slice->length > SMALL_REST ||
+        slice->buffer->size < TAPSI_READ_SIZE || piece_at(f, f->count - 1)->buffer == slice->buffer)
+        return;
+    if (!f->tail || f->tail->size - f->tail->used < slice->length) {
+        tapsi_buffer_unref(f->tail);
+        f->tail = tapsi_buffer_new(&layer_of(f)->env->loop->mem, TAIL_SIZE);
+    }
+    if (!f->tail)
+        return;
+    uint8_t *to = f->tail->data + f->tail->used;
+    memcpy(to, slice->data, slice->length);
+    f->tail->used += (uint32_t)slice->length;
+    slice->data = to;
+    slice->buffer = f->tail;
+}
+
+int tapsi_framing_hold(struct taps_framing *f, const struct tapsi_slice *arrived)
+{
+    struct tapsi_slice moved = *arrived, *slice = &moved;
+    copy_together(f, slice);
     f->at_end = f->at_end || slice->flags & TAPSI_SLICE_FINAL;
     if (!slice->length && (!f->datagram || slice->flags & TAPSI_SLICE_FINAL))
         return 0;
@@ -165,6 +189,8 @@ void tapsi_framing_drop_input(struct taps_framing *f)
     f->meta = NULL;
     tapsi_buffer_unref(f->reserved);
     f->reserved = NULL;
+    tapsi_buffer_unref(f->tail);
+    f->tail = NULL;
 }
 
 /* What waits for the rest of a head must not pin a large buffer. */

@@ -52,6 +52,8 @@ static int make_above(struct taps_framing *f, const struct tapsi_target *target,
         place.secure = place.secure || !framer;
         err = framer ? tapsi_framing_make(env, framer, target, role, place, *top, top, error)
                      : tapsi_proto_tls.make(env, target, role, *top, top, error);
+        if (!err && framer)
+            tapsi_adapter_of(*top)->info = f->adapter->info; /* what is below may be ready, and says it no more */
     }
     return err;
 }
