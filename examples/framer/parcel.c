@@ -53,9 +53,10 @@ static int new_sent_message(taps_framing *f, const struct taps_sent_message *mes
     struct state *state = taps_framing_state(f);
     const char *kind = taps_framing_message_metadata(f, "kind");
     if (!kind || kind[0] < 'A' || kind[0] > 'Z' || kind[1])
-        return TAPS_E_MESSAGE_PROPERTIES;
+        return taps_framing_refuse(f, TAPS_E_MESSAGE_PROPERTIES, "its kind must be A to Z");
     if (message->length > LONGEST)
-        return TAPS_E_MESSAGE_TOO_LARGE;
+        return taps_framing_refuse(f, TAPS_E_MESSAGE_TOO_LARGE, "%zu bytes, and the most is %d", message->length,
+                                   LONGEST);
     int err = send_head(f, kind[0], message->length);
     if (!err)
         err = taps_framing_send_message(f); /* the bytes themselves, wherever they lie: no copy */

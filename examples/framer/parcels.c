@@ -69,13 +69,23 @@ static void send_back(taps_connection *c, const struct taps_received *m, void *u
     m->final ? taps_connection_close(c) : taps_connection_receive(c, SIZE_MAX, SIZE_MAX, NULL);
 }
 
+/* The end of the other side did not come with a Message, but by itself. An error is told as connection_error, too. */
+static void ended(taps_connection *c, void *tag, const struct taps_error *error, void *user)
+{
+    (void)tag;
+    (void)error;
+    (void)user;
+    taps_connection_close(c);
+}
+
 static const struct taps_connection_events caller = {.received = print,
+                                                     .receive_error = ended,
                                                      .send_error = refused,
                                                      .establishment_error = broken,
                                                      .connection_error = broken,
                                                      .closed = closed};
 static const struct taps_connection_events answerer = {
-    .received = send_back, .send_error = refused, .connection_error = broken, .closed = closed};
+    .received = send_back, .receive_error = ended, .send_error = refused, .connection_error = broken, .closed = closed};
 
 static void listening(taps_listener *l, void *user)
 {

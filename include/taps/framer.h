@@ -105,10 +105,12 @@ TAPS_API const void *taps_framing_options(const taps_framing *framing);
 /* realloc with the context's allocator: block NULL allocates, size 0 frees. NULL = no memory. */
 TAPS_API void *taps_framing_resize(taps_framing *framing, void *block, size_t size);
 
-/* What it is part of. */
+/* Was its Connection accepted by a Listener? */
 TAPS_API bool taps_framing_is_server(const taps_framing *framing);
-TAPS_API bool taps_framing_is_datagram(const taps_framing *framing); /* what is below keeps boundaries, and may lose */
-TAPS_API bool taps_framing_is_secure(const taps_framing *framing);   /* there is, or will be, security in the stack */
+/* Does what is below keep boundaries, and may it lose? */
+TAPS_API bool taps_framing_is_datagram(const taps_framing *framing);
+/* Is there security in the stack, or will there be? */
+TAPS_API bool taps_framing_is_secure(const taps_framing *framing);
 /* Initiated: the Remote Endpoint's name (or address) and port, "example.com", 443; accepted: NULL, 0. */
 TAPS_API const char *taps_framing_remote_host(const taps_framing *framing);
 TAPS_API uint16_t taps_framing_remote_port(const taps_framing *framing);

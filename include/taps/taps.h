@@ -561,7 +561,7 @@ struct taps_received {
     void *tag;                           /* of the Receive this answers */
     const taps_message_context *context; /* the same pointer for every part of one Message */
     bool end_of_message;
-    bool final; /* nothing follows this Message */
+    bool final; /* nothing follows this Message; an end that comes later is a receive_error (TAPS_E_CLOSED) */
     bool early; /* came as 0-RTT data, and so may be a replay */
     void *held; /* the library's: see taps_received_keep */
 };

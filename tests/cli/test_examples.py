@@ -251,6 +251,8 @@ def test_parcels():
         tap.check("parcels: a plain socket is answered by the Framer and by the application", got.startswith(b"parcel/1\n")
                   and got.endswith(b"e\0\0") and b"q\0\0" in got and b"A\0\5hello" in got and b"B\0\0" in got
                   and len(got) == 26, got)
+        got = parcels_talk(port, b"parcel/1\np\0\0e\0\0")
+        tap.check("parcels: an end without a Message is answered, too", got == b"parcel/1\nq\0\0e\0\0", got)
         for bad in (b"GET / HTTP/1.0\r\n\r\n", b"parcel/2\n"):
             tap.check(f"parcels: {bad!r} is no greeting", parcels_talk(port, bad).startswith(b"parcel/1\n"))
         result = run([program, f"127.0.0.1:{port}", "Z", "still there?"])
@@ -263,6 +265,16 @@ def test_parcels():
     with serving(other_protocol) as port:
         result = run([program, f"127.0.0.1:{port}", "L", "hello"])
     tap.check("parcels: another protocol is told", result.code == 1 and b"does not speak parcel/1" in result.err, result)
+
+    def ends_later(connection):
+        connection.sendall(b"parcel/1\nA\0\2hi")
+        while data := connection.recv(100):
+            if data.endswith(b"e\0\0"):
+                connection.sendall(b"e\0\0")
+
+    with serving(ends_later) as port:
+        result = run([program, f"127.0.0.1:{port}", "L", "hello"])
+    tap.check("parcels: the end comes by itself", result.code == 0 and result.out == b"A hi\n", result)
 
     def hostile(connection):
         connection.sendall(b"parcel/1\n?\1\2")
