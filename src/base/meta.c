@@ -92,6 +92,11 @@ int tapsi_meta_add(struct tapsi_meta **meta, struct tapsi_mem *mem, const char *
     return 0;
 }
 
+size_t tapsi_meta_size(const struct tapsi_meta *meta)
+{
+    return meta ? sizeof(*meta) + meta->capacity : 0;
+}
+
 static const char *after(const char *text)
 {
     return text + strlen(text) + 1;

@@ -31,6 +31,7 @@ struct tapsi_held {
     size_t length;
     struct tapsi_buffer *buffer;
     unsigned flags;          /* enum tapsi_slice_flags */
+    uint32_t charge;         /* bytes of the window for its metadata */
     uint64_t arrived;        /* ns: its first byte */
     struct tapsi_meta *meta; /* the Message's from here on: a reference; NULL: nothing new */
 };

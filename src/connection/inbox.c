@@ -10,6 +10,7 @@
 #define SMALL_REST 4096 /* a piece up to this is small */
 #define FEW_PIECES 8    /* so many blocks may be pinned by next to nothing */
 #define TAIL_SIZE  (16 * 1024)
+#define FREE_META  256 /* metadata up to this cost nothing */
 
 static struct tapsi_inbox *new_inbox(struct taps_context *context, uint32_t capacity)
 {
@@ -62,7 +63,27 @@ void tapsi_inbox_remove_first(struct taps_connection *c)
     if (--in->count == 0) {
         free_inbox(c->context, in);
         c->in = NULL;
+        return;
     }
+    c->held_bytes -= tapsi_inbox_at(in, 0)->charge;
+    tapsi_inbox_at(in, 0)->charge = 0;
+}
+
+/* Metadata that wait behind a whole Message are charged to the window, so that many of them have a bound, too. Those of
+   the first Message are not: the window is what its bytes need. */
+static uint32_t charge_of(const struct taps_connection *c, const struct tapsi_slice *slice)
+{
+    if (!slice->meta || !c->in || !(tapsi_inbox_at(c->in, c->in->count - 1)->flags & TAPSI_SLICE_END))
+        return 0;
+    size_t size = tapsi_meta_size(slice->meta);
+    return size > FREE_META ? (uint32_t)size : 0;
+}
+
+static void charge(struct taps_connection *c, uint32_t bytes)
+{
+    c->held_bytes += bytes;
+    if (bytes && c->top)
+        tapsi_layer_want(c->top, c->top->want > bytes ? c->top->want - bytes : 0);
 }
 
 /* Consecutive bytes of one buffer are one piece. */
@@ -133,6 +154,7 @@ static void copy_together(struct taps_connection *c, struct tapsi_slice *slice)
 
 static int append(struct taps_connection *c, const struct tapsi_slice *slice)
 {
+    uint32_t cost = charge_of(c, slice);
     int err = !c->in || c->in->count == c->in->capacity ? grow_inbox(c) : 0;
     if (err)
         return err;
@@ -141,9 +163,11 @@ static int append(struct taps_connection *c, const struct tapsi_slice *slice)
                             .length = slice->length,
                             .buffer = slice->buffer ? tapsi_buffer_ref(slice->buffer) : NULL,
                             .flags = tapsi_held_flags(slice),
+                            .charge = cost,
                             .arrived = tapsi_loop_now(&c->context->loop),
                             .meta = tapsi_meta_ref(slice->meta)};
     c->held_bytes += (uint32_t)(slice->length ? slice->length : 1);
+    charge(c, cost);
     return 0;
 }
 

@@ -125,3 +125,51 @@ TEST(a_message_whose_end_comes_behind_its_bytes_is_received_whole)
     CHECK(w.heard.length == 9 && memcmp(w.heard.data, "hellomore", 9) == 0);
     world_finish(&w);
 }
+
+/* ------------------------------------------------------------------------------------------------- metadata */
+
+static unsigned parsed;
+
+/* Every byte is a Message with 8 KiB of metadata. */
+static int talkative_receive(taps_framing *f)
+{
+    static char text[8 * 1024];
+    if (!taps_framing_available(f))
+        return 0;
+    parsed++;
+    memset(text, 'm', sizeof(text) - 1);
+    int err = taps_framing_add_metadata(f, "key", text);
+    return err ? err : taps_framing_deliver_and_advance(f, 1, true);
+}
+
+static const struct taps_framer_definition talkative = {.name = "talkative", .handle_received_data = talkative_receive};
+
+/* proves API-121: what a Framer says of Messages that nobody takes has a bound, and all of them come when they are
+   asked for. */
+TEST(metadata_of_messages_that_wait_have_a_bound)
+{
+    static const char bytes[60];
+    struct world w;
+    taps_framer *framer = NULL;
+    parsed = 0;
+    world_new(&w);
+    tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
+    world_start(&w);
+    if (taps_framer_new_custom(&talkative, &framer) == 0)
+        CHECK_INT(taps_preconnection_add_framer(w.preconnection, framer), 0);
+    taps_framer_free(framer);
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    taps_connection_receive(w.connection, SIZE_MAX, SIZE_MAX, NULL);
+    CHECK_INT(taps_connection_send(w.connection, bytes, sizeof(bytes), NULL, 0, NULL), 0);
+    world_run_ms(&w, 100);
+    CHECK_INT(w.heard.received, 1);
+    CHECK(parsed < 20);
+    for (unsigned i = 1; i < sizeof(bytes); i++) {
+        taps_connection_receive(w.connection, SIZE_MAX, SIZE_MAX, NULL);
+        world_run_ms(&w, 5);
+        CHECK(parsed < i + 20);
+    }
+    CHECK_INT(w.heard.received, sizeof(bytes));
+    world_finish(&w);
+}
