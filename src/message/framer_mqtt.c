@@ -215,8 +215,9 @@ static int wakeup(taps_framing *framing)
 int tapsi_mqtt_last_word(taps_framing *framing)
 {
     struct tapsi_mqtt *s = taps_framing_state(framing);
-    if (s->flights_used)
+    if (s->flights_used || s->gone)
         return 0;
+    s->gone = true;
     int err = s->server ? 0 : emit_bare(framing, TAPSI_MQTT_DISCONNECT);
     taps_framing_make_closed(framing);
     return err;

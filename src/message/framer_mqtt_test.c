@@ -572,6 +572,25 @@ TEST(close_waits_for_acknowledgements_and_says_disconnect)
     test_framing_close(&t);
 }
 
+TEST(the_end_of_the_peer_behind_the_last_word_is_no_error)
+{
+    struct test_framing t;
+    open_client(&t, "mqtt:topic=t,qos=1");
+    CHECK_INT(test_framing_send_text(&t, "x"), 0);
+    test_framing_forget(&t);
+    test_framing_shut(&t);
+    t.stalled = true; /* DISCONNECT takes its time */
+    test_framing_feed(&t, BYTES("\x40\2\0\1"));
+    test_framing_end(&t);
+    t.stalled = false;
+    tapsi_layer_dirty(t.wire);
+    test_framing_turn(&t);
+    CHECK(test_framing_wrote(&t, BYTES("\xe0\0")));
+    CHECK_INT(t.closed, 1);
+    CHECK_INT(t.error.pub.code, 0);
+    test_framing_close(&t);
+}
+
 TEST(close_does_not_wait_for_ever)
 {
     struct test_framing t;

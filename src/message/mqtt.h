@@ -45,6 +45,7 @@ struct tapsi_mqtt {
     enum tapsi_mqtt_phase phase;
     bool server, stopping;
     bool ended;          /* DISCONNECT has come */
+    bool gone;           /* the last word was said, and nothing may be sent behind it */
     bool skips;          /* the rest of this payload goes to nobody */
     bool sent, heard;    /* since the last tick */
     bool awaits_pong;    /* since a PINGREQ */
