@@ -173,3 +173,40 @@ TEST(metadata_of_messages_that_wait_have_a_bound)
     CHECK_INT(w.heard.received, sizeof(bytes));
     world_finish(&w);
 }
+
+/* ------------------------------------------------------------------------------------------------- lifetime */
+
+static int never_sends(taps_framing *f, const struct taps_sent_message *message)
+{
+    (void)f;
+    (void)message;
+    return TAPS_FRAMING_WAIT;
+}
+
+static const struct taps_framer_definition never = {.name = "never", .new_sent_message = never_sends};
+
+/* A Message that its Framer keeps waiting expires there, and a Close that waited behind it goes on. */
+TEST(close_goes_on_when_what_a_framer_kept_has_expired)
+{
+    struct world w;
+    taps_framer *framer = NULL;
+    taps_message_context *context = NULL;
+    world_new(&w);
+    tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
+    world_start(&w);
+    if (taps_framer_new_custom(&never, &framer) == 0)
+        CHECK_INT(taps_preconnection_add_framer(w.preconnection, framer), 0);
+    taps_framer_free(framer);
+    world_initiate(&w, V4, 0);
+    world_run_until_ready(&w);
+    if (taps_message_context_new(&context) == 0) {
+        taps_message_context_set(context, "msgLifetime", "0.05");
+        CHECK_INT(taps_connection_send(w.connection, "a", 1, context, 0, NULL), 0);
+    }
+    taps_message_context_free(context);
+    taps_connection_close(w.connection);
+    world_run_ms(&w, 500);
+    CHECK_INT(w.heard.expired, 1);
+    CHECK_INT(w.heard.closed, 1);
+    world_finish(&w);
+}

@@ -234,9 +234,10 @@ static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, con
         f->below_over = true;
         return;
     }
-    if (f && f->failed && f->error)
-        error = f->error;
-    tapsi_layer_closed(&a->layer, error);
+    if (f && f->failed)
+        report(&f->report);
+    else
+        tapsi_layer_closed(&a->layer, error);
 }
 
 static void below_event(struct tapsi_sink *sink, struct tapsi_layer *below, enum tapsi_event event, const void *value)

@@ -326,7 +326,7 @@ static int assemble(struct taps_framing *f)
     return 0;
 }
 
-/* What put_behind has added to an op that is refused after all. */
+/* What put_behind has added stays with the op, which is counted without it. */
 static int refuse(struct taps_framing *f, int err)
 {
     drop_ranges(&f->out);
