@@ -119,6 +119,11 @@ bool tapsi_meta_at(const struct tapsi_meta *meta, const char *space, size_t inde
     return false;
 }
 
+bool tapsi_meta_is_one(const struct tapsi_meta *meta)
+{
+    return meta && meta->used && after(after(after(meta->text))) == meta->text + meta->used;
+}
+
 const char *tapsi_meta_get(const struct tapsi_meta *meta, const char *space, const char *key)
 {
     const char *own, *found, *value;

@@ -24,6 +24,8 @@ int tapsi_meta_add(struct tapsi_meta **meta, struct tapsi_mem *mem, const char *
 struct tapsi_meta *tapsi_meta_copy(const struct tapsi_meta *meta, struct tapsi_mem *mem);
 /* Bytes of memory it takes; 0 of NULL. */
 size_t tapsi_meta_size(const struct tapsi_meta *meta);
+/* There is one pair, and no other. `meta` may be NULL. */
+bool tapsi_meta_is_one(const struct tapsi_meta *meta);
 /* The first of that name, or NULL. `meta` may be NULL. */
 const char *tapsi_meta_get(const struct tapsi_meta *meta, const char *space, const char *key);
 /* The one at `index` from 0, of `space` only unless that is NULL: false beyond the last. */

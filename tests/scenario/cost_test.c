@@ -437,7 +437,7 @@ TEST(no_way_of_sending_a_small_message_allocates)
 
 TEST(a_framed_message_allocates_nothing)
 {
-    static const char *const texts[] = {"length-prefix:length=4", "delimiter", "netstring"};
+    static const char *const texts[] = {"length-prefix:length=4", "delimiter", "netstring", "websocket"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         framer_text = texts[i];
         memset(message, 'm', sizeof(message));

@@ -95,8 +95,9 @@ struct taps_framing {
     bool promised;             /* deliver_and_advance: */
     uint64_t promise;          /* bytes that go up as they come */
     bool promise_ends;
-    struct tapsi_meta *meta; /* of the Message that is being delivered, or is next */
-    bool meta_is_new;        /* there is some that no part of it has brought */
+    struct tapsi_meta *meta;        /* of the Message that is being delivered, or is next */
+    struct tapsi_meta *meta_before; /* of the last Message, if one pair is all it is: often the next has the same */
+    bool meta_is_new;               /* there is some that no part of it has brought */
     /* output */
     struct tapsi_framing_out out;
     size_t own; /* bytes of its own under way */

@@ -187,6 +187,8 @@ void tapsi_framing_drop_input(struct taps_framing *f)
     f->pieces = NULL;
     tapsi_meta_unref(f->meta);
     f->meta = NULL;
+    tapsi_meta_unref(f->meta_before);
+    f->meta_before = NULL;
     tapsi_buffer_unref(f->reserved);
     f->reserved = NULL;
     tapsi_buffer_unref(f->tail);
@@ -220,6 +222,18 @@ static bool may_be_prompt(const struct taps_framing *f)
     return !f->calling && (!below->below || below->prompt);
 }
 
+/* The Message is over. What was said of it is kept, if it is one pair. */
+static void end_meta(struct taps_framing *f)
+{
+    if (tapsi_meta_is_one(f->meta)) {
+        tapsi_meta_unref(f->meta_before);
+        f->meta_before = f->meta;
+    } else {
+        tapsi_meta_unref(f->meta);
+    }
+    f->meta = NULL;
+}
+
 /* What was added since the last part goes with this one, together with all that was said of the Message before. */
 static void deliver(struct taps_framing *f, struct tapsi_slice *slice)
 {
@@ -228,10 +242,8 @@ static void deliver(struct taps_framing *f, struct tapsi_slice *slice)
     slice->meta = f->meta_is_new ? tapsi_meta_ref(f->meta) : NULL;
     f->meta_is_new = false;
     f->in_message = !(slice->flags & TAPSI_SLICE_END);
-    if (!f->in_message) {
-        tapsi_meta_unref(f->meta);
-        f->meta = NULL;
-    }
+    if (!f->in_message)
+        end_meta(f);
     layer->prompt = may_be_prompt(f);
     tapsi_layer_deliver(layer, slice);
     layer->prompt = false;
@@ -383,6 +395,11 @@ TAPS_API int taps_framing_add_metadata(taps_framing *f, const char *key, const c
 {
     settle_promise(f);
     f->meta_is_new = true;
+    const char *same = f->meta ? NULL : tapsi_meta_get(f->meta_before, f->definition->name, key);
+    if (same && value && strcmp(same, value) == 0) { /* shared: nothing is allocated for it */
+        f->meta = tapsi_meta_ref(f->meta_before);
+        return 0;
+    }
     return tapsi_meta_add(&f->meta, &layer_of(f)->env->loop->mem, f->definition->name, key, value);
 }
 
