@@ -168,8 +168,8 @@ static bool is_secure(const struct scene *s)
 /* A stream, below any framing of the client's: what goes over it is this test's affair. */
 static void serve_stream(struct scene *s)
 {
-    taps_preconnection *p;
-    taps_security_parameters *security;
+    taps_preconnection *p = NULL;
+    taps_security_parameters *security = NULL;
     const char *own = s->identity.certificate, *key = s->identity.key;
     taps_preconnection_new(s->server, &p);
     if (is_secure(s)) {
@@ -232,7 +232,7 @@ static enum taps_properties_profile profile(const struct scene *s)
 
 static void add_framer(struct scene *s)
 {
-    taps_framer *framer;
+    taps_framer *framer = NULL;
     CHECK_INT(taps_framer_new_text("length-prefix:length=2", &framer), 0);
     CHECK_INT(taps_preconnection_add_framer(s->w.preconnection, framer), 0);
     taps_framer_free(framer);
