@@ -89,7 +89,7 @@ static int send_text(struct world *w, const char *text, const taps_message_conte
 TEST(messages_keep_their_boundaries_over_a_stream)
 {
     struct world w;
-    struct taps_value value;
+    struct taps_value value = {.boolean = false};
     world_new(&w);
     tapsi_sim_serve(w.server, 80, TAPSI_SIM_ECHO);
     taps_transport_properties_require(w.properties, TAPS_PRESERVE_MSG_BOUNDARIES);
