@@ -99,7 +99,7 @@ TEST(messages_keep_their_boundaries_over_a_stream)
     CHECK_INT(w.heard.ready, 1);
     CHECK_TEXT(taps_connection_stack(w.connection), "tcp");
     CHECK_INT(taps_connection_get_value(w.connection, TAPS_PRESERVE_MSG_BOUNDARIES, &value), 0);
-    CHECK(value.boolean);
+    CHECK(value.type == TAPS_TYPE_BOOLEAN && value.boolean);
     for (int i = 0; i < 3; i++)
         taps_connection_receive(w.connection, SIZE_MAX, SIZE_MAX, NULL);
     send_text(&w, "one", NULL);
