@@ -32,11 +32,13 @@ static void drop_ranges(struct tapsi_framing_out *out)
         tapsi_buffer_unref(out->ranges[--out->count].buffer);
 }
 
-/* The last two become one. */
-static int merge_last(struct taps_framing *f)
+/* Two neighbours become one: the last two, unless the Message's own stand between them. */
+static int merge(struct taps_framing *f)
 {
     struct tapsi_framing_out *out = &f->out;
-    struct tapsi_range *a = &out->ranges[out->count - 2], *b = &out->ranges[out->count - 1];
+    bool parted = out->message && out->before == out->count - 1;
+    unsigned at = parted ? out->before - 2 : out->count - 2;
+    struct tapsi_range *a = &out->ranges[at], *b = a + 1;
     struct tapsi_buffer *one = tapsi_buffer_new(&layer_of(f)->env->loop->mem, a->length + b->length);
     if (!one)
         return TAPS_E_MEMORY;
@@ -46,6 +48,9 @@ static int merge_last(struct taps_framing *f)
     tapsi_buffer_unref(a->buffer);
     tapsi_buffer_unref(b->buffer);
     *a = (struct tapsi_range){one->data, one->used, one};
+    memmove(b, b + 1, (out->count - at - 2) * sizeof(*b));
+    if (out->message && at + 1 < out->before)
+        out->before--;
     out->count--;
     return 0;
 }
@@ -76,8 +81,7 @@ static int add_range(struct taps_framing *f, const uint8_t *data, size_t length,
         return 0;
     }
     if (out->count == TAPSI_FRAMING_RANGES) {
-        bool split = out->message && out->before == out->count - 1; /* the Message's own stand between them */
-        int err = split ? TAPS_E_RANGE : merge_last(f);
+        int err = merge(f);
         if (err) {
             tapsi_buffer_unref(buffer);
             return err;
