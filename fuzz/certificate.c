@@ -5,7 +5,7 @@
  */
 #include "input.h"
 #include "pem.h"
-#include "stack/tls/credentials.h"
+#include "stack/secure/credentials.h"
 #include "support.h"
 
 #define RECORDS 24
@@ -76,7 +76,8 @@ static int add(taps_security_parameters *p, char what, const struct blob *b, con
 
 static void check_versions(const struct tapsi_security *s)
 {
-    CHECK((tapsi_security_versions(s) & ~(1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3)) == 0);
+    CHECK((tapsi_security_versions(s) &
+           ~(1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3 | 1U << TAPS_DTLS_1_2 | 1U << TAPS_QUIC_1)) == 0);
     CHECK(s->authority_count <= TAPSI_SECURITY_LIST_MAX && s->pin_count <= TAPSI_SECURITY_LIST_MAX);
     CHECK(s->server_count <= TAPSI_SECURITY_LIST_MAX && s->client_count <= TAPSI_SECURITY_LIST_MAX);
     CHECK(s->alpn.count <= TAPSI_SECURITY_LIST_MAX && s->ciphersuites.count <= TAPSI_SECURITY_LIST_MAX);
@@ -85,10 +86,10 @@ static void check_versions(const struct tapsi_security *s)
 static int make(const taps_security_parameters *p, enum tapsi_role role)
 {
     taps_security_parameters *copy;
-    const struct tapsi_tls_credentials *credentials = NULL;
+    const struct tapsi_credentials *credentials = NULL;
     struct tapsi_error error = {0};
     CHECK_INT(taps_security_parameters_copy(p, &copy), 0);
-    int err = tapsi_tls_credentials(tapsi_security_of(copy), role, &credentials, &error);
+    int err = tapsi_credentials(tapsi_security_of(copy), role, TAPSI_SECURE_TLS, &credentials, &error);
     CHECK(err ? !credentials : credentials != NULL);
     if (err) {
         CHECK(err == TAPS_E_CONFIGURATION && error.pub.code == err && error.text[0]);

@@ -9,7 +9,7 @@
 #include "complain.h"
 #include "input.h"
 #include "message.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 #include "support.h"
 
 #define WORDS 48

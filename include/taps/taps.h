@@ -453,7 +453,8 @@ enum taps_security_mode {
     TAPS_SECURITY_DISABLED,
 };
 
-enum taps_security_protocol { TAPS_TLS_1_2 = 1, TAPS_TLS_1_3 = 2 };
+/* QUIC version 1 has TLS 1.3 within; it is used only where there are ALPN protocols for it. */
+enum taps_security_protocol { TAPS_TLS_1_2 = 1, TAPS_TLS_1_3 = 2, TAPS_DTLS_1_2 = 3, TAPS_QUIC_1 = 4 };
 
 /* Secure defaults: TLS 1.3 and 1.2, the system's trust store, host name checked. Returns owned. */
 TAPS_API int taps_security_parameters_new(taps_security_parameters **ret_parameters);
@@ -492,10 +493,11 @@ TAPS_API int taps_security_parameters_pin_server_certificate(taps_security_param
                                                              size_t length);
 /* In order of preference, 1 to 255 bytes each. */
 TAPS_API int taps_security_parameters_add_alpn(taps_security_parameters *parameters, const char *protocol);
-/* Only the protocols allowed are used; the first call replaces the default (both). */
+/* Only the protocols allowed are used; the first call replaces the default (all). */
 TAPS_API int taps_security_parameters_allow_protocol(taps_security_parameters *parameters,
                                                      enum taps_security_protocol protocol);
-/* Nothing below this version. */
+/* Nothing below this version of TLS: 1.3 leaves out TLS 1.2 and DTLS 1.2, not QUIC. TAPS_E_RANGE for what is no version
+   of TLS. */
 TAPS_API int taps_security_parameters_set_minimum_version(taps_security_parameters *parameters,
                                                           enum taps_security_protocol protocol);
 /* The name to check and to send as SNI when the Remote Endpoint has none, or another. */

@@ -58,7 +58,7 @@ struct tapsi_security *tapsi_security_new(struct tapsi_mem *mem, enum taps_secur
     s->mem = mem;
     s->refs = 1;
     s->mode = mode;
-    s->allowed = 1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3;
+    s->allowed = 1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3 | 1U << TAPS_DTLS_1_2 | 1U << TAPS_QUIC_1;
     return s;
 }
 
@@ -199,18 +199,18 @@ void tapsi_security_swap(struct tapsi_security *s, struct tapsi_security *from)
 
 unsigned tapsi_security_versions(const struct tapsi_security *s)
 {
-    unsigned below = (1U << s->minimum_version) - 1;
+    unsigned below = s->minimum_version == TAPS_TLS_1_3 ? 1U << TAPS_TLS_1_2 | 1U << TAPS_DTLS_1_2 : 0;
     return s->allowed & ~below;
 }
 
-static bool version_exists(enum taps_security_protocol protocol)
+static bool is_tls(enum taps_security_protocol protocol)
 {
     return protocol == TAPS_TLS_1_2 || protocol == TAPS_TLS_1_3;
 }
 
 int tapsi_security_allow(struct tapsi_security *s, enum taps_security_protocol protocol)
 {
-    if (!version_exists(protocol))
+    if (!is_tls(protocol) && protocol != TAPS_DTLS_1_2 && protocol != TAPS_QUIC_1)
         return TAPS_E_RANGE;
     if (!s->allowed_set)
         s->allowed = 0;
@@ -221,7 +221,7 @@ int tapsi_security_allow(struct tapsi_security *s, enum taps_security_protocol p
 
 int tapsi_security_set_minimum(struct tapsi_security *s, enum taps_security_protocol protocol)
 {
-    if (!version_exists(protocol))
+    if (!is_tls(protocol))
         return TAPS_E_RANGE;
     s->minimum_version = protocol;
     return 0;

@@ -47,13 +47,19 @@ static unsigned bit(enum taps_security_protocol protocol)
     return 1U << protocol;
 }
 
+/* All that there are. */
+static unsigned all_versions(void)
+{
+    return bit(TAPS_TLS_1_2) | bit(TAPS_TLS_1_3) | bit(TAPS_DTLS_1_2) | bit(TAPS_QUIC_1);
+}
+
 /* proves API-050 */
 TEST(the_default_is_secure_and_has_both_versions)
 {
     struct tapsi_security *s = fresh();
     NEED(s);
     CHECK_INT(s->mode, TAPS_SECURITY_REQUIRED);
-    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_2) | bit(TAPS_TLS_1_3));
+    CHECK_INT(tapsi_security_versions(s), all_versions());
     CHECK_INT(s->authority_count + s->server_count + s->client_count + s->pin_count + s->alpn.count, 0);
     tapsi_security_unref(s);
     tapsi_security_unref(NULL);
@@ -65,13 +71,15 @@ TEST(versions_are_what_is_allowed_minus_what_is_below_the_minimum)
     struct tapsi_security *s = fresh();
     NEED(s);
     CHECK_INT(tapsi_security_set_minimum(s, TAPS_TLS_1_3), 0);
-    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_3));
+    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_3) | bit(TAPS_QUIC_1));
     CHECK_INT(tapsi_security_allow(s, TAPS_TLS_1_2), 0);
+    CHECK_INT(tapsi_security_versions(s), 0);
+    CHECK_INT(tapsi_security_allow(s, TAPS_DTLS_1_2), 0);
     CHECK_INT(tapsi_security_versions(s), 0);
     CHECK_INT(tapsi_security_allow(s, TAPS_TLS_1_3), 0);
     CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_3));
     CHECK_INT(tapsi_security_set_minimum(s, TAPS_TLS_1_2), 0);
-    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_2) | bit(TAPS_TLS_1_3));
+    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_2) | bit(TAPS_TLS_1_3) | bit(TAPS_DTLS_1_2));
     tapsi_security_clear(s, TAPSI_SECURITY_ALLOWED);
     CHECK_INT(tapsi_security_allow(s, TAPS_TLS_1_2), 0);
     CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_2));
@@ -80,15 +88,17 @@ TEST(versions_are_what_is_allowed_minus_what_is_below_the_minimum)
 
 TEST(versions_that_do_not_exist_are_refused)
 {
-    static const int versions[] = {0, 3, -1, 31, 32, 1000000};
+    static const int versions[] = {0, 5, -1, 31, 32, 1000000};
     struct tapsi_security *s = fresh();
     NEED(s);
     for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
         CHECK_INT(tapsi_security_allow(s, (enum taps_security_protocol)versions[i]), TAPS_E_RANGE);
         CHECK_INT(tapsi_security_set_minimum(s, (enum taps_security_protocol)versions[i]), TAPS_E_RANGE);
     }
+    CHECK_INT(tapsi_security_set_minimum(s, TAPS_DTLS_1_2), TAPS_E_RANGE);
+    CHECK_INT(tapsi_security_set_minimum(s, TAPS_QUIC_1), TAPS_E_RANGE);
     CHECK(!s->allowed_set);
-    CHECK_INT(tapsi_security_versions(s), bit(TAPS_TLS_1_2) | bit(TAPS_TLS_1_3));
+    CHECK_INT(tapsi_security_versions(s), all_versions());
     tapsi_security_unref(s);
 }
 
@@ -296,7 +306,7 @@ TEST(a_copy_has_everything_but_what_was_derived)
     CHECK_TEXT(copy->signatures.names[0], "SIGN-EDDSA-ED25519");
     CHECK_TEXT(copy->server_name, "a.example");
     CHECK(copy->require_client_certificate);
-    CHECK_INT(tapsi_security_versions(copy), bit(TAPS_TLS_1_3));
+    CHECK_INT(tapsi_security_versions(copy), bit(TAPS_TLS_1_3) | bit(TAPS_QUIC_1));
     tapsi_security_unref(copy);
 }
 

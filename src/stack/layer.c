@@ -14,6 +14,7 @@ struct tapsi_env *tapsi_env_new(struct tapsi_loop *loop, struct tapsi_properties
     env->loop = loop;
     env->properties = tapsi_properties_ref(properties);
     env->security = security ? tapsi_security_ref(security) : NULL;
+    tapsi_link_init(&env->ports);
     if (framers)
         tapsi_framers_copy(&env->framers, framers);
     return env;
@@ -172,6 +173,24 @@ int tapsi_layer_close(struct tapsi_layer *layer)
     if (layer->state != TAPSI_LAYER_READY)
         return TAPS_E_STATE;
     return layer->ops->close(layer);
+}
+
+int tapsi_layer_clone(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
+                      struct tapsi_error *ret_error)
+{
+    for (; layer; layer = layer->below) {
+        if (layer->ops->clone)
+            return layer->ops->clone(layer, how, ret, ret_error);
+    }
+    return tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "the stack has no streams");
+}
+
+void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child)
+{
+    if (!layer->dead && layer->up->ops->child)
+        layer->up->ops->child(layer->up, layer, child);
+    else
+        tapsi_layer_destroy(child, TAPS_E_CLOSED);
 }
 
 static void reap_layer(struct tapsi_task *task)

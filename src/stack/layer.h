@@ -26,6 +26,8 @@
 struct tapsi_layer;
 struct tapsi_sink;
 struct tapsi_proto;
+struct tapsi_gate;
+struct tapsi_caches;
 
 /* What the layers of one candidate share. Ref-counted. */
 struct tapsi_env {
@@ -35,6 +37,8 @@ struct tapsi_env {
     struct tapsi_security *security;     /* NULL only when security is disabled */
     unsigned *half_open;                 /* handshakes of the Listener in progress; NULL on clients */
     struct tapsi_framers framers;
+    struct tapsi_caches *caches; /* the context's: tickets, tokens, what worked; borrowed. NULL: none are kept */
+    struct tapsi_link ports;     /* UDP ports that the protocols of one Listener share (stack/port/port.h) */
 };
 
 /* Takes a reference of each. `framers` NULL: none. */
@@ -49,9 +53,10 @@ struct tapsi_target {
     const union tapsi_addr *local;  /* address and port to bind; NULL or port 0: the system chooses */
     const char *interface;          /* bind to this device; NULL = as routed */
     unsigned interface_index;
-    bool v6_only;            /* listening on [::]: IPv4 has a socket of its own */
-    bool choose_source;      /* there are stable and temporary addresses: the kernel is told which are wanted */
-    const char *server_name; /* to verify and for SNI; NULL = the remote has no name */
+    bool v6_only;                  /* listening on [::]: IPv4 has a socket of its own */
+    bool choose_source;            /* there are stable and temporary addresses: the kernel is told which are wanted */
+    const char *server_name;       /* to verify and for SNI; NULL = the remote has no name */
+    const struct tapsi_gate *gate; /* listening: who may come in; the row's, see below */
 };
 
 enum tapsi_layer_state {
@@ -74,17 +79,34 @@ enum tapsi_get {
     TAPSI_GET_SPOKE,        /* value.boolean: the handshake failed, and yet the peer speaks the security protocol */
     TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */
     TAPSI_GET_UNACKED,      /* value.integer: bytes given to the kernel that the peer has not acknowledged */
+    TAPSI_GET_BOND,         /* bond: of a stream of a session; not handled: it is alone */
+    TAPSI_GET_EARLY_ROOM,   /* value.integer: bytes of EARLY ops that it takes before `start`; not handled: none */
 };
 
 union tapsi_got {
     struct taps_value value;
     union tapsi_addr address;
     const char *text;
+    struct tapsi_bond *bond;
 };
 
 struct tapsi_ready_info {
     enum taps_security_protocol security; /* 0 = none in this stack */
     bool authenticated;                   /* the peer's identity was verified */
+    bool resumed;                         /* by a ticket of an earlier session */
+    bool early;                           /* ops that were handed down EARLY were taken by the peer as early data */
+};
+
+/* What the layers of one multiplexed session (QUIC, SCTP) have in common: their Connections are one Connection Group.
+   Embedded in the session; lives at least as long as any layer that points to it. */
+struct tapsi_bond {
+    void *group; /* the connection room's: its struct tapsi_group, or NULL */
+};
+
+/* How a further stream of a session is to be. */
+struct tapsi_clone {
+    struct tapsi_env *env;         /* of the new Connection */
+    enum taps_direction direction; /* as this end sees it */
 };
 
 enum tapsi_event {
@@ -117,6 +139,10 @@ struct tapsi_layer_ops {
     int (*get)(struct tapsi_layer *layer, int what, union tapsi_got *ret);
     /* Sets those of values[TAPS_STATISTIC_COUNT] that this layer knows. NULL = none. */
     void (*statistics)(struct tapsi_layer *layer, uint64_t *values);
+    /* A further stream of this layer's session: a bottom of its own, NEW, without a sink; to be started. Where the peer
+       allows no more streams now it stays STARTING. NULL: there is one session for each Connection. */
+    int (*clone)(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
+                 struct tapsi_error *ret_error);
 };
 
 struct tapsi_layer {
@@ -148,13 +174,27 @@ struct tapsi_sink_ops {
        Before ready: this candidate failed. The layer still must be destroyed. */
     void (*closed)(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_error *error);
     void (*event)(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value);
-    /* A listener's new peer: the callee owns `child` (destroys it to refuse). It is READY or NEW; its `up` is not set.
-     */
+    /* A listener's new peer, or a session's new stream that the peer opened, told by any of the session's layers: the
+       callee owns `child` (destroys it to refuse). It is READY or NEW; its `up` is not set. */
     void (*child)(struct tapsi_sink *sink, struct tapsi_layer *listener, struct tapsi_layer *child);
 };
 
 struct tapsi_sink {
     const struct tapsi_sink_ops *ops;
+};
+
+/* Which datagrams of a shared UDP port are whose: RFC 9443, by the first byte. OTHER also has those that nobody asked
+   for. */
+enum tapsi_port_class { TAPSI_PORT_STUN, TAPSI_PORT_DTLS, TAPSI_PORT_QUIC, TAPSI_PORT_OTHER, TAPSI_PORT_CLASSES };
+
+/* What a protocol over datagrams says of a stranger, before anything is kept of it. */
+struct tapsi_datagram;
+struct tapsi_gate {
+    enum tapsi_port_class class;
+    /* true: it may come in, as a new peer whose first datagram this is. false: not (yet); `reply`, if *reply_length is
+       set, is sent back. `reply` has 2048 bytes, and no more than came may go out. */
+    bool (*stranger)(struct tapsi_env *env, const struct tapsi_datagram *datagram, uint8_t *reply,
+                     size_t *reply_length);
 };
 
 enum tapsi_proto_needs { TAPSI_NEEDS_NOTHING, TAPSI_NEEDS_STREAM, TAPSI_NEEDS_DATAGRAM };
@@ -177,6 +217,7 @@ struct tapsi_proto {
        still allowed. NULL: cannot listen. */
     int (*listen)(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
                   struct tapsi_layer **ret, struct tapsi_error *ret_error);
+    const struct tapsi_gate *gate; /* of the lowest above datagrams; NULL: everybody comes in */
 };
 
 /* ------------------------------------------------------------------------------------ helpers, for layers */
@@ -210,6 +251,11 @@ void tapsi_layer_want(struct tapsi_layer *layer, size_t bytes);
 void tapsi_layer_drain(struct tapsi_layer *layer);
 /* Taken also when the layer is CLOSING by itself, since both directions have ended: `closed` is to come then. */
 int tapsi_layer_close(struct tapsi_layer *layer);
+/* A further stream of the session at the bottom of this stack. TAPS_E_NOT_CLONEABLE, with words, where it has none. */
+int tapsi_layer_clone(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
+                      struct tapsi_error *ret_error);
+/* Up: a session's new stream, by any of its layers. Nobody takes it: it is destroyed. */
+void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child);
 /* Cuts the sink, destroys the layer and all below it; the memory goes at the end of the turn. NULL is allowed. */
 void tapsi_layer_destroy(struct tapsi_layer *layer, int reason);
 /* Walk from here downwards until one handles it. TAPS_E_NOT_APPLICABLE if none does. */

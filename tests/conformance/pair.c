@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "connection/context.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 #define HELD    (4 * 1024 * 1024)
 #define ADDRESS "192.0.2.1:4000"

@@ -10,7 +10,7 @@
 #include <taps/taps.h>
 #include <unistd.h>
 #include "base/test.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 struct pair {
     taps_context *context;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 enum plain_end { PLAIN_OPEN, PLAIN_ENDED, PLAIN_RESET, PLAIN_TRUNCATED, PLAIN_FAILED };
 

@@ -5,7 +5,7 @@
 #include <taps/taps.h>
 #include "base/test.h"
 #include "connection/context.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 #define CONNECTIONS_MAX 64
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 #define AT_ONCE 64
 

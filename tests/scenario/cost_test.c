@@ -6,7 +6,7 @@
 #include <taps/framer.h>
 #include <taps/taps.h>
 #include "base/test.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 #define CROWD    200
 #define WARM     300

@@ -6,7 +6,7 @@
 #define TESTS_PEER_H
 
 #include "scenario.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 struct peer {
     taps_context *context;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "connection/context.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 /* --------------------------------------------------------------------------------------------------- memory */
 

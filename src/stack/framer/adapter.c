@@ -249,8 +249,14 @@ static void below_event(struct tapsi_sink *sink, struct tapsi_layer *below, enum
     tapsi_layer_event(&a->layer, event, value);
 }
 
+static void below_child(struct tapsi_sink *sink, struct tapsi_layer *below, struct tapsi_layer *child)
+{
+    (void)below;
+    tapsi_layer_child(&TAPSI_CONTAINER(sink, struct tapsi_adapter, lower)->layer, child);
+}
+
 static const struct tapsi_sink_ops lower_ops = {
-    .ready = below_ready, .data = below_data, .closed = below_closed, .event = below_event};
+    .ready = below_ready, .data = below_data, .closed = below_closed, .event = below_event, .child = below_child};
 
 /* -------------------------------------------------------------------------------------------------- down */
 

@@ -194,7 +194,8 @@ TEST(single_bytes_of_many_blocks_do_not_pin_them)
 static int prepend_start(taps_framing *f)
 {
     taps_framer *framer;
-    f->adapter->info = (struct tapsi_ready_info){TAPS_TLS_1_3, true}; /* as what is below would have said */
+    f->adapter->info = (struct tapsi_ready_info){.security = TAPS_TLS_1_3,
+                                                 .authenticated = true}; /* as what is below would have said */
     int err = taps_framer_new_custom(&one, &framer);
     if (!err)
         err = taps_framing_prepend_framer(f, framer);

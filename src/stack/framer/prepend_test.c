@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include "base/test.h"
 #include "stack/framer/test_framing.h"
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 /* Both ends say "go"; who has heard it goes on with TLS. */
 static int go_start(taps_framing *f)

@@ -5,7 +5,7 @@
 #ifndef TAPSI_STACK_TLS_TEST_PAIR_H
 #define TAPSI_STACK_TLS_TEST_PAIR_H
 
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 #include "stack/tls/test_stream.h"
 
 enum tapsi_test_moment { TAPSI_TEST_NEVER, TAPSI_TEST_READY, TAPSI_TEST_DATA, TAPSI_TEST_DONE, TAPSI_TEST_CLOSED };

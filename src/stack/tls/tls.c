@@ -49,52 +49,15 @@ static bool is_open(const struct tls *tls)
 
 /* --------------------------------------------------------------------------------------------------- making */
 
-/* The name to verify, the application's own before the endpoint's; without a name the address. */
-static int take_peer(struct tls *tls, struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
-                     struct tapsi_error *ret_error)
-{
-    static const char start[] = "the peer ";
-    struct tapsi_mem *mem = &env->loop->mem;
-    const char *name = env->security->server_name ? env->security->server_name : target->server_name;
-    char text[TAPSI_ADDR_TEXT];
-    if (role == TAPSI_ROLE_SERVER)
-        name = NULL;
-    if (name && tapsi_addr_parse(name, &tls->address) != 0)
-        tls->address.sa.sa_family = AF_UNSPEC;
-    if (!name && target->remote) {
-        tls->address = *target->remote;
-        name = tapsi_addr_host_text(target->remote, text);
-    }
-    if (!name && role == TAPSI_ROLE_CLIENT && env->security->mode == TAPS_SECURITY_REQUIRED)
-        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
-
-    size_t length = name ? strlen(name) : 0;
-    if (length > 1 && name[length - 1] == '.')
-        length--; /* "example.test." is a name of the DNS, but not of certificates */
-    tls->peer = tapsi_zalloc(mem, sizeof(start) + length);
-    if (!tls->peer)
-        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TLS session");
-    memcpy(tls->peer, start, sizeof(start) - 1);
-    tls->peer[sizeof(start) - 2] = name ? ' ' : '\0';
-    if (name)
-        tls->host = memcpy(tls->peer + sizeof(start) - 1, name, length);
-    return 0;
-}
-
 static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
                 struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
 {
     struct tapsi_mem *mem = &env->loop->mem;
-    if (!env->security || env->security->mode == TAPS_SECURITY_DISABLED)
-        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "TLS cannot be used: security is disabled");
     struct tls *tls = tapsi_zalloc(mem, sizeof(*tls));
     if (!tls)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a TLS session");
-    int err = take_peer(tls, env, target, role, ret_error);
-    if (!err && role != TAPSI_ROLE_UNDECIDED)
-        err = tapsi_tls_credentials(env->security, role, &tls->credentials, ret_error);
+    int err = tapsi_handshake_init(&tls->hs, env, target, TAPSI_SECURE_TLS, role, ret_error);
     if (err) {
-        tapsi_free(mem, tls->peer);
         tapsi_free(mem, tls);
         return err;
     }
@@ -111,30 +74,6 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
 
 /* ------------------------------------------------------------------------------------------------ session */
 
-static int configure(struct tls *tls)
-{
-    const struct tapsi_tls_credentials *c = tls->credentials;
-    gnutls_session_t s = tls->session;
-    bool client = tls->layer.role == TAPSI_ROLE_CLIENT;
-    gnutls_session_set_ptr(s, tls);
-    gnutls_transport_set_ptr(s, tls);
-    gnutls_transport_set_vec_push_function(s, tapsi_tls_push);
-    gnutls_transport_set_pull_function(s, tapsi_tls_pull);
-    gnutls_transport_set_pull_timeout_function(s, tapsi_tls_pull_timeout);
-    int r = gnutls_priority_set(s, c->priority);
-    if (r >= 0)
-        r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->own ? c->own : c->system);
-    if (r >= 0 && c->alpn_count)
-        r = gnutls_alpn_set_protocols(s, c->alpn, c->alpn_count, GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
-    if (r >= 0 && client && tls->host && tls->address.sa.sa_family == AF_UNSPEC)
-        r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
-    if (c->verify || c->pin_count)
-        gnutls_session_set_verify_function(s, tapsi_tls_verify);
-    if (!client)
-        gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
-    return r;
-}
-
 /* The layer below is ready, so the role is known. Failures come as `closed`. */
 static void open_session(struct tls *tls)
 {
@@ -142,48 +81,25 @@ static void open_session(struct tls *tls)
     tapsi_layer_dirty(layer);
     if (layer->role == TAPSI_ROLE_UNDECIDED)
         layer->role = layer->below->role == TAPSI_ROLE_SERVER ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT;
-    if (!tls->credentials && tapsi_tls_credentials(layer->env->security, (enum tapsi_role)layer->role,
-                                                   &tls->credentials, tapsi_tls_error(tls)) != 0) {
+    int r = tapsi_handshake_open(&tls->hs, (enum tapsi_role)layer->role,
+                                 GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    if (r < 0) {
         tapsi_tls_fail(tls, 0);
         return;
     }
-    unsigned side = layer->role == TAPSI_ROLE_CLIENT ? GNUTLS_CLIENT : GNUTLS_SERVER;
-    int r = gnutls_init(&tls->session, side | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
-    if (r < 0)
-        tls->session = NULL;
-    else
-        r = configure(tls);
-    if (r < 0) {
-        tapsi_error_native(tapsi_tls_error(tls), r == GNUTLS_E_MEMORY_ERROR ? TAPS_E_MEMORY : TAPS_E_CONFIGURATION,
-                           TAPS_DOMAIN_TLS, r, "TLS cannot begin with %s: %s", tls->peer, gnutls_strerror(r));
-        tapsi_tls_fail(tls, 0);
-    }
-}
-
-/* True, with `alpn` set, unless the peer chose what we did not offer. */
-static bool take_alpn(struct tls *tls)
-{
-    gnutls_datum_t chosen;
-    const struct tapsi_tls_credentials *c = tls->credentials;
-    if (gnutls_alpn_get_selected_protocol(tls->session, &chosen) < 0)
-        return true;
-    for (unsigned i = 0; i < c->alpn_count; i++) {
-        if (c->alpn[i].size == chosen.size && memcmp(c->alpn[i].data, chosen.data, chosen.size) == 0)
-            tls->alpn = (const char *)c->alpn[i].data;
-    }
-    return tls->alpn != NULL;
+    gnutls_transport_set_ptr(tls->hs.session, tls);
+    gnutls_transport_set_vec_push_function(tls->hs.session, tapsi_tls_push);
+    gnutls_transport_set_pull_function(tls->hs.session, tapsi_tls_pull);
+    gnutls_transport_set_pull_timeout_function(tls->hs.session, tapsi_tls_pull_timeout);
 }
 
 static void established(struct tls *tls)
 {
-    gnutls_protocol_t version = gnutls_protocol_get_version(tls->session);
-    struct tapsi_ready_info info = {.security = version == GNUTLS_TLS1_3 ? TAPS_TLS_1_3 : TAPS_TLS_1_2,
-                                    .authenticated = tls->verified};
-    if (!take_alpn(tls)) {
-        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s chose an ALPN protocol that was not offered", tls->peer);
+    if (!tapsi_handshake_take_alpn(&tls->hs)) {
         tapsi_tls_fail(tls, GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
+    struct tapsi_ready_info info = tapsi_handshake_info(&tls->hs);
     tapsi_layer_ready(&tls->layer, &info);
 }
 
@@ -197,7 +113,7 @@ static void handshake(struct tls *tls)
     int r;
     do {
         tls->starved = false;
-        r = gnutls_handshake(tls->session);
+        r = gnutls_handshake(tls->hs.session);
     } while (is_pause(r) && !tls->starved);
     if (r == 0)
         established(tls);
@@ -226,10 +142,10 @@ static void bare_end(struct tls *tls)
     }
     if (tls->layer.state == TAPSI_LAYER_READY)
         tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TRUNCATED, "%s closed the connection without TLS close_notify",
-                        tls->peer);
+                        tls->hs.peer);
     else
         tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s closed the connection during the TLS handshake",
-                        tls->peer);
+                        tls->hs.peer);
     tapsi_tls_fail(tls, 0);
 }
 
@@ -303,22 +219,6 @@ static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const
     progress(tls);
 }
 
-struct tapsi_error *tapsi_tls_error(struct tls *tls)
-{
-    if (!tls->error)
-        tls->error = tapsi_zalloc(&tls->layer.env->loop->mem, sizeof(*tls->error));
-    return tls->error;
-}
-
-/* `unsaid` is for want of memory. */
-static const struct tapsi_error *what_failed(struct tls *tls, struct tapsi_error *unsaid)
-{
-    if (tls->error && tls->error->pub.code)
-        return tls->error;
-    tapsi_error_set(unsaid, TAPS_E_MEMORY, "no memory to tell why TLS with %s failed", tls->peer);
-    return unsaid;
-}
-
 /* All ops first, then the last word. */
 static void close_up(struct tls *tls, const struct tapsi_error *error)
 {
@@ -336,17 +236,18 @@ static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, con
     bool starting = tls->layer.state == TAPSI_LAYER_STARTING;
     struct tapsi_error unsaid;
     if (tls->failing) {
-        error = what_failed(tls, &unsaid);
+        error = tapsi_handshake_why(&tls->hs, &unsaid);
     } else if (error && tls->settled) {
         error = NULL;
-    } else if (error && starting && tls->session) {
+    } else if (error && starting && tls->hs.session) {
         tapsi_error_native(tapsi_tls_error(tls), error->pub.code, error->pub.domain, error->pub.native,
-                           "%s, during the TLS handshake with %s", error->pub.detail, tls->host ? tls->host : "it");
-        error = what_failed(tls, &unsaid);
+                           "%s, during the TLS handshake with %s", error->pub.detail,
+                           tls->hs.host ? tls->hs.host : "it");
+        error = tapsi_handshake_why(&tls->hs, &unsaid);
     } else if (!error && tls->layer.state != TAPSI_LAYER_CLOSING && !tls->peer_ended) {
         tapsi_error_set(tapsi_tls_error(tls), starting ? TAPS_E_TLS : TAPS_E_TRUNCATED, "%s closed the connection %s",
-                        tls->peer, starting ? "during the TLS handshake" : "without TLS close_notify");
-        error = what_failed(tls, &unsaid);
+                        tls->hs.peer, starting ? "during the TLS handshake" : "without TLS close_notify");
+        error = tapsi_handshake_why(&tls->hs, &unsaid);
     }
     close_up(tls, error);
 }
@@ -370,7 +271,7 @@ static void report(struct tapsi_task *task)
 {
     struct tls *tls = TAPSI_CONTAINER(task, struct tls, report);
     struct tapsi_error unsaid;
-    close_up(tls, what_failed(tls, &unsaid));
+    close_up(tls, tapsi_handshake_why(&tls->hs, &unsaid));
 }
 
 void tapsi_tls_fail(struct tls *tls, int alert)
@@ -378,8 +279,8 @@ void tapsi_tls_fail(struct tls *tls, int alert)
     if (tls->failing)
         return;
     tls->failing = true;
-    if (alert && tls->session)
-        gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, (gnutls_alert_description_t)alert);
+    if (alert && tls->hs.session)
+        gnutls_alert_send(tls->hs.session, GNUTLS_AL_FATAL, (gnutls_alert_description_t)alert);
     tapsi_layer_dirty(&tls->layer);
 }
 
@@ -448,9 +349,9 @@ static void flush(struct tapsi_layer *layer)
     struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
     if (layer->state == TAPSI_LAYER_CLOSED)
         return;
-    if (tls->session && !tls->failing)
+    if (tls->hs.session && !tls->failing)
         progress(tls);
-    if (!layer->dead && tls->session && !tls->failing)
+    if (!layer->dead && tls->hs.session && !tls->failing)
         send_turn(tls);
     if (!layer->dead && tls->failing)
         flush_failure(tls);
@@ -483,10 +384,7 @@ static void free_tls(struct tapsi_layer *layer)
     struct tapsi_mem *mem = &layer->env->loop->mem;
     if (tls->held)
         gnutls_packet_deinit(tls->held);
-    if (tls->session)
-        gnutls_deinit(tls->session);
-    tapsi_free(mem, tls->peer);
-    tapsi_free(mem, tls->error);
+    tapsi_handshake_done(&tls->hs);
     tapsi_free(mem, tls);
 }
 
@@ -508,18 +406,18 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         return err;
     }
     if (what == TAPSI_GET_SPOKE) {
-        ret->value.boolean = tls->spoke;
+        ret->value.boolean = tls->hs.spoke;
         return TAPSI_HANDLED;
     }
-    if (layer->state < TAPSI_LAYER_READY || !tls->session)
+    if (layer->state < TAPSI_LAYER_READY || !tls->hs.session)
         return TAPSI_PASS;
     if (what == TAPSI_GET_ALPN) {
-        ret->text = tls->alpn;
+        ret->text = tls->hs.alpn;
         return TAPSI_HANDLED;
     }
     if (what != TAPSI_GET_SECURITY)
         return TAPSI_PASS;
-    ret->text = gnutls_protocol_get_version(tls->session) == GNUTLS_TLS1_3 ? "TLS 1.3" : "TLS 1.2";
+    ret->text = tapsi_handshake_version(&tls->hs);
     return TAPSI_HANDLED;
 }
 
@@ -537,8 +435,8 @@ static const struct tapsi_layer_ops layer_ops = {
 
 static int check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error)
 {
-    const struct tapsi_tls_credentials *credentials;
-    return env->security ? tapsi_tls_credentials(env->security, role, &credentials, ret_error) : 0;
+    const struct tapsi_credentials *credentials;
+    return env->security ? tapsi_credentials(env->security, role, TAPSI_SECURE_TLS, &credentials, ret_error) : 0;
 }
 
 const struct tapsi_proto tapsi_proto_tls = {

@@ -4,7 +4,7 @@
 
 #include <gnutls/gnutls.h>
 #include "stack/layer.h"
-#include "stack/tls/credentials.h"
+#include "stack/secure/handshake.h"
 
 #define TLS_RECORD_MAX 16384 /* plain bytes of one record */
 #define TLS_HELLO      11    /* bytes of the peer's first record up to the version it speaks */
@@ -13,12 +13,7 @@ struct tls {
     struct tapsi_layer layer;
     struct tapsi_sink lower;  /* the sink of the layer below */
     struct tapsi_task report; /* tells a failure after the flush in which its alert could leave */
-    gnutls_session_t session; /* NULL until the layer below is ready */
-    const struct tapsi_tls_credentials *credentials; /* of the snapshot; NULL until the role is known */
-    char *peer;                                      /* how errors call the peer: "the peer", "the peer example.test" */
-    const char *host;                                /* the name within `peer`, or NULL */
-    union tapsi_addr address; /* what the certificate must hold instead of the name; family 0 = the name */
-    const char *alpn;         /* the protocol agreed on, of the snapshot; or NULL */
+    struct tapsi_handshake hs;
 
     /* from below */
     struct tapsi_buffer *in_buffer; /* holds the cipher text that is not decrypted yet */
@@ -35,21 +30,17 @@ struct tls {
     size_t outstanding;        /* cipher bytes below that are not done */
     int broken;                /* why GnuTLS could not push: a taps_err */
 
-    struct tapsi_error *error; /* why it fails, or NULL: tapsi_tls_error. Verification writes it in the handshake */
-    uint8_t alert;             /* what the peer is told then */
-    bool failing : 1;          /* `error` is final: only the alert and `closed` are left */
-    bool reporting : 1;        /* the alert was handed down */
-    bool starved : 1;          /* GnuTLS asked for more than there was */
-    bool verified : 1;         /* the peer's certificate */
-    bool spoke : 1;            /* it failed over what the peer said in TLS, so it speaks that */
-    bool peer_ended : 1;       /* close_notify came, or a bare end that is forgiven */
-    bool end_told : 1;         /* and went up */
-    bool below_ended : 1;      /* FIN came */
-    bool final_taken : 1;      /* our FINAL op is queued or sent */
-    bool notified : 1;         /* our close_notify is encrypted */
-    bool below_closing : 1;    /* close was handed down */
-    bool settled : 1;          /* when it was, nothing but our close_notify was left to deliver, in either direction */
-    bool refused : 1;          /* a renegotiation, once */
+    bool failing : 1;       /* the handshake's `error` is final: only the alert and `closed` are left */
+    bool reporting : 1;     /* the alert was handed down */
+    bool starved : 1;       /* GnuTLS asked for more than there was */
+    bool peer_ended : 1;    /* close_notify came, or a bare end that is forgiven */
+    bool end_told : 1;      /* and went up */
+    bool below_ended : 1;   /* FIN came */
+    bool final_taken : 1;   /* our FINAL op is queued or sent */
+    bool notified : 1;      /* our close_notify is encrypted */
+    bool below_closing : 1; /* close was handed down */
+    bool settled : 1;       /* when it was, nothing but our close_notify was left to deliver, in either direction */
+    bool refused : 1;       /* a renegotiation, once */
     bool allow_truncation : 1;
 };
 
@@ -74,7 +65,10 @@ void tapsi_tls_settle(struct tls *tls, size_t count, int result);
 
 /* tls.c */
 /* To be filled in before tapsi_tls_fail; NULL = no memory, which is then what is told. */
-struct tapsi_error *tapsi_tls_error(struct tls *tls);
+static inline struct tapsi_error *tapsi_tls_error(struct tls *tls)
+{
+    return tapsi_handshake_error(&tls->hs);
+}
 /* `error` is filled in. The alert goes to the peer (0 = none); `closed` comes after the next flush. */
 void tapsi_tls_fail(struct tls *tls, int alert);
 
@@ -83,8 +77,5 @@ void tapsi_tls_fail_handshake(struct tls *tls, int r);
 void tapsi_tls_fail_record(struct tls *tls, int r);
 /* Is what came so far the beginning of TLS? If not, fails. */
 bool tapsi_tls_check_hello(struct tls *tls);
-
-/* verify.c: the session's verify function. Leaves the reason in `error` and the alert in `alert`. */
-int tapsi_tls_verify(gnutls_session_t session);
 
 #endif

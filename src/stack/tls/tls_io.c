@@ -34,7 +34,7 @@ ssize_t tapsi_tls_push(gnutls_transport_ptr_t ptr, const giovec_t *iov, int coun
     ssize_t total = 0;
     for (int i = 0; i < count; i++) {
         if (!append(tls, iov[i].iov_base, iov[i].iov_len)) {
-            gnutls_transport_set_errno(tls->session, EPIPE);
+            gnutls_transport_set_errno(tls->hs.session, EPIPE);
             return -1;
         }
         total += (ssize_t)iov[i].iov_len;
@@ -47,7 +47,7 @@ ssize_t tapsi_tls_pull(gnutls_transport_ptr_t ptr, void *to, size_t room)
     struct tls *tls = ptr;
     if (tls->in_length == 0) {
         tls->starved = true;
-        gnutls_transport_set_errno(tls->session, EAGAIN);
+        gnutls_transport_set_errno(tls->hs.session, EAGAIN);
         return -1;
     }
     size_t part = room < tls->in_length ? room : tls->in_length;
@@ -96,12 +96,12 @@ void tapsi_tls_trim(struct tls *tls)
 static bool refuse_renegotiation(struct tls *tls)
 {
     if (tls->refused) {
-        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s insists on renegotiation", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_TLS, "%s insists on renegotiation", tls->hs.peer);
         tapsi_tls_fail(tls, GNUTLS_A_NO_RENEGOTIATION);
         return false;
     }
     tls->refused = true;
-    gnutls_alert_send(tls->session, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+    gnutls_alert_send(tls->hs.session, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
     return true;
 }
 
@@ -130,7 +130,7 @@ static struct tapsi_buffer *plain_buffer(struct tls *tls)
 {
     struct tapsi_buffer *b = tapsi_loop_read_buffer(tls->layer.env->loop, TLS_RECORD_MAX);
     if (!b) {
-        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_MEMORY, "no memory to decrypt what %s sent", tls->peer);
+        tapsi_error_set(tapsi_tls_error(tls), TAPS_E_MEMORY, "no memory to decrypt what %s sent", tls->hs.peer);
         tapsi_tls_fail(tls, GNUTLS_A_INTERNAL_ERROR);
     }
     return b;
@@ -150,7 +150,7 @@ static void deliver(struct tls *tls, struct tapsi_buffer *b, size_t length)
  */
 static bool has_input(const struct tls *tls)
 {
-    return !tls->layer.dead && (tls->in_length || gnutls_record_check_pending(tls->session));
+    return !tls->layer.dead && (tls->in_length || gnutls_record_check_pending(tls->hs.session));
 }
 
 static bool read_record(struct tls *tls)
@@ -159,7 +159,7 @@ static bool read_record(struct tls *tls)
     if (!b)
         return false;
     tls->starved = false;
-    ssize_t r = gnutls_record_recv(tls->session, b->data + b->used, TLS_RECORD_MAX);
+    ssize_t r = gnutls_record_recv(tls->hs.session, b->data + b->used, TLS_RECORD_MAX);
     if (r <= 0)
         return without_data(tls, r);
     deliver(tls, b, (size_t)r);
@@ -170,7 +170,7 @@ static bool read_record(struct tls *tls)
 static bool hold_record(struct tls *tls)
 {
     tls->starved = false;
-    ssize_t r = gnutls_record_recv_packet(tls->session, &tls->held);
+    ssize_t r = gnutls_record_recv_packet(tls->hs.session, &tls->held);
     if (r > 0)
         return false;
     tls->held = NULL;
@@ -300,7 +300,7 @@ void tapsi_tls_notify(struct tls *tls)
         return;
     tls->settled = is_settled(tls);
     tls->notified = true;
-    int r = gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+    int r = gnutls_bye(tls->hs.session, GNUTLS_SHUT_WR);
     if (r < 0)
         tapsi_tls_fail_record(tls, r);
 }
@@ -358,7 +358,7 @@ void tapsi_tls_write(struct tls *tls)
            tls->outstanding + (tls->out ? tls->out->used : 0) < tls->layer.ahead) {
         const void *plain;
         size_t length = gather(tls, scratch, &plain);
-        ssize_t r = length ? gnutls_record_send(tls->session, plain, length) : 0;
+        ssize_t r = length ? gnutls_record_send(tls->hs.session, plain, length) : 0;
         if (r < 0)
             tapsi_tls_fail_record(tls, (int)r);
         else

@@ -5,7 +5,7 @@
 #ifndef TAPSI_STACK_UDP_PORT_H
 #define TAPSI_STACK_UDP_PORT_H
 
-#include "stack/udp/socket.h"
+#include "stack/port/socket.h"
 
 #define TAPSI_UDP_PEERS_MAX  65536        /* peers of one port */
 #define TAPSI_UDP_KEPT_MAX   64           /* datagrams kept of a peer that takes none */

@@ -4,8 +4,8 @@
  * Loading takes some 16 ms and 1.5 MB, so it is done at the first need and kept until the process ends, also while
  * nobody uses it. Authorities that the administrator adds or removes later are seen by the next process.
  */
-#ifndef TAPSI_STACK_TLS_TRUST_H
-#define TAPSI_STACK_TLS_TRUST_H
+#ifndef TAPSI_STACK_SECURE_TRUST_H
+#define TAPSI_STACK_SECURE_TRUST_H
 
 #include <gnutls/gnutls.h>
 #include "base/err.h"

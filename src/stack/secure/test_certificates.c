@@ -1,4 +1,4 @@
-#include "stack/tls/test_certificates.h"
+#include "stack/secure/test_certificates.h"
 
 #include <arpa/inet.h>
 #include <gnutls/gnutls.h>

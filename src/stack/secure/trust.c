@@ -2,7 +2,7 @@
  * Sharing is safe because GnuTLS only reads credentials while it verifies; nobody but `load` changes them. The count of
  * uses is there for the end of the process: a store that a thread still verifies with is not pulled away from under it.
  */
-#include "stack/tls/trust.h"
+#include "stack/secure/trust.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* Parameters that GnuTLS cannot use are found when the stack is made, with the culprit's name. */
 #include "base/test.h"
-#include "stack/tls/credentials.h"
+#include "stack/secure/credentials.h"
 #include "stack/tls/test_pair.h"
 
 static const char junk[] = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
@@ -17,9 +17,9 @@ static struct tapsi_security *fresh(void)
 /* Takes `s`. */
 static void check_refused(struct tapsi_security *s, enum tapsi_role role, const char *words)
 {
-    const struct tapsi_tls_credentials *c = NULL;
+    const struct tapsi_credentials *c = NULL;
     struct tapsi_error e = {{0}, ""};
-    CHECK_INT(tapsi_tls_credentials(s, role, &c, &e), TAPS_E_CONFIGURATION);
+    CHECK_INT(tapsi_credentials(s, role, TAPSI_SECURE_TLS, &c, &e), TAPS_E_CONFIGURATION);
     CHECK(c == NULL);
     if (!e.pub.detail || !strstr(e.pub.detail, words))
         tapsi_test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", e.pub.detail ? e.pub.detail : "", words);
@@ -104,12 +104,12 @@ TEST(no_version_left)
 TEST(credentials_are_made_once_per_role)
 {
     struct tapsi_security *s = fresh();
-    const struct tapsi_tls_credentials *first, *second, *server;
+    const struct tapsi_credentials *first, *second, *server;
     tapsi_test_trust(s, tapsi_test_authority());
     tapsi_test_show(s, true, tapsi_test_server());
-    NEED(tapsi_tls_credentials(s, TAPSI_ROLE_CLIENT, &first, NULL) == 0);
-    NEED(tapsi_tls_credentials(s, TAPSI_ROLE_CLIENT, &second, NULL) == 0);
-    NEED(tapsi_tls_credentials(s, TAPSI_ROLE_SERVER, &server, NULL) == 0);
+    NEED(tapsi_credentials(s, TAPSI_ROLE_CLIENT, TAPSI_SECURE_TLS, &first, NULL) == 0);
+    NEED(tapsi_credentials(s, TAPSI_ROLE_CLIENT, TAPSI_SECURE_TLS, &second, NULL) == 0);
+    NEED(tapsi_credentials(s, TAPSI_ROLE_SERVER, TAPSI_SECURE_TLS, &server, NULL) == 0);
     CHECK(first == second);
     CHECK(server != first);
     CHECK(first->verify);

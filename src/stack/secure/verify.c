@@ -4,20 +4,20 @@
 #include <string.h>
 #include <time.h>
 #include "base/str.h"
-#include "stack/tls/tls.h"
+#include "stack/secure/verify.h"
 
 #define NAMES_SHOWN 4
 #define CHAIN_MAX   16 /* GnuTLS takes no more either */
 
-static int refuse(struct tls *tls, gnutls_alert_description_t alert)
+static int refuse(struct tapsi_handshake *h, gnutls_alert_description_t alert)
 {
-    tls->alert = (uint8_t)alert;
+    h->alert = (uint8_t)alert;
     return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
 }
 
-static const char *whose(const struct tls *tls)
+static const char *whose(const struct tapsi_handshake *h)
 {
-    return tls->host ? tls->host : "the peer";
+    return h->host ? h->host : "the peer";
 }
 
 /* Text out of a certificate goes to logs and terminals. */
@@ -86,11 +86,11 @@ static const char *day(time_t when, char *to, size_t size)
 
 /* Which certificate of the chain, its authority in the store included, ends first or begins last: 0 is the peer's own.
    If any is out of its time, that one is; so no clock has to be asked again. */
-static unsigned outermost(struct tls *tls, bool expired, time_t *ret_when)
+static unsigned outermost(struct tapsi_handshake *h, bool expired, time_t *ret_when)
 {
-    const struct tapsi_tls_credentials *c = tls->credentials;
+    const struct tapsi_credentials *c = h->credentials;
     unsigned count = 0, found = 0;
-    const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls->session, &count);
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(h->session, &count);
     for (unsigned i = 0; i < count && i < CHAIN_MAX; i++) {
         gnutls_x509_crt_t certificate, authority = NULL;
         if (gnutls_x509_crt_init(&certificate) < 0)
@@ -112,40 +112,40 @@ static unsigned outermost(struct tls *tls, bool expired, time_t *ret_when)
     return found;
 }
 
-static int wrong_time(struct tls *tls, unsigned status)
+static int wrong_time(struct tapsi_handshake *h, unsigned status)
 {
     char text[32];
     time_t when = (time_t)-1;
     bool expired = status & GNUTLS_CERT_EXPIRED;
-    bool own = outermost(tls, expired, &when) == 0;
-    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_EXPIRED, TAPS_DOMAIN_TLS,
+    bool own = outermost(h, expired, &when) == 0;
+    tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE_EXPIRED, TAPS_DOMAIN_TLS,
                        GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s%s %s %s",
-                       own ? "" : "an authority of ", whose(tls), expired ? "expired on" : "is not valid before",
+                       own ? "" : "an authority of ", whose(h), expired ? "expired on" : "is not valid before",
                        day(when, text, sizeof(text)));
-    return refuse(tls, GNUTLS_A_CERTIFICATE_EXPIRED);
+    return refuse(h, GNUTLS_A_CERTIFICATE_EXPIRED);
 }
 
-static int wrong_name(struct tls *tls, gnutls_x509_crt_t leaf)
+static int wrong_name(struct tapsi_handshake *h, gnutls_x509_crt_t leaf)
 {
     char names[160];
     certificate_names(leaf, names, sizeof(names));
-    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_NAME, TAPS_DOMAIN_TLS,
-                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is for %s", whose(tls), names);
-    return refuse(tls, GNUTLS_A_BAD_CERTIFICATE);
+    tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE_NAME, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is for %s", whose(h), names);
+    return refuse(h, GNUTLS_A_BAD_CERTIFICATE);
 }
 
-static int unknown_signer(struct tls *tls, gnutls_x509_crt_t leaf)
+static int unknown_signer(struct tapsi_handshake *h, gnutls_x509_crt_t leaf)
 {
     char issuer[128];
     issuer_name(leaf, issuer, sizeof(issuer));
     bool self = gnutls_x509_crt_check_issuer(leaf, leaf) != 0;
-    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
-                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is %s: %s", whose(tls),
+    tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s is %s: %s", whose(h),
                        self ? "signed by itself" : "not signed by a trusted authority", issuer);
-    return refuse(tls, GNUTLS_A_UNKNOWN_CA);
+    return refuse(h, GNUTLS_A_UNKNOWN_CA);
 }
 
-static int other_fault(struct tls *tls, unsigned status)
+static int other_fault(struct tapsi_handshake *h, unsigned status)
 {
     static const struct {
         unsigned bit;
@@ -166,65 +166,65 @@ static int other_fault(struct tls *tls, unsigned status)
         if (status & faults[i].bit)
             words = faults[i].words;
     }
-    tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
-                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s %s", whose(tls), words);
-    return refuse(tls, status & GNUTLS_CERT_REVOKED ? GNUTLS_A_CERTIFICATE_REVOKED : GNUTLS_A_BAD_CERTIFICATE);
+    tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR, "the certificate of %s %s", whose(h), words);
+    return refuse(h, status & GNUTLS_CERT_REVOKED ? GNUTLS_A_CERTIFICATE_REVOKED : GNUTLS_A_BAD_CERTIFICATE);
 }
 
 /* One fault is told: that nobody vouches for the certificate makes all it says worthless, so it goes first. */
-static int explain(struct tls *tls, gnutls_x509_crt_t leaf, unsigned status)
+static int explain(struct tapsi_handshake *h, gnutls_x509_crt_t leaf, unsigned status)
 {
     const unsigned times = GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED;
     if (status & GNUTLS_CERT_SIGNER_NOT_FOUND)
-        return unknown_signer(tls, leaf);
+        return unknown_signer(h, leaf);
     if (status & ~(times | GNUTLS_CERT_UNEXPECTED_OWNER | GNUTLS_CERT_INVALID))
-        return other_fault(tls, status);
+        return other_fault(h, status);
     if (status & times)
-        return wrong_time(tls, status);
+        return wrong_time(h, status);
     if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
-        return wrong_name(tls, leaf);
-    return other_fault(tls, status);
+        return wrong_name(h, leaf);
+    return other_fault(h, status);
 }
 
 /* --------------------------------------------------------------------------------------------------- checks */
 
 /* What the certificate has to be for: a name or an address, and this end of TLS. Returns how many were filled. */
-static unsigned demands(struct tls *tls, gnutls_typed_vdata_st *to)
+static unsigned demands(struct tapsi_handshake *h, gnutls_typed_vdata_st *to)
 {
     static char server[] = GNUTLS_KP_TLS_WWW_SERVER, client[] = GNUTLS_KP_TLS_WWW_CLIENT;
-    bool is_client = tls->layer.role == TAPSI_ROLE_CLIENT;
+    bool is_client = h->role == TAPSI_ROLE_CLIENT;
     to[0] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_KEY_PURPOSE_OID,
                                     .data = (unsigned char *)(is_client ? server : client)};
     if (!is_client)
         return 1;
-    if (tls->address.sa.sa_family != AF_UNSPEC) {
+    if (h->address.sa.sa_family != AF_UNSPEC) {
         unsigned count;
-        const uint8_t *bytes = tapsi_addr_bytes(&tls->address, &count);
+        const uint8_t *bytes = tapsi_addr_bytes(&h->address, &count);
         /* GnuTLS's type has no const; it only reads. */
         to[1] = (gnutls_typed_vdata_st){
             .type = GNUTLS_DT_IP_ADDRESS, .data = (unsigned char *)(uintptr_t)bytes, .size = count};
     } else {
-        to[1] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)(uintptr_t)tls->host};
+        to[1] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)(uintptr_t)h->host};
     }
     return 2;
 }
 
 /* A session that shows a certificate of its own borrows the shared trust store for the moment of the verification. */
-static int check_trust(struct tls *tls, unsigned *ret_status)
+static int check_trust(struct tapsi_handshake *h, unsigned *ret_status)
 {
-    const struct tapsi_tls_credentials *c = tls->credentials;
+    const struct tapsi_credentials *c = h->credentials;
     bool borrow = c->own && c->system;
     gnutls_typed_vdata_st wanted[2];
-    unsigned count = demands(tls, wanted);
-    if (borrow && gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, c->system) < 0)
+    unsigned count = demands(h, wanted);
+    if (borrow && gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, c->system) < 0)
         return GNUTLS_E_MEMORY_ERROR;
-    int r = gnutls_certificate_verify_peers(tls->session, wanted, count, ret_status);
+    int r = gnutls_certificate_verify_peers(h->session, wanted, count, ret_status);
     if (borrow)
-        gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, c->own);
+        gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, c->own);
     return r;
 }
 
-static bool is_pinned(const struct tapsi_tls_credentials *c, gnutls_x509_crt_t certificate)
+static bool is_pinned(const struct tapsi_credentials *c, gnutls_x509_crt_t certificate)
 {
     for (unsigned i = 0; i < c->pin_count; i++) {
         if (gnutls_x509_crt_equals(c->pins[i], certificate))
@@ -242,7 +242,7 @@ static bool has_signed(gnutls_x509_crt_t issuer, gnutls_x509_crt_t certificate)
 
 /* Anybody can send a public certificate along with his own: so a pinned one counts only if it is the peer's, or if
    signatures lead from the peer's to it. */
-static bool check_pins(const struct tapsi_tls_credentials *c, const gnutls_datum_t *chain, unsigned count)
+static bool check_pins(const struct tapsi_credentials *c, const gnutls_datum_t *chain, unsigned count)
 {
     gnutls_x509_crt_t links[2] = {NULL, NULL}; /* the certificate looked at, and the one before it */
     bool pinned = false;
@@ -264,30 +264,30 @@ static bool check_pins(const struct tapsi_tls_credentials *c, const gnutls_datum
     return pinned;
 }
 
-static int judge(struct tls *tls, gnutls_x509_crt_t leaf, const gnutls_datum_t *chain, unsigned count)
+static int judge(struct tapsi_handshake *h, gnutls_x509_crt_t leaf, const gnutls_datum_t *chain, unsigned count)
 {
-    const struct tapsi_tls_credentials *c = tls->credentials;
+    const struct tapsi_credentials *c = h->credentials;
     if (c->verify) {
         unsigned status = GNUTLS_CERT_INVALID;
-        int r = check_trust(tls, &status);
+        int r = check_trust(h, &status);
         if (r < 0)
             return r;
         if (status)
-            return explain(tls, leaf, status);
+            return explain(h, leaf, status);
     }
     if (c->pin_count && !check_pins(c, chain, count)) {
-        tapsi_error_native(tapsi_tls_error(tls), TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
+        tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
                            GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
-                           "the certificate of %s is none of those that are pinned", whose(tls));
-        return refuse(tls, GNUTLS_A_BAD_CERTIFICATE);
+                           "the certificate of %s is none of those that are pinned", whose(h));
+        return refuse(h, GNUTLS_A_BAD_CERTIFICATE);
     }
-    tls->verified = c->verify;
+    h->verified = c->verify;
     return 0;
 }
 
-int tapsi_tls_verify(gnutls_session_t session)
+int tapsi_handshake_verify(gnutls_session_t session)
 {
-    struct tls *tls = gnutls_session_get_ptr(session);
+    struct tapsi_handshake *h = gnutls_session_get_ptr(session);
     unsigned count = 0;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
     gnutls_x509_crt_t leaf;
@@ -298,7 +298,7 @@ int tapsi_tls_verify(gnutls_session_t session)
         return r;
     r = gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER);
     if (r >= 0)
-        r = judge(tls, leaf, chain, count);
+        r = judge(h, leaf, chain, count);
     gnutls_x509_crt_deinit(leaf);
     return r;
 }

@@ -2,8 +2,8 @@
  * A UDP socket under a layer: what the single client and the shared port have in common. Sending takes ops from a
  * layer's queue, receiving gives datagrams with their addresses and ECN, options are set when they are first needed.
  */
-#ifndef TAPSI_STACK_UDP_SOCKET_H
-#define TAPSI_STACK_UDP_SOCKET_H
+#ifndef TAPSI_STACK_PORT_SOCKET_H
+#define TAPSI_STACK_PORT_SOCKET_H
 
 #include "stack/layer.h"
 

@@ -1,4 +1,4 @@
-#include "stack/udp/socket.h"
+#include "stack/port/socket.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>

@@ -1,7 +1,7 @@
 /* The one object that threads share. */
 #include <pthread.h>
 #include "base/test.h"
-#include "stack/tls/trust.h"
+#include "stack/secure/trust.h"
 
 #define THREADS 4
 #define ROUNDS  50

@@ -1,20 +1,23 @@
 /* What GnuTLS needs of the security parameters, made once per snapshot and role. */
-#ifndef TAPSI_STACK_TLS_CREDENTIALS_H
-#define TAPSI_STACK_TLS_CREDENTIALS_H
+#ifndef TAPSI_STACK_SECURE_CREDENTIALS_H
+#define TAPSI_STACK_SECURE_CREDENTIALS_H
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include "select/security.h"
 #include "select/select.h"
 
-struct tapsi_tls_credentials {
+/* Which protocol they are for: versions, ALPN and the shape of a session differ. */
+enum tapsi_secure_kind { TAPSI_SECURE_TLS, TAPSI_SECURE_DTLS, TAPSI_SECURE_QUIC, TAPSI_SECURE_KINDS };
+
+struct tapsi_credentials {
     struct tapsi_mem *mem;
     /* What a session shows, and its own authorities. NULL: it has neither, and uses `system` alone. */
     gnutls_certificate_credentials_t own;
     /* The process's trust store; NULL when own authorities are given, or nothing is verified. */
     gnutls_certificate_credentials_t system;
-    gnutls_priority_t priority;
-    gnutls_datum_t alpn[TAPSI_SECURITY_LIST_MAX]; /* borrowed from the snapshot */
+    gnutls_priority_t priority[TAPSI_SECURE_KINDS]; /* NULL: not made yet */
+    gnutls_datum_t alpn[TAPSI_SECURITY_LIST_MAX];   /* borrowed from the snapshot */
     unsigned alpn_count;
     gnutls_x509_crt_t pins[TAPSI_SECURITY_LIST_MAX];
     unsigned pin_count;
@@ -28,7 +31,7 @@ struct tapsi_tls_credentials {
  * Server certificates are looked at only in the server's role, client certificates only in the client's (ARCH-18). Pins
  * are the client's: of each pinned chain the first certificate counts.
  */
-int tapsi_tls_credentials(struct tapsi_security *security, enum tapsi_role role,
-                          const struct tapsi_tls_credentials **ret, struct tapsi_error *ret_error);
+int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enum tapsi_secure_kind kind,
+                      const struct tapsi_credentials **ret, struct tapsi_error *ret_error);
 
 #endif

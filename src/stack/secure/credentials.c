@@ -1,8 +1,8 @@
-#include "stack/tls/credentials.h"
+#include "stack/secure/credentials.h"
 
 #include <string.h>
 #include "base/str.h"
-#include "stack/tls/trust.h"
+#include "stack/secure/trust.h"
 
 /* AES-128-GCM first, since it is the fastest with AES instructions; only forward-secret key exchange and AEAD, unless
    the application names others. PROFILE_MEDIUM refuses RSA keys below 2048 bits. */
@@ -40,14 +40,29 @@ static void add_names(struct tapsi_str *s, const struct tapsi_names *names, cons
         tapsi_str_format(s, ":+%s", names->names[i]);
 }
 
-static void priority_text(const struct tapsi_security *security, struct tapsi_str *s)
+/* Of the versions allowed, those of this protocol. */
+static unsigned versions_of(const struct tapsi_security *security, enum tapsi_secure_kind kind)
 {
-    unsigned versions = tapsi_security_versions(security);
-    tapsi_str_add(s, "NORMAL:-VERS-ALL");
-    if (versions & 1U << TAPS_TLS_1_3)
+    static const unsigned of_kind[TAPSI_SECURE_KINDS] = {
+        [TAPSI_SECURE_TLS] = 1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3,
+        [TAPSI_SECURE_DTLS] = 1U << TAPS_DTLS_1_2,
+        [TAPSI_SECURE_QUIC] = 1U << TAPS_QUIC_1,
+    };
+    return tapsi_security_versions(security) & of_kind[kind];
+}
+
+/* QUIC has no middleboxes to please, and forbids to try (RFC 9001, 8.4). */
+static void priority_text(const struct tapsi_security *security, enum tapsi_secure_kind kind, struct tapsi_str *s)
+{
+    unsigned versions = versions_of(security, kind);
+    tapsi_str_add(s, kind == TAPSI_SECURE_QUIC ? "%DISABLE_TLS13_COMPAT_MODE:NORMAL" : "NORMAL");
+    tapsi_str_add(s, ":-VERS-ALL");
+    if (versions & (1U << TAPS_TLS_1_3 | 1U << TAPS_QUIC_1))
         tapsi_str_add(s, ":+VERS-TLS1.3");
     if (versions & 1U << TAPS_TLS_1_2)
         tapsi_str_add(s, ":+VERS-TLS1.2");
+    if (versions & 1U << TAPS_DTLS_1_2)
+        tapsi_str_add(s, ":+VERS-DTLS1.2");
     tapsi_str_add(s, ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA");
     add_names(s, &security->ciphersuites, ":-CIPHER-ALL", DEFAULT_CIPHERS);
     if (security->ciphersuites.count)
@@ -60,17 +75,17 @@ static void priority_text(const struct tapsi_security *security, struct tapsi_st
     tapsi_str_add(s, ":%PROFILE_MEDIUM");
 }
 
-static int make_priority(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
-                         struct tapsi_error *ret_error)
+static int make_priority(struct tapsi_credentials *c, const struct tapsi_security *security,
+                         enum tapsi_secure_kind kind, struct tapsi_error *ret_error)
 {
-    if (tapsi_security_versions(security) == 0)
+    if (versions_of(security, kind) == 0)
         return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
                                "allowedSecurityProtocols has nothing at or above the minimum version");
     struct tapsi_str s;
     tapsi_str_init(&s, c->mem);
-    priority_text(security, &s);
+    priority_text(security, kind, &s);
     const char *where = NULL;
-    int err = 0, r = s.failed ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(&c->priority, s.text, &where);
+    int err = 0, r = s.failed ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(&c->priority[kind], s.text, &where);
     if (r == GNUTLS_E_MEMORY_ERROR)
         err = no_memory(ret_error);
     else if (r < 0)
@@ -128,7 +143,7 @@ static int try_chain(const gnutls_datum_t *chain, const gnutls_datum_t *key)
     return r;
 }
 
-static int add_certificates(struct tapsi_tls_credentials *c, const struct tapsi_certificate *list, size_t count,
+static int add_certificates(struct tapsi_credentials *c, const struct tapsi_certificate *list, size_t count,
                             const char *what, struct tapsi_error *ret_error)
 {
     for (size_t i = 0; i < count; i++) {
@@ -142,7 +157,7 @@ static int add_certificates(struct tapsi_tls_credentials *c, const struct tapsi_
     return 0;
 }
 
-static int add_authorities(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
+static int add_authorities(struct tapsi_credentials *c, const struct tapsi_security *security,
                            struct tapsi_error *ret_error)
 {
     for (size_t i = 0; i < security->authority_count; i++) {
@@ -154,8 +169,7 @@ static int add_authorities(struct tapsi_tls_credentials *c, const struct tapsi_s
     return 0;
 }
 
-static int add_pins(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
-                    struct tapsi_error *ret_error)
+static int add_pins(struct tapsi_credentials *c, const struct tapsi_security *security, struct tapsi_error *ret_error)
 {
     for (size_t i = 0; i < security->pin_count; i++) {
         gnutls_datum_t pem = datum(&security->pins[i]);
@@ -170,15 +184,14 @@ static int add_pins(struct tapsi_tls_credentials *c, const struct tapsi_security
     return 0;
 }
 
-static int make_trust(struct tapsi_tls_credentials *c, const struct tapsi_security *security,
-                      struct tapsi_error *ret_error)
+static int make_trust(struct tapsi_credentials *c, const struct tapsi_security *security, struct tapsi_error *ret_error)
 {
     if (security->authority_count)
         return add_authorities(c, security, ret_error);
     return c->verify ? tapsi_trust_take(&c->system, ret_error) : 0;
 }
 
-static int make_own(struct tapsi_tls_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
+static int make_own(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
                     struct tapsi_error *ret_error)
 {
     bool server = role == TAPSI_ROLE_SERVER;
@@ -197,19 +210,21 @@ static int make_own(struct tapsi_tls_credentials *c, const struct tapsi_security
 
 static void free_credentials(void *derived)
 {
-    struct tapsi_tls_credentials *c = derived;
+    struct tapsi_credentials *c = derived;
     if (c->own)
         gnutls_certificate_free_credentials(c->own);
     if (c->system)
         tapsi_trust_release();
-    if (c->priority)
-        gnutls_priority_deinit(c->priority);
+    for (int kind = 0; kind < TAPSI_SECURE_KINDS; kind++) {
+        if (c->priority[kind])
+            gnutls_priority_deinit(c->priority[kind]);
+    }
     for (unsigned i = 0; i < c->pin_count; i++)
         gnutls_x509_crt_deinit(c->pins[i]);
     tapsi_free(c->mem, c);
 }
 
-static void list_alpn(struct tapsi_tls_credentials *c, const struct tapsi_security *security)
+static void list_alpn(struct tapsi_credentials *c, const struct tapsi_security *security)
 {
     for (size_t i = 0; i < security->alpn.count; i++) {
         char *name = security->alpn.names[i];
@@ -217,15 +232,13 @@ static void list_alpn(struct tapsi_tls_credentials *c, const struct tapsi_securi
     }
 }
 
-static int make(struct tapsi_tls_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
+static int make(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
                 struct tapsi_error *ret_error)
 {
     c->verify =
         role == TAPSI_ROLE_SERVER ? security->require_client_certificate : security->mode == TAPS_SECURITY_REQUIRED;
     list_alpn(c, security);
-    int err = make_priority(c, security, ret_error);
-    if (!err)
-        err = make_own(c, security, role, ret_error);
+    int err = make_own(c, security, role, ret_error);
     if (!err)
         err = make_trust(c, security, ret_error);
     if (!err && role != TAPSI_ROLE_SERVER)
@@ -233,12 +246,12 @@ static int make(struct tapsi_tls_credentials *c, const struct tapsi_security *se
     return err;
 }
 
-int tapsi_tls_credentials(struct tapsi_security *security, enum tapsi_role role,
-                          const struct tapsi_tls_credentials **ret, struct tapsi_error *ret_error)
+int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enum tapsi_secure_kind kind,
+                      const struct tapsi_credentials **ret, struct tapsi_error *ret_error)
 {
     int slot = role == TAPSI_ROLE_SERVER;
     if (!security->derived[slot]) {
-        struct tapsi_tls_credentials *c = tapsi_zalloc(security->mem, sizeof(*c));
+        struct tapsi_credentials *c = tapsi_zalloc(security->mem, sizeof(*c));
         if (!c)
             return no_memory(ret_error);
         c->mem = security->mem;
@@ -250,6 +263,9 @@ int tapsi_tls_credentials(struct tapsi_security *security, enum tapsi_role role,
         security->derived[slot] = c;
         security->derived_free[slot] = free_credentials;
     }
-    *ret = security->derived[slot];
-    return 0;
+    struct tapsi_credentials *c = security->derived[slot];
+    int err = c->priority[kind] ? 0 : make_priority(c, security, kind, ret_error);
+    if (!err)
+        *ret = c;
+    return err;
 }

@@ -1,6 +1,6 @@
 /* Certificates for tests, made in memory with GnuTLS. A mistake or a shortage ends the program. */
-#ifndef TAPSI_STACK_TLS_TEST_CERTIFICATES_H
-#define TAPSI_STACK_TLS_TEST_CERTIFICATES_H
+#ifndef TAPSI_STACK_SECURE_TEST_CERTIFICATES_H
+#define TAPSI_STACK_SECURE_TEST_CERTIFICATES_H
 
 #include <stdbool.h>
 

@@ -1,0 +1,174 @@
+#include "stack/secure/handshake.h"
+
+#include <stddef.h>
+#include <string.h>
+#include "stack/secure/verify.h"
+
+_Static_assert(offsetof(struct tapsi_handshake, get_conn) == 0, "ngtcp2 finds it there");
+_Static_assert(offsetof(struct tapsi_handshake, user_data) == sizeof(void *), "and the pointer behind it");
+
+/* --------------------------------------------------------------------------------------------------- making */
+
+static int take_name(struct tapsi_handshake *h, const char *name, struct tapsi_error *ret_error)
+{
+    static const char start[] = "the peer ";
+    size_t length = name ? strlen(name) : 0;
+    if (length > 1 && name[length - 1] == '.')
+        length--; /* "example.test." is a name of the DNS, but not of certificates */
+    h->peer = tapsi_zalloc(&h->env->loop->mem, sizeof(start) + length);
+    if (!h->peer)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a secure session");
+    memcpy(h->peer, start, sizeof(start) - 1);
+    h->peer[sizeof(start) - 2] = name ? ' ' : '\0';
+    if (name)
+        h->host = memcpy(h->peer + sizeof(start) - 1, name, length);
+    return 0;
+}
+
+int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const struct tapsi_target *target,
+                         enum tapsi_secure_kind kind, enum tapsi_role role, struct tapsi_error *ret_error)
+{
+    *h = (struct tapsi_handshake){.env = env, .kind = kind, .role = role};
+    if (!env->security || env->security->mode == TAPS_SECURITY_DISABLED)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "TLS cannot be used: security is disabled");
+    const char *name = env->security->server_name ? env->security->server_name : target->server_name;
+    char text[TAPSI_ADDR_TEXT];
+    if (role == TAPSI_ROLE_SERVER)
+        name = NULL;
+    if (name && tapsi_addr_parse(name, &h->address) != 0)
+        h->address.sa.sa_family = AF_UNSPEC;
+    if (!name && target->remote) {
+        h->address = *target->remote;
+        name = tapsi_addr_host_text(target->remote, text);
+    }
+    if (!name && role == TAPSI_ROLE_CLIENT && env->security->mode == TAPS_SECURITY_REQUIRED)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
+    int err = take_name(h, name, ret_error);
+    if (!err && role != TAPSI_ROLE_UNDECIDED)
+        err = tapsi_credentials(env->security, role, kind, &h->credentials, ret_error);
+    if (err) {
+        tapsi_free(&env->loop->mem, h->peer);
+        h->peer = NULL;
+    }
+    return err;
+}
+
+void tapsi_handshake_done(struct tapsi_handshake *h)
+{
+    struct tapsi_mem *mem = &h->env->loop->mem;
+    if (h->session)
+        gnutls_deinit(h->session);
+    tapsi_free(mem, h->peer);
+    tapsi_free(mem, h->error);
+    h->session = NULL;
+    h->peer = NULL;
+    h->error = NULL;
+}
+
+/* -------------------------------------------------------------------------------------------------- session */
+
+static unsigned alpn_flags(const struct tapsi_handshake *h)
+{
+    bool must = h->credentials->alpn_count != 0;
+    return must ? GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE : 0;
+}
+
+static int configure(struct tapsi_handshake *h)
+{
+    const struct tapsi_credentials *c = h->credentials;
+    gnutls_session_t s = h->session;
+    bool client = h->role == TAPSI_ROLE_CLIENT;
+    gnutls_session_set_ptr(s, h);
+    int r = gnutls_priority_set(s, c->priority[h->kind]);
+    if (r >= 0)
+        r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->own ? c->own : c->system);
+    if (r >= 0 && c->alpn_count)
+        r = gnutls_alpn_set_protocols(s, c->alpn, c->alpn_count, alpn_flags(h));
+    if (r >= 0 && client && h->host && h->address.sa.sa_family == AF_UNSPEC)
+        r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, h->host, strlen(h->host));
+    if (c->verify || c->pin_count)
+        gnutls_session_set_verify_function(s, tapsi_handshake_verify);
+    if (!client)
+        gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
+    return r;
+}
+
+int tapsi_handshake_open(struct tapsi_handshake *h, enum tapsi_role role, unsigned flags)
+{
+    struct tapsi_error *e;
+    h->role = role;
+    if (!h->credentials) {
+        e = tapsi_handshake_error(h);
+        if (!e || tapsi_credentials(h->env->security, role, h->kind, &h->credentials, e) != 0)
+            return e ? GNUTLS_E_INSUFFICIENT_CREDENTIALS : GNUTLS_E_MEMORY_ERROR;
+    }
+    int r = gnutls_init(&h->session, (role == TAPSI_ROLE_CLIENT ? GNUTLS_CLIENT : GNUTLS_SERVER) | flags);
+    if (r < 0)
+        h->session = NULL;
+    else
+        r = configure(h);
+    if (r < 0)
+        tapsi_error_native(tapsi_handshake_error(h), r == GNUTLS_E_MEMORY_ERROR ? TAPS_E_MEMORY : TAPS_E_CONFIGURATION,
+                           TAPS_DOMAIN_TLS, r, "TLS cannot begin with %s: %s", h->peer, gnutls_strerror(r));
+    return r;
+}
+
+/* --------------------------------------------------------------------------------------------------- results */
+
+bool tapsi_handshake_take_alpn(struct tapsi_handshake *h)
+{
+    gnutls_datum_t chosen;
+    const struct tapsi_credentials *c = h->credentials;
+    if (gnutls_alpn_get_selected_protocol(h->session, &chosen) < 0)
+        return true;
+    for (unsigned i = 0; i < c->alpn_count; i++) {
+        if (c->alpn[i].size == chosen.size && memcmp(c->alpn[i].data, chosen.data, chosen.size) == 0)
+            h->alpn = (const char *)c->alpn[i].data;
+    }
+    if (!h->alpn)
+        tapsi_error_set(tapsi_handshake_error(h), TAPS_E_TLS, "%s chose an ALPN protocol that was not offered",
+                        h->peer);
+    return h->alpn != NULL;
+}
+
+static enum taps_security_protocol protocol_of(const struct tapsi_handshake *h)
+{
+    if (h->kind == TAPSI_SECURE_QUIC)
+        return TAPS_QUIC_1;
+    if (h->kind == TAPSI_SECURE_DTLS)
+        return TAPS_DTLS_1_2;
+    return gnutls_protocol_get_version(h->session) == GNUTLS_TLS1_3 ? TAPS_TLS_1_3 : TAPS_TLS_1_2;
+}
+
+const char *tapsi_handshake_version(const struct tapsi_handshake *h)
+{
+    static const char *const names[] = {[TAPS_TLS_1_2] = "TLS 1.2",
+                                        [TAPS_TLS_1_3] = "TLS 1.3",
+                                        [TAPS_DTLS_1_2] = "DTLS 1.2",
+                                        [TAPS_QUIC_1] = "QUIC 1 (TLS 1.3)"};
+    return names[protocol_of(h)];
+}
+
+struct tapsi_ready_info tapsi_handshake_info(const struct tapsi_handshake *h)
+{
+    return (struct tapsi_ready_info){.security = protocol_of(h),
+                                     .authenticated = h->verified,
+                                     .resumed = gnutls_session_is_resumed(h->session) != 0};
+}
+
+/* ---------------------------------------------------------------------------------------------------- errors */
+
+struct tapsi_error *tapsi_handshake_error(struct tapsi_handshake *h)
+{
+    if (!h->error)
+        h->error = tapsi_zalloc(&h->env->loop->mem, sizeof(*h->error));
+    return h->error;
+}
+
+const struct tapsi_error *tapsi_handshake_why(struct tapsi_handshake *h, struct tapsi_error *unsaid)
+{
+    if (h->error && h->error->pub.code)
+        return h->error;
+    tapsi_error_set(unsaid, TAPS_E_MEMORY, "no memory to tell why TLS with %s failed", h->peer);
+    return unsaid;
+}

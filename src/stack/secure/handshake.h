@@ -1,0 +1,63 @@
+/*
+ * What TLS, DTLS and QUIC have in common: a GnuTLS session set up as the security parameters say, the peer it is to be
+ * verified as, and the words for what went wrong.
+ *
+ * Embedded in the layer or session. Engine callbacks only record: `error`, `alert`, `verified`.
+ */
+#ifndef TAPSI_STACK_SECURE_HANDSHAKE_H
+#define TAPSI_STACK_SECURE_HANDSHAKE_H
+
+#include <gnutls/gnutls.h>
+#include "stack/layer.h"
+#include "stack/secure/credentials.h"
+
+struct tapsi_handshake {
+    /* First, and what gnutls_session_get_ptr gives: ngtcp2 calls the first with the handshake to find its connection
+       (struct ngtcp2_crypto_conn_ref). TLS and DTLS leave both alone. */
+    void *(*get_conn)(void *handshake);
+    void *user_data;
+
+    struct tapsi_env *env; /* borrowed from the layer */
+    enum tapsi_secure_kind kind;
+    enum tapsi_role role;                        /* UNDECIDED until the layer below is ready */
+    gnutls_session_t session;                    /* NULL until tapsi_handshake_open */
+    const struct tapsi_credentials *credentials; /* of the snapshot; NULL until the role is known */
+    char *peer;                                  /* how errors call the peer: "the peer", "the peer example.test" */
+    const char *host;                            /* the name within `peer`, or NULL */
+    union tapsi_addr address;  /* what the certificate must hold instead of the name; family 0 = the name */
+    const char *alpn;          /* the protocol agreed on, of the snapshot; or NULL: tapsi_handshake_take_alpn */
+    struct tapsi_error *error; /* why it fails, or NULL: tapsi_handshake_error. Verification writes it */
+    uint8_t alert;             /* what the peer is told then */
+    bool verified;             /* the peer's certificate */
+    bool spoke;                /* it failed over what the peer said in the protocol, so it speaks that */
+};
+
+/* Takes over who the peer is: the application's name before the endpoint's; without a name the address. TAPS_E_MEMORY,
+   TAPS_E_CONFIGURATION with words. On failure nothing is left to free. */
+int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const struct tapsi_target *target,
+                         enum tapsi_secure_kind kind, enum tapsi_role role, struct tapsi_error *ret_error);
+/* Makes the session for the role, now known: priorities, credentials, ALPN, SNI, verification, certificate request.
+   `flags` beside the role are for gnutls_init. 0 or a GnuTLS error; tapsi_handshake_refused gives it words. */
+int tapsi_handshake_open(struct tapsi_handshake *h, enum tapsi_role role, unsigned flags);
+/* Frees all of it: by the reaper, since GnuTLS may be on the stack. */
+void tapsi_handshake_done(struct tapsi_handshake *h);
+
+/* To be filled in; NULL = no memory, which is then what is told. */
+struct tapsi_error *tapsi_handshake_error(struct tapsi_handshake *h);
+/* The error that is filled in, or one about memory, in `unsaid`. */
+const struct tapsi_error *tapsi_handshake_why(struct tapsi_handshake *h, struct tapsi_error *unsaid);
+/* False, with the error filled in, if the peer chose what was not offered. Else `alpn` is set, if there is one. */
+bool tapsi_handshake_take_alpn(struct tapsi_handshake *h);
+/* Fills in the error for a failed GnuTLS call, unless verification has already; the alert to send, or 0. `doing`: "the
+   TLS handshake". */
+int tapsi_handshake_describe(struct tapsi_handshake *h, int r, const char *doing);
+/* The same for an alert that the peer sent, where the engine told it (QUIC). */
+void tapsi_handshake_describe_alert(struct tapsi_handshake *h, int alert);
+/* The versions we would take, in words: "TLS 1.2 and 1.3". */
+const char *tapsi_handshake_ours(const struct tapsi_handshake *h);
+/* "TLS 1.3", "DTLS 1.2", "QUIC 1 (TLS 1.3)"; valid once the handshake is done. */
+const char *tapsi_handshake_version(const struct tapsi_handshake *h);
+/* What a ready layer tells: protocol, authenticated, resumed. */
+struct tapsi_ready_info tapsi_handshake_info(const struct tapsi_handshake *h);
+
+#endif

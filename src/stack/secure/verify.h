@@ -1,0 +1,10 @@
+/* Is the peer who it should be? */
+#ifndef TAPSI_STACK_SECURE_VERIFY_H
+#define TAPSI_STACK_SECURE_VERIFY_H
+
+#include "stack/secure/handshake.h"
+
+/* The session's verify function. Leaves the reason in `error` and the alert in `alert` of its handshake. */
+int tapsi_handshake_verify(gnutls_session_t session);
+
+#endif
