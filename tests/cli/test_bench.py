@@ -92,8 +92,11 @@ def test_that_fails():
                   result)
 
     def some(connection):
+        """It ends, and reads on: closing with a message unread would be a reset."""
         for _ in range(5):
             connection.sendall(connection.recv(64))
+        connection.shutdown(socket.SHUT_WR)
+        receive_all(connection)
 
     with serving(some) as port:
         result, value = bench(*PLAIN, "--time", "5", f"127.0.0.1:{port}")
