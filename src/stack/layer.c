@@ -135,6 +135,13 @@ void tapsi_layer_event(struct tapsi_layer *layer, enum tapsi_event event, const 
         layer->up->ops->event(layer->up, layer, event, value);
 }
 
+void tapsi_bond_done(struct tapsi_bond *bond)
+{
+    if (bond->gone)
+        bond->gone(bond);
+    *bond = (struct tapsi_bond){0};
+}
+
 /* ----------------------------------------------------------------------------------------------- sinks */
 
 int tapsi_layer_start(struct tapsi_layer *layer)

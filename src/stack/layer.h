@@ -79,7 +79,7 @@ enum tapsi_get {
     TAPSI_GET_SPOKE,        /* value.boolean: the handshake failed, and yet the peer speaks the security protocol */
     TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */
     TAPSI_GET_UNACKED,      /* value.integer: bytes given to the kernel that the peer has not acknowledged */
-    TAPSI_GET_BOND,         /* bond: of a stream of a session; not handled: it is alone */
+    TAPSI_GET_BOND,         /* bond: of a stream of a session; not handled: it is alone. READY or not */
     TAPSI_GET_EARLY_ROOM,   /* value.integer: bytes of EARLY ops that it takes before `start`; not handled: none */
 };
 
@@ -98,9 +98,15 @@ struct tapsi_ready_info {
 };
 
 /* What the layers of one multiplexed session (QUIC, SCTP) have in common: their Connections are one Connection Group.
-   Embedded in the session; lives at least as long as any layer that points to it. */
+   Embedded in the session, zero at first; lives at least as long as any layer that points to it, and then the session
+   says so (tapsi_bond_done).
+   The session has the window that its streams share, so it schedules them by itself, at its flush (base/sched.h): what
+   is handed down is not held back above it. For that `set` tells the layer TAPS_CONN_PRIORITY, of the stream, and
+   TAPS_CONN_SCHEDULER and TAPS_GROUP_CONN_LIMIT, of the session. A stream that goes in one direction answers
+   `get` of TAPS_DIRECTION, as this end sees it. */
 struct tapsi_bond {
-    void *group; /* the connection room's: its struct tapsi_group, or NULL */
+    void *group;                           /* the connection room's: its struct tapsi_group, or NULL */
+    void (*gone)(struct tapsi_bond *bond); /* the connection room's, or NULL */
 };
 
 /* How a further stream of a session is to be. */
@@ -239,6 +245,8 @@ void tapsi_layer_ready(struct tapsi_layer *layer, const struct tapsi_ready_info 
 void tapsi_layer_deliver(struct tapsi_layer *layer, const struct tapsi_slice *slice);
 void tapsi_layer_closed(struct tapsi_layer *layer, const struct tapsi_error *error);
 void tapsi_layer_event(struct tapsi_layer *layer, enum tapsi_event event, const void *value);
+/* A session dies (its last act, when no layer of it is left): its group is told. */
+void tapsi_bond_done(struct tapsi_bond *bond);
 
 /* ------------------------------------------------------------------------------------- helpers, for sinks */
 
