@@ -509,9 +509,18 @@ TAPS_API int taps_security_parameters_require_client_certificate(taps_security_p
 TAPS_API int taps_security_parameters_add_group(taps_security_parameters *parameters, const char *name);
 TAPS_API int taps_security_parameters_add_ciphersuite(taps_security_parameters *parameters, const char *name);
 TAPS_API int taps_security_parameters_add_signature_algorithm(taps_security_parameters *parameters, const char *name);
-/* By the RFC's parameter name and text: ("alpn", "h2,http/1.1"), ("allowedSecurityProtocols", "tls1.3"),
-   ("serverCertificate", "cert.pem,key.pem"), ("clientCertificate", ...), ("pinnedServerCertificate", "cert.pem"),
-   ("supportedGroup", ...), ("ciphersuite", ...), ("signatureAlgorithm", ...). Case-insensitive; replaces. */
+/* Sessions that are kept to be resumed, of Connections with equal parameters. 0: none, so nothing is resumed; default
+   64; TAPS_E_RANGE above 65536. The oldest go first. */
+TAPS_API int taps_security_parameters_set_max_cached_sessions(taps_security_parameters *parameters, uint64_t count);
+/* How long one is kept, in seconds, and no longer than the peer allows; when listening, how long a client may come back
+   with one. 0: none is kept; default 6 hours; TAPS_E_RANGE above 7 days (RFC 8446, 4.6.1). */
+TAPS_API int taps_security_parameters_set_cached_session_lifetime(taps_security_parameters *parameters,
+                                                                  uint64_t seconds);
+/* By the RFC's parameter name and text: ("alpn", "h2,http/1.1"), ("allowedSecurityProtocols", "tls1.3,quic"), of which
+   there are "tls1.2", "tls1.3", "dtls1.2" and "quic" ("quicv1" is the same), ("serverCertificate", "cert.pem,key.pem"),
+   ("clientCertificate", ...), ("pinnedServerCertificate", "cert.pem"), ("supportedGroup", ...), ("ciphersuite", ...),
+   ("signatureAlgorithm", ...), ("maxCachedSessions", "16"), ("cachedSessionLifetimeSeconds", "3600").
+   Case-insensitive; replaces. */
 TAPS_API int taps_security_parameters_set(taps_security_parameters *parameters, const char *name, const char *text);
 
 /* --------------------------------------------------------------------- Messages (RFC 9622, section 9) */

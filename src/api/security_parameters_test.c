@@ -134,6 +134,8 @@ TEST(nothing_in_the_place_of_something_is_an_argument_error)
     CHECK_INT(taps_security_parameters_set_server_name(NULL, "a"), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_set_server_name(p, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_require_client_certificate(NULL, true), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_set_max_cached_sessions(NULL, 1), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_set_cached_session_lifetime(NULL, 1), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_group(NULL, "x25519"), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_group(p, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_ciphersuite(p, NULL), TAPS_E_ARGUMENT);
@@ -161,6 +163,8 @@ TEST(nonsense_is_out_of_range)
     CHECK_INT(taps_security_parameters_allow_protocol(p, (enum taps_security_protocol)0), TAPS_E_RANGE);
     CHECK_INT(taps_security_parameters_set_minimum_version(p, (enum taps_security_protocol)77), TAPS_E_RANGE);
     CHECK_INT(taps_security_parameters_set_server_name(p, ""), TAPS_E_RANGE);
+    CHECK_INT(taps_security_parameters_set_max_cached_sessions(p, UINT64_MAX), TAPS_E_RANGE);
+    CHECK_INT(taps_security_parameters_set_cached_session_lifetime(p, UINT64_MAX), TAPS_E_RANGE);
     CHECK_INT(taps_security_parameters_add_group(p, "secp1"), TAPS_E_RANGE);
     CHECK_INT(taps_security_parameters_add_ciphersuite(p, "NULL"), TAPS_E_RANGE);
     CHECK_INT(taps_security_parameters_add_signature_algorithm(p, "RSA-MD5"), TAPS_E_RANGE);
@@ -182,6 +186,12 @@ TEST(parameters_are_set_by_name_and_text)
     CHECK_INT(tapsi_security_versions(s), 1U << TAPS_TLS_1_3);
     CHECK_INT(taps_security_parameters_set(p, "allowedSecurityProtocols", "TLS 1.2,tls_1_3"), 0);
     CHECK_INT(tapsi_security_versions(s), 1U << TAPS_TLS_1_3 | 1U << TAPS_TLS_1_2);
+    CHECK_INT(taps_security_parameters_set(p, "allowedSecurityProtocols", "quicv1,dtls1.2"), 0);
+    CHECK_INT(tapsi_security_versions(s), 1U << TAPS_QUIC_1 | 1U << TAPS_DTLS_1_2);
+    CHECK_INT(taps_security_parameters_set(p, "maxCachedSessions", "16"), 0);
+    CHECK_INT(s->max_cached_sessions, 16);
+    CHECK_INT(taps_security_parameters_set(p, "cachedSessionLifetimeSeconds", "3600"), 0);
+    CHECK_INT(s->cached_session_lifetime_seconds, 3600);
     CHECK_INT(taps_security_parameters_set(p, "supportedgroup", "x25519,secp256r1"), 0);
     CHECK_TEXT(s->groups.names[1], "GROUP-SECP256R1");
     CHECK_INT(taps_security_parameters_set(p, "ciphersuite", "TLS_AES_256_GCM_SHA384"), 0);
@@ -232,6 +242,13 @@ TEST(a_failed_set_changes_nothing)
                    {"signatureAlgorithm", "ed25519,md5", TAPS_E_RANGE},
                    {"allowedSecurityProtocols", "tls1.3,ssl3", TAPS_E_RANGE},
                    {"allowedSecurityProtocols", "", TAPS_E_RANGE},
+                   {"allowedSecurityProtocols", "quic,quicv3", TAPS_E_RANGE},
+                   {"maxCachedSessions", "", TAPS_E_RANGE},
+                   {"maxCachedSessions", "-1", TAPS_E_RANGE},
+                   {"maxCachedSessions", "1,2", TAPS_E_RANGE},
+                   {"maxCachedSessions", "70000", TAPS_E_RANGE},
+                   {"cachedSessionLifetimeSeconds", "1h", TAPS_E_RANGE},
+                   {"cachedSessionLifetimeSeconds", "604801", TAPS_E_RANGE},
                    {"preSharedKey", "a,b", TAPS_E_UNKNOWN_PROPERTY},
                    {"", "x", TAPS_E_UNKNOWN_PROPERTY},
                    {"alpn ", "h2", TAPS_E_UNKNOWN_PROPERTY}};

@@ -8,6 +8,13 @@
 #define TAPSI_SECURITY_LIST_MAX 16         /* entries of each list */
 #define TAPSI_PEM_MAX           (1U << 20) /* bytes of one PEM text */
 
+/* What is cached for resumption if the application does not say: a browser's few sessions per peer; GnuTLS's and most
+   servers' lifetime. Seven days is the most that TLS 1.3 allows (RFC 8446, 4.6.1). */
+#define TAPSI_CACHED_SESSIONS            64
+#define TAPSI_CACHED_SESSIONS_MAX        65536
+#define TAPSI_CACHED_SESSION_SECONDS     (6 * 3600)
+#define TAPSI_CACHED_SESSION_SECONDS_MAX (7 * 86400)
+
 struct tapsi_bytes {
     uint8_t *data; /* terminated by a 0 that does not count */
     size_t length;
@@ -41,6 +48,8 @@ struct tapsi_security {
     struct tapsi_names groups, ciphersuites, signatures;
     char *server_name;
     bool require_client_certificate;
+    uint32_t max_cached_sessions;             /* of these parameters; 0 = none, so nothing is resumed */
+    uint32_t cached_session_lifetime_seconds; /* and no longer than the peer allows; 0 = none is kept */
     /* Whatever a stack derives from these parameters and wants to make only once (parsed credentials): owned by the
        snapshot, freed with it. One slot per role: 0 client, 1 server. The stack that sets it sets the destructor. */
     void *derived[2];
@@ -71,8 +80,11 @@ int tapsi_security_add_signature(struct tapsi_security *s, const char *name);
 int tapsi_security_allow(struct tapsi_security *s, enum taps_security_protocol protocol);
 int tapsi_security_set_minimum(struct tapsi_security *s, enum taps_security_protocol protocol);
 int tapsi_security_set_server_name(struct tapsi_security *s, const char *name); /* replaces */
+int tapsi_security_set_max_cached(struct tapsi_security *s, uint64_t count);
+int tapsi_security_set_cached_lifetime(struct tapsi_security *s, uint64_t seconds);
 /* Empties the list of certificates, pins, names ... that a parameter of RFC 9622, 6.3 stands for. */
 enum tapsi_security_list {
+    TAPSI_SECURITY_ONE, /* a parameter with one value: nothing to empty */
     TAPSI_SECURITY_ALLOWED,
     TAPSI_SECURITY_SERVER,
     TAPSI_SECURITY_CLIENT,

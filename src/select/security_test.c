@@ -260,6 +260,27 @@ TEST(the_server_name_is_replaced_and_checked)
     tapsi_security_unref(s);
 }
 
+/* proves API-056 (values) */
+TEST(what_is_cached_has_a_default_and_a_cap)
+{
+    struct tapsi_security *s = fresh();
+    NEED(s);
+    CHECK_INT(s->max_cached_sessions, TAPSI_CACHED_SESSIONS);
+    CHECK_INT(s->cached_session_lifetime_seconds, TAPSI_CACHED_SESSION_SECONDS);
+    CHECK_INT(tapsi_security_set_max_cached(s, 0), 0);
+    CHECK_INT(tapsi_security_set_cached_lifetime(s, 0), 0);
+    CHECK_INT(s->max_cached_sessions + s->cached_session_lifetime_seconds, 0);
+    CHECK_INT(tapsi_security_set_max_cached(s, TAPSI_CACHED_SESSIONS_MAX), 0);
+    CHECK_INT(tapsi_security_set_cached_lifetime(s, TAPSI_CACHED_SESSION_SECONDS_MAX), 0);
+    CHECK_INT(tapsi_security_set_max_cached(s, TAPSI_CACHED_SESSIONS_MAX + 1), TAPS_E_RANGE);
+    CHECK_INT(tapsi_security_set_max_cached(s, UINT64_MAX), TAPS_E_RANGE);
+    CHECK_INT(tapsi_security_set_cached_lifetime(s, TAPSI_CACHED_SESSION_SECONDS_MAX + 1), TAPS_E_RANGE);
+    CHECK_INT(tapsi_security_set_cached_lifetime(s, UINT64_MAX), TAPS_E_RANGE);
+    CHECK_INT(s->max_cached_sessions, TAPSI_CACHED_SESSIONS_MAX);
+    CHECK_INT(s->cached_session_lifetime_seconds, TAPSI_CACHED_SESSION_SECONDS_MAX);
+    tapsi_security_unref(s);
+}
+
 static int fill(struct tapsi_security *s)
 {
     int err = tapsi_security_add_authority(s, certificate, LENGTH(certificate));
@@ -270,6 +291,8 @@ static int fill(struct tapsi_security *s)
     err = err ? err : tapsi_security_add_group(s, "x25519");
     err = err ? err : tapsi_security_add_ciphersuite(s, "AES-128-GCM");
     err = err ? err : tapsi_security_add_signature(s, "ed25519");
+    err = err ? err : tapsi_security_set_max_cached(s, 3);
+    err = err ? err : tapsi_security_set_cached_lifetime(s, 5);
     return err ? err : tapsi_security_set_server_name(s, "a.example");
 }
 
@@ -306,6 +329,8 @@ TEST(a_copy_has_everything_but_what_was_derived)
     CHECK_TEXT(copy->signatures.names[0], "SIGN-EDDSA-ED25519");
     CHECK_TEXT(copy->server_name, "a.example");
     CHECK(copy->require_client_certificate);
+    CHECK_INT(copy->max_cached_sessions, 3);
+    CHECK_INT(copy->cached_session_lifetime_seconds, 5);
     CHECK_INT(tapsi_security_versions(copy), bit(TAPS_TLS_1_3) | bit(TAPS_QUIC_1));
     tapsi_security_unref(copy);
 }

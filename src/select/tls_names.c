@@ -128,19 +128,39 @@ const char *tapsi_tls_cipher(const char *name)
     return NULL;
 }
 
+/* "1.2", "v1.2", " 1.2", "_1_2": 12. 0 = not so. */
+static int dotted(const char *version)
+{
+    if (*version == 'v' || *version == 'V')
+        version++;
+    else if (*version && strchr(" -_", *version))
+        version++;
+    if (version[0] != '1' || !version[1] || !strchr(".-_", version[1]) || !version[2] || version[3])
+        return 0;
+    return version[2] >= '0' && version[2] <= '9' ? 10 + version[2] - '0' : 0;
+}
+
+/* "", "1", "v1", " 1", "-v1". */
+static bool is_quic_1(const char *version)
+{
+    if (!*version)
+        return true;
+    if (strchr(" -_", *version))
+        version++;
+    if (*version == 'v' || *version == 'V')
+        version++;
+    return strcmp(version, "1") == 0;
+}
+
 enum taps_security_protocol tapsi_tls_version(const char *name)
 {
+    const enum taps_security_protocol none = (enum taps_security_protocol)0;
+    if (tapsi_text_equal_n(name, "quic", 4))
+        return is_quic_1(name + 4) ? TAPS_QUIC_1 : none;
+    if (tapsi_text_equal_n(name, "dtls", 4))
+        return dotted(name + 4) == 12 ? TAPS_DTLS_1_2 : none;
     if (!tapsi_text_equal_n(name, "tls", 3))
-        return (enum taps_security_protocol)0;
-    name += 3;
-    if (*name == 'v' || *name == 'V')
-        name++;
-    else if (*name && strchr(" -_", *name))
-        name++;
-    if (*name++ != '1' || !*name || !strchr(".-_", *name))
-        return (enum taps_security_protocol)0;
-    name++;
-    if (strcmp(name, "2") == 0)
-        return TAPS_TLS_1_2;
-    return strcmp(name, "3") == 0 ? TAPS_TLS_1_3 : (enum taps_security_protocol)0;
+        return none;
+    int version = dotted(name + 3);
+    return version == 12 ? TAPS_TLS_1_2 : version == 13 ? TAPS_TLS_1_3 : none;
 }

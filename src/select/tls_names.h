@@ -13,7 +13,8 @@ const char *tapsi_tls_group(const char *name);
 /* A whole suite ("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256") stands for its cipher. */
 const char *tapsi_tls_cipher(const char *name);
 const char *tapsi_tls_signature(const char *name);
-/* "tls1.3", "TLS 1.3", "tls_1_3", "TLSv1.3"; 0 = none of these. */
+/* "tls1.3", "TLS 1.3", "tls_1_3", "TLSv1.3"; "dtls1.2" in the same ways; "quic", "quicv1", "QUIC 1"; 0 = none of
+   these. */
 enum taps_security_protocol tapsi_tls_version(const char *name);
 
 #endif

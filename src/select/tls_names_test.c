@@ -72,16 +72,35 @@ TEST(unknown_and_weak_names_are_refused)
     }
 }
 
+static void check_versions(const char *const *names, size_t count, int version)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((int)tapsi_tls_version(names[i]) != version)
+            tapsi_test_fail(__FILE__, __LINE__, "\"%s\" is %d, not %d", names[i], (int)tapsi_tls_version(names[i]),
+                            version);
+    }
+}
+
+/* proves API-051 (names) */
 TEST(versions_are_written_in_many_ways)
 {
     static const char *const twelve[] = {"tls1.2", "TLS 1.2", "tls_1_2", "TLSv1.2", "TLS-1-2"};
     static const char *const thirteen[] = {"tls1.3", "TLS 1.3", "tls_1_3", "tlsV1.3"};
-    static const char *const none[] = {"",        "tls",  "tls1", "tls1.",    "tls1.1",  "tls1.0", "tls1.4",
-                                       "tls1.33", "ssl3", "1.3",  "tls  1.3", "dtls1.2", "tls1x3", "tls1.3 "};
-    for (size_t i = 0; i < sizeof(twelve) / sizeof(twelve[0]); i++)
-        CHECK_INT(tapsi_tls_version(twelve[i]), TAPS_TLS_1_2);
-    for (size_t i = 0; i < sizeof(thirteen) / sizeof(thirteen[0]); i++)
-        CHECK_INT(tapsi_tls_version(thirteen[i]), TAPS_TLS_1_3);
-    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-        CHECK_INT(tapsi_tls_version(none[i]), 0);
+    static const char *const datagram[] = {"dtls1.2", "DTLS 1.2", "dtls_1_2", "DTLSv1.2"};
+    static const char *const quic[] = {"quic", "QUIC", "quicv1", "QUICv1", "quic1", "quic-v1", "QUIC 1", "quic_1"};
+    check_versions(twelve, 5, TAPS_TLS_1_2);
+    check_versions(thirteen, 4, TAPS_TLS_1_3);
+    check_versions(datagram, 4, TAPS_DTLS_1_2);
+    check_versions(quic, 8, TAPS_QUIC_1);
+}
+
+/* proves API-051 (names) */
+TEST(versions_that_are_none)
+{
+    static const char *const none[] = {"",        "tls",     "tls1",    "tls1.",      "tls1.1",   "tls1.0",   "tls1.4",
+                                       "tls1.33", "ssl3",    "1.3",     "tls  1.3",   "tls1x3",   "tls1.3 ",  "dtls",
+                                       "dtls1",   "dtls1.0", "dtls1.3", "dtls1.",     "dtls1.22", "ddtls1.2", "quic2",
+                                       "quicv2",  "quic ",   "quic v",  "quic1.0",    "quic11",   "quicvv1",  "quic  1",
+                                       "qui",     "quick",   "xquic",   "quicdtls1.2"};
+    check_versions(none, sizeof(none) / sizeof(none[0]), 0);
 }
