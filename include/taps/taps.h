@@ -628,6 +628,13 @@ struct taps_connection_events {
        too; here are the words. Or, later: a property was changed for its Connection Group, and its stack would not; it
        is in no group any more, and has the value it had. */
     void (*clone_error)(taps_connection *connection, const struct taps_error *error, void *user);
+    /* ConnectionReceived of a Connection Group (RFC 9622, 7.2 and 7.4): the peer has opened one more stream of the
+       session that this Connection is a stream of. `stream` is Established and a member of the group, with the Framers
+       and the properties that this Connection was initiated with, and what is shared as it is now. The callee owns it:
+       set its events here, free it some time. Of several members the first that has this event is told; where none has
+       it, or groupConnLimit has been reached, the stream is refused. A stream of a Listener's session comes by the
+       Listener instead, as long as that listens. */
+    void (*connection_received)(taps_connection *connection, taps_connection *stream, void *user);
 };
 
 /* Other events, or other `user` data, from now on; a Connection from a Listener has none until this is called. `events`

@@ -192,7 +192,7 @@ void tapsi_listener_child(struct tapsi_sink *sink, struct tapsi_layer *layer, st
         if (l->sockets[i].layer == layer)
             row = l->sockets[i].row;
     }
-    if (!row || !admitted(l, row, child)) {
+    if (!row || !admitted(l, row, child) || !tapsi_stream_has_room(child)) {
         l->dropped++;
         tapsi_layer_destroy(child, TAPS_E_POLICY);
         tapsi_listener_grant(l);

@@ -76,7 +76,14 @@ static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum ta
     tapsi_connection_post(c);
 }
 
-static const struct tapsi_sink_ops sink_ops = {.data = on_data, .closed = on_closed, .event = on_event};
+static void on_child(struct tapsi_sink *sink, struct tapsi_layer *layer, struct tapsi_layer *child)
+{
+    (void)layer;
+    tapsi_stream_child(TAPSI_CONTAINER(sink, struct taps_connection, sink), child);
+}
+
+static const struct tapsi_sink_ops sink_ops = {
+    .data = on_data, .closed = on_closed, .event = on_event, .child = on_child};
 
 void tapsi_connection_learn(struct taps_connection *c)
 {
@@ -101,6 +108,8 @@ static void establish(struct taps_connection *c, const struct tapsi_stack_row *r
     tapsi_connection_learn(c);
     c->top = top;
     top->up = &c->sink;
+    c->streams = tapsi_stream_bond(top) != NULL;
+    c->shares = c->member && !c->streams;
     set_state(c, TAPS_ESTABLISHED);
     if (c->receives || row->protos[0]->offers == TAPSI_OFFERS_DATAGRAM)
         tapsi_connection_open_window(c); /* a datagram nobody took credit for would be lost */
@@ -112,16 +121,20 @@ static void establish(struct taps_connection *c, const struct tapsi_stack_row *r
         tapsi_connection_watch_close(c);
 }
 
-static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info)
+void tapsi_connection_opened(struct taps_connection *c, const struct tapsi_stack_row *row, struct tapsi_layer *top)
 {
-    struct taps_connection *c = owner;
-    (void)info;
     c->pending_ready = true;
-    establish(c, winner->node.row, top);
+    establish(c, row, top);
     tapsi_connection_apply_properties(c, c->config->properties);
     if (c->member)
         tapsi_group_ready(c->member);
     tapsi_connection_post(c);
+}
+
+static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info)
+{
+    (void)info;
+    tapsi_connection_opened(owner, winner->node.row, top);
 }
 
 static void on_failed(void *owner, const struct tapsi_error *error)
@@ -211,6 +224,21 @@ int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config 
     return 0;
 }
 
+/* The peer decides in which direction its stream goes. */
+static int take_direction(struct taps_connection *c, struct tapsi_layer *top)
+{
+    union tapsi_got got;
+    if (!tapsi_stream_bond(top) || tapsi_layer_get(top, TAPS_DIRECTION, &got) != 0)
+        return 0;
+    if (c->properties->values[TAPS_DIRECTION].enumeration == got.value.enumeration)
+        return 0;
+    int err = tapsi_properties_own(&c->properties);
+    if (!err)
+        c->properties->values[TAPS_DIRECTION] = got.value;
+    tapsi_connection_learn(c);
+    return err;
+}
+
 int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
                             const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret)
 {
@@ -219,6 +247,11 @@ int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *c
     if (err)
         return err;
     c->waits = true;
+    err = take_direction(c, top);
+    if (err) {
+        tapsi_connection_free(c);
+        return err;
+    }
     establish(c, row, top);
     *ret = c;
     return 0;
@@ -261,6 +294,8 @@ void tapsi_connection_drop_stack(struct taps_connection *c, int reason)
     struct tapsi_layer *top = c->top;
     c->top = NULL;
     tapsi_layer_destroy(top, reason);
+    if (c->member)
+        tapsi_stream_give_up(c->member->opening, reason);
     struct tapsi_race *race = tapsi_connection_race(c);
     if (race && !race->over)
         tapsi_race_cancel(race, reason ? "the Connection was aborted" : "the Connection was given up");

@@ -106,6 +106,8 @@ struct taps_connection {
     bool framed : 1;                              /* a Framer makes the boundaries */
     bool bounded : 1;                             /* sendBuffer is not unlimited */
     bool pending_clone : 1;
+    bool streams : 1; /* the stack's bottom is a stream of a session, which has more */
+    bool shares : 1;  /* it is in a group of flows, where Messages go by turns (share.c) */
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
@@ -152,6 +154,9 @@ int tapsi_connection_initiate(struct taps_context *context, struct tapsi_config 
 /* Begins the race of one that has none yet. */
 int tapsi_connection_begin_race(struct taps_connection *connection, struct tapsi_plan *plan, uint64_t timeout_ms,
                                 struct tapsi_error *ret_error);
+/* A clone's stream, READY, which it takes over: Ready. */
+void tapsi_connection_opened(struct taps_connection *connection, const struct tapsi_stack_row *row,
+                             struct tapsi_layer *top);
 /* An accepted stack, READY, which it takes over; Established at once, and silent until it is delivered. */
 int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *config,
                             const struct tapsi_stack_row *row, struct tapsi_layer *top, struct taps_connection **ret);

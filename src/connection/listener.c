@@ -152,19 +152,25 @@ int tapsi_listener_new(struct taps_context *context, struct tapsi_config *config
 
 /* --------------------------------------------------------------------------------------------------- events */
 
+/* A stream joins its group now, which may have no room for it any more. */
 static struct taps_connection *next_accepted(struct taps_listener *l)
 {
-    if (l->limit == 0 || l->stopping)
-        return NULL;
-    struct tapsi_link *link = tapsi_list_pop(&l->accepted);
-    if (!link)
-        return NULL;
-    struct taps_connection *c = TAPSI_CONTAINER(link, struct taps_connection, link);
-    tapsi_list_append(&l->context->open, &c->link);
-    l->waiting--;
-    if (l->limit != TAPS_INFINITE)
-        l->limit--;
-    return c;
+    struct tapsi_link *link;
+    while (l->limit && !l->stopping && (link = tapsi_list_pop(&l->accepted))) {
+        struct taps_connection *c = TAPSI_CONTAINER(link, struct taps_connection, link);
+        tapsi_list_append(&l->context->open, &c->link);
+        l->waiting--;
+        int err = tapsi_stream_admit(c);
+        if (!err) {
+            l->limit -= l->limit != TAPS_INFINITE;
+            return c;
+        }
+        l->dropped++;
+        tapsi_connection_drop_stack(c, err);
+        tapsi_connection_free(c);
+        tapsi_listener_grant(l);
+    }
+    return NULL;
 }
 
 static void deliver(struct taps_listener *l)

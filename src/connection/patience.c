@@ -42,7 +42,7 @@ static void on_timer(struct tapsi_timer *timer)
     if (!c->top)
         return;
     uint64_t now = outstanding(c);
-    bool passed = c->member && c->out->unsent && c->out->unsent == now;    /* its group lets others go first */
+    bool passed = c->shares && c->out->unsent && c->out->unsent == now;    /* its group lets others go first */
     p->looks = now && now == p->outstanding && !passed ? p->looks + 1 : 0; /* with nothing left the bottom ends it */
     p->outstanding = now;
     if (p->looks < LOOKS) {

@@ -21,7 +21,7 @@ int tapsi_connection_check_set(const struct taps_connection *c, enum taps_proper
     return c->state >= TAPS_CLOSED || c->pending_end ? TAPS_E_STATE : 0;
 }
 
-/* What only groups know is no matter of one stack. */
+/* What only groups know is no matter of one stack, but where that is a stream: its session is told. */
 static bool is_of_groups(enum taps_property property)
 {
     return property == TAPS_CONN_PRIORITY || property == TAPS_CONN_SCHEDULER || property == TAPS_GROUP_CONN_LIMIT;
@@ -29,7 +29,8 @@ static bool is_of_groups(enum taps_property property)
 
 int tapsi_connection_set_stack(struct taps_connection *c, enum taps_property property, const struct taps_value *value)
 {
-    int err = c->top && !is_of_groups(property) ? tapsi_layer_set(c->top, property, value) : 0;
+    bool asks = c->top && (c->streams || !is_of_groups(property));
+    int err = asks ? tapsi_layer_set(c->top, property, value) : 0;
     if (err == TAPS_E_NOT_APPLICABLE && !is_protocol_specific(property))
         err = 0; /* a generic property holds for the Connection, also where this stack has no use for it */
     return err;

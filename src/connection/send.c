@@ -78,7 +78,7 @@ static void on_done(struct tapsi_op *op, int result)
     assert(op->length - op->added <= c->out->below);
     c->out->below -= op->length - op->added;
     settle(c, op, result);
-    if (c->member)
+    if (c->shares)
         tapsi_group_done(c->member);
     else if (!tapsi_list_empty(&c->out->sends) && c->top)
         tapsi_connection_pump(c);
@@ -195,7 +195,7 @@ void tapsi_connection_pump(struct taps_connection *c)
     struct tapsi_op *op;
     if ((c->batch && !c->closing) || c->state == TAPS_ESTABLISHING || c->pumping)
         return;
-    if (c->member) {
+    if (c->shares) {
         tapsi_group_pump(c->member);
         tapsi_connection_pass_close(c);
         return;
@@ -309,7 +309,7 @@ static struct tapsi_op *make_op(struct taps_connection *c, const struct tapsi_se
 static void go(struct taps_connection *c, struct tapsi_op *op, bool final)
 {
     const struct tapsi_outbox *out = c->out;
-    bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED && !c->member &&
+    bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED && !c->shares &&
                   (!out->below || out->below + op->length <= c->top->ahead);
     if (direct) {
         hand_down(c, op);

@@ -38,6 +38,8 @@ static void update(struct tapsi_member *m)
 {
     struct tapsi_sched *sched = &m->group->sched;
     const struct taps_connection *c = m->connection;
+    if (!c->shares)
+        return;
     const struct tapsi_op *op = m->stalled ? NULL : tapsi_connection_next_send(c);
     count_op(m, op != NULL);
     if (op)
@@ -179,13 +181,16 @@ void tapsi_share_done(struct tapsi_group *g)
 void tapsi_share_join(struct tapsi_member *m)
 {
     struct taps_connection *c = m->connection;
-    if (c->top)
-        tapsi_layer_set(c->top, TAPS_CONN_SCHEDULER, &c->properties->values[TAPS_CONN_SCHEDULER]);
+    c->shares = c->top && !c->streams;
+    if (!c->shares)
+        return;
+    tapsi_layer_set(c->top, TAPS_CONN_SCHEDULER, &c->properties->values[TAPS_CONN_SCHEDULER]);
     tapsi_group_pump(m);
 }
 
 void tapsi_share_leave(struct tapsi_member *m)
 {
+    m->connection->shares = false;
     tapsi_sched_leave(&m->group->sched, &m->entry);
     count_op(m, false);
     if (m->group->held == m)

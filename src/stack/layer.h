@@ -102,8 +102,8 @@ struct tapsi_ready_info {
    says so (tapsi_bond_done).
    The session has the window that its streams share, so it schedules them by itself, at its flush (base/sched.h): what
    is handed down is not held back above it. For that `set` tells the layer TAPS_CONN_PRIORITY, of the stream, and
-   TAPS_CONN_SCHEDULER and TAPS_GROUP_CONN_LIMIT, of the session. A stream that goes in one direction answers
-   `get` of TAPS_DIRECTION, as this end sees it. */
+   TAPS_CONN_SCHEDULER and TAPS_GROUP_CONN_LIMIT, of the session. It answers `get` of TAPS_DIRECTION: the
+   stream's, as this end sees it. */
 struct tapsi_bond {
     void *group;                           /* the connection room's: its struct tapsi_group, or NULL */
     void (*gone)(struct tapsi_bond *bond); /* the connection room's, or NULL */
