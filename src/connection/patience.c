@@ -34,11 +34,17 @@ static void start(struct patience *p)
         tapsi_timer_start(&c->context->loop, &p->timer, (uint64_t)(seconds * (double)TAPSI_S / LOOKS) + 1);
 }
 
+static void give_up(struct taps_connection *c, int code, const char *why)
+{
+    struct tapsi_error error;
+    tapsi_error_set(&error, code, "%s", why);
+    tapsi_connection_end(c, &error, code);
+}
+
 static void on_timer(struct tapsi_timer *timer)
 {
     struct patience *p = TAPSI_CONTAINER(timer, struct patience, timer);
     struct taps_connection *c = p->connection;
-    struct tapsi_error error;
     if (!c->top)
         return;
     uint64_t now = outstanding(c);
@@ -49,8 +55,7 @@ static void on_timer(struct tapsi_timer *timer)
         start(p);
         return;
     }
-    tapsi_error_set(&error, TAPS_E_TIMEOUT, "the peer took nothing more of what was sent before Close");
-    tapsi_connection_end(c, &error, TAPS_E_TIMEOUT);
+    give_up(c, TAPS_E_TIMEOUT, "the peer took nothing more of what was sent before Close");
 }
 
 static struct patience *make(struct taps_connection *c)
@@ -73,9 +78,13 @@ static struct patience *make(struct taps_connection *c)
 void tapsi_connection_watch_close(struct taps_connection *c)
 {
     bool bottom_knows = c->close_passed && !c->row->protos[1];
-    struct patience *p = bottom_knows || !c->top || (c->rare && c->rare->patience) ? NULL : make(c);
-    if (p) /* without memory the peer decides how long it takes */
+    if (bottom_knows || !c->top || (c->rare && c->rare->patience))
+        return;
+    struct patience *p = make(c);
+    if (p)
         start(p);
+    else if (c->out->unsent || asked(c, TAPSI_GET_UNSENT))
+        give_up(c, TAPS_E_MEMORY, "no memory to watch whether the peer still takes what was sent before Close");
 }
 
 void tapsi_connection_watch_done(struct taps_connection *c)

@@ -109,6 +109,22 @@ TEST(a_sender_to_a_stopped_peer_stays_under_its_bound)
     }
 }
 
+/* proves API-140: what it does not take in time is a Timeout; the sweep of this test has no memory for the clock, and
+   ends too. */
+TEST(a_close_to_a_stopped_peer_ends)
+{
+    struct world w;
+    serve(&w, TAPSI_SIM_STALL, NULL);
+    world_run_until_ready(&w);
+    for (int i = 0; i < 40; i++)
+        send_some(&w, sizeof(block));
+    taps_connection_close(w.connection);
+    world_run_until_end(&w);
+    CHECK_INT(w.heard.connection_error, 1);
+    CHECK_INT(w.heard.code, TAPS_E_TIMEOUT);
+    world_finish(&w);
+}
+
 /* Without a byte of their own they count too. */
 TEST(many_small_messages_are_bounded)
 {

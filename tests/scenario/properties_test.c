@@ -1,6 +1,8 @@
 /* What each Message Property does to a Message, and which contradict the Connection (RFC 9622, 9.1.3). */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -468,6 +470,8 @@ static struct {
     int tos[8]; /* of each, -1 = the socket's */
     unsigned count, calls;
     int pmtu; /* last set */
+    int user_timeout, keep_alive;
+    bool refuses; /* each user timeout that is asked for */
 } seen;
 
 static void note(const struct msghdr *m)
@@ -508,6 +512,12 @@ static int on_setsockopt(struct tapsi_platform *p, int fd, int level, int option
 {
     if (level == IPPROTO_IP && option == IP_MTU_DISCOVER)
         memcpy(&seen.pmtu, value, sizeof(seen.pmtu));
+    if (level == IPPROTO_TCP && option == TCP_USER_TIMEOUT && seen.refuses)
+        return -EPERM;
+    if (level == IPPROTO_TCP && option == TCP_USER_TIMEOUT)
+        memcpy(&seen.user_timeout, value, sizeof(seen.user_timeout));
+    if (level == SOL_SOCKET && option == SO_KEEPALIVE)
+        memcpy(&seen.keep_alive, value, sizeof(seen.keep_alive));
     return seen.real->setsockopt(p, fd, level, option, value, length);
 }
 
@@ -576,6 +586,35 @@ TEST(what_must_not_be_fragmented_fits_a_packet_or_is_refused)
         CHECK_INT(seen.pmtu, IP_PMTUDISC_WANT);
         world_finish(&w);
     }
+}
+
+/* ------------------------------------------------------------------------------------------ what is refused */
+
+/* proves API-082, API-094: neither the property nor what is made of the others has anything of it */
+TEST(a_timeout_that_the_kernel_refuses_is_forgotten)
+{
+    struct world w;
+    connect_to(&w, TAPSI_SIM_SILENT);
+    world_run_until_ready(&w);
+    NEED(w.connection);
+    look_at_calls(&w);
+    CHECK_INT(taps_connection_set_property(w.connection, "tcp.userTimeoutEnabled", "true"), 0);
+    CHECK_INT(taps_connection_set_property(w.connection, "tcp.userTimeoutValue", "60"), 0);
+    CHECK_INT(seen.user_timeout, 60000);
+    CHECK_INT(taps_connection_set_property(w.connection, "keepAliveTimeout", "50"), 0);
+    CHECK_INT(seen.keep_alive, 1);
+    seen.refuses = true;
+    CHECK(taps_connection_set_property(w.connection, "connTimeout", "5") < 0);
+    CHECK(taps_connection_set_property(w.connection, "tcp.userTimeoutValue", "7") < 0);
+    CHECK(taps_connection_set_property(w.connection, "tcp.userTimeoutEnabled", "false") < 0);
+    CHECK_INT(seen.keep_alive, 1); /* off with a connTimeout below it, and on again */
+    seen.refuses = false;
+    CHECK_INT(taps_connection_set_property(w.connection, "tcp.userTimeoutEnabled", "true"), 0);
+    CHECK_INT(seen.user_timeout, 60000);
+    char text[32];
+    CHECK(taps_connection_get_property(w.connection, "connTimeout", text, sizeof(text)) > 0);
+    CHECK_TEXT(text, "disabled");
+    world_finish(&w);
 }
 
 /* ----------------------------------------------------------------------------------- batches, and one turn's Sends */

@@ -9,11 +9,18 @@
 #include "stack/framer/framing.h"
 #include "stack/registry.h"
 
+/* Each stands a height above the last; there is an end to heights, also for one that prepends itself. */
+static bool is_high(const struct taps_framing *f)
+{
+    return f->adapter->layer.height + f->prepend_count + 2 >= TAPSI_LEVELS;
+}
+
 static int add(struct taps_framing *f, struct taps_framer *framer)
 {
-    if (f->prepend_count == TAPSI_FRAMING_PREPENDS || f->said_ready || f->adapter->layer.state >= TAPSI_LAYER_READY) {
+    bool late = f->said_ready || f->adapter->layer.state >= TAPSI_LAYER_READY;
+    if (late || f->prepend_count == TAPSI_FRAMING_PREPENDS || is_high(f)) {
         tapsi_framer_unref(framer);
-        return f->prepend_count == TAPSI_FRAMING_PREPENDS ? TAPS_E_RANGE : TAPS_E_STATE;
+        return late ? TAPS_E_STATE : TAPS_E_RANGE;
     }
     f->prepends[f->prepend_count++].framer = framer;
     return 0;

@@ -125,6 +125,37 @@ TEST(there_is_no_tls_above_datagrams)
     test_framing_close(&t);
 }
 
+/* One that puts another of its own kind above itself, again and again: there is an end to it. */
+static int climb_start(taps_framing *f);
+
+static const struct taps_framer_definition climb = {
+    .name = "climb", .flags = TAPS_FRAMER_TRANSPARENT, .start = climb_start};
+
+static int climb_start(taps_framing *f)
+{
+    taps_framer *framer;
+    int err = taps_framer_new_custom(&climb, &framer);
+    if (err)
+        return err;
+    err = taps_framing_prepend_framer(f, framer);
+    taps_framer_free(framer);
+    taps_framing_make_ready(f);
+    return err;
+}
+
+TEST(there_is_an_end_to_what_is_put_above)
+{
+    struct test_framing t;
+    taps_framer *framer;
+    CHECK_INT(taps_framer_new_custom(&climb, &framer), 0);
+    const taps_framer *one = framer;
+    test_framing_open(&t, &one, 1, false, false);
+    taps_framer_free(framer);
+    CHECK_INT(t.ready, 0);
+    CHECK(test_framing_failed(&t, TAPS_E_RANGE));
+    test_framing_close(&t);
+}
+
 /* Not what is none, not more than four, not once it is ready. */
 TEST(what_may_not_be_put_above_is_refused)
 {

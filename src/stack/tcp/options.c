@@ -134,12 +134,22 @@ void tapsi_tcp_options(struct tcp *tcp)
     }
 }
 
+/* The options of the socket that depend on this property. */
+static int apply_timeout(struct tcp *tcp, enum taps_property property)
+{
+    const struct tcp_timeouts *t = &tcp->rare->timeouts;
+    bool keep_alive = property == TAPS_KEEP_ALIVE_TIMEOUT || property == TAPS_CONN_TIMEOUT;
+    int err = keep_alive ? apply_keep_alive(tcp, t) : 0;
+    return err || property == TAPS_KEEP_ALIVE_TIMEOUT ? err : apply_user_timeout(tcp, t);
+}
+
+/* What the kernel refuses is as if it had not been asked for. */
 static int set_timeout(struct tcp *tcp, enum taps_property property, const struct taps_value *value)
 {
     struct tcp_rare *rare = tapsi_tcp_rare(tcp);
     if (!rare)
         return TAPS_E_MEMORY;
-    struct tcp_timeouts *t = &rare->timeouts;
+    struct tcp_timeouts *t = &rare->timeouts, before = *t;
     switch (property) {
     case TAPS_CLOSE_TIMEOUT:
         t->close = value->number;
@@ -147,19 +157,24 @@ static int set_timeout(struct tcp *tcp, enum taps_property property, const struc
         return TAPSI_HANDLED;
     case TAPS_CONN_TIMEOUT:
         t->connection = value->number;
-        apply_keep_alive(tcp, t);
-        return apply_user_timeout(tcp, t);
+        break;
     case TAPS_TCP_USER_TIMEOUT_VALUE:
         t->user = user_timeout_of(value->integer);
-        return apply_user_timeout(tcp, t);
+        break;
     case TAPS_TCP_USER_TIMEOUT_ENABLED:
         t->user_enabled = value->boolean;
-        return apply_user_timeout(tcp, t);
+        break;
     default:
         t->keep_alive = value->number;
         t->keep_alive_set = true;
-        return apply_keep_alive(tcp, t);
+        break;
     }
+    int err = apply_timeout(tcp, property);
+    if (err) {
+        *t = before;
+        apply_timeout(tcp, property);
+    }
+    return err;
 }
 
 int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value)
