@@ -234,6 +234,7 @@ static void open_at(struct test_framing *t, const taps_framer *const *framers, s
     struct tapsi_error error;
     memset(t, 0, sizeof(*t));
     t->keeps = true;
+    t->server = server;
     t->sink.ops = &sink_ops;
     tapsi_mem_init(&t->mem, NULL);
     init_loop(t);

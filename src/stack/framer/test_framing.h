@@ -28,6 +28,7 @@ struct test_framing {
     struct tapsi_env *env;
     struct tapsi_sink sink;
     struct tapsi_layer *wire, *top; /* top NULL: destroyed */
+    bool server;                    /* which side it is */
     /* What went up. */
     unsigned ready, closed, ends, soft_errors;
     struct tapsi_error error; /* of closed, or the last soft error; code 0: none */
