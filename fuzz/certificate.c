@@ -5,6 +5,7 @@
  */
 #include "input.h"
 #include "pem.h"
+#include "select/alpn.h"
 #include "stack/secure/credentials.h"
 #include "support.h"
 
@@ -94,7 +95,8 @@ static int make(const taps_security_parameters *p, enum tapsi_role role)
     if (err) {
         CHECK(err == TAPS_E_CONFIGURATION && error.pub.code == err && error.text[0]);
     } else {
-        CHECK_INT(credentials->alpn_count, tapsi_security_of(copy)->alpn.count);
+        CHECK_INT(credentials->alpn_count[TAPSI_SECURE_TLS],
+                  tapsi_alpn_filter(&tapsi_security_of(copy)->alpn, TAPSI_ALPN_TLS, NULL));
         CHECK(role == TAPSI_ROLE_SERVER || credentials->pin_count == tapsi_security_of(copy)->pin_count);
     }
     taps_security_parameters_free(copy);

@@ -198,6 +198,7 @@ int tapsi_connection_begin_race(struct taps_connection *c, struct tapsi_plan *pl
     struct taps_context *context = c->context;
     uint64_t ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
     struct tapsi_race_options options = {.resolver = context->resolver,
+                                         .caches = context->caches,
                                          .attempt_delay = attempt_delay(context, c->config),
                                          .resolution_delay = context->resolution_delay,
                                          .timeout = ms >= TAPSI_FOREVER / TAPSI_MS / 2 ? TAPSI_FOREVER : ms * TAPSI_MS};

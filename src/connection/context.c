@@ -69,6 +69,12 @@ static int open_resolver(struct taps_context *context, const struct taps_context
     return tapsi_resolver_new(&context->loop, &resolver, &context->resolver);
 }
 
+static int open_caches(struct taps_context *context)
+{
+    context->caches = tapsi_caches_new(&context->loop.mem);
+    return context->caches ? 0 : TAPS_E_MEMORY;
+}
+
 /* Frees what was made, the platform too. */
 static void undo(struct taps_context *context)
 {
@@ -104,8 +110,11 @@ int tapsi_context_new(const struct taps_context_options *options, struct tapsi_p
     init_lists(context);
     err = read_options(context, options);
     if (!err)
+        err = open_caches(context);
+    if (!err)
         err = open_resolver(context, options);
     if (err) {
+        tapsi_caches_free(context->caches);
         if (platform) { /* the caller keeps what it gave */
             done_pools(context);
             tapsi_loop_release(&context->loop);
@@ -143,6 +152,7 @@ int tapsi_context_free(struct taps_context *context)
     tapsi_buffers_done(context);
     tapsi_resolver_free(context->resolver);
     tapsi_loop_settle(&context->loop);
+    tapsi_caches_free(context->caches);
     undo(context);
     return 0;
 }

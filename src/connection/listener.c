@@ -106,6 +106,7 @@ static int init_parts(struct taps_listener *l)
     if (!l->env || !l->sockets)
         return TAPS_E_MEMORY;
     l->env->half_open = &l->half_open;
+    l->env->caches = tapsi_config_caches(config, l->context->caches);
     int err = tapsi_timer_init(loop, &l->patience, tapsi_listener_patience);
     if (err)
         return err;

@@ -110,12 +110,20 @@ int tapsi_config_own(struct tapsi_config **config)
     return err;
 }
 
-struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop)
+struct tapsi_caches *tapsi_config_caches(const struct tapsi_config *config, struct tapsi_caches *caches)
+{
+    return config->properties->values[TAPS_ISOLATE_SESSION].boolean ? NULL : caches;
+}
+
+struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop, struct tapsi_caches *caches)
 {
     struct tapsi_security *security = config->security->mode == TAPS_SECURITY_DISABLED ? NULL : config->security;
     if (!config->env)
         config->env = tapsi_env_new(loop, config->properties, security, &config->framers);
-    return config->env ? tapsi_env_ref(config->env) : NULL;
+    if (!config->env)
+        return NULL;
+    config->env->caches = tapsi_config_caches(config, caches);
+    return tapsi_env_ref(config->env);
 }
 
 /* -------------------------------------------------------------------------------------------------- checks */

@@ -51,8 +51,10 @@ struct tapsi_plan {
 int tapsi_plan_get(struct tapsi_config *config, struct tapsi_platform *platform, enum tapsi_role role,
                    struct tapsi_plan **ret, struct tapsi_error *ret_error);
 void tapsi_plan_unref(struct tapsi_plan *plan);
-/* The env of the layers of every race. Returns owned (a reference), or NULL without memory. */
-struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop);
+/* The env of the layers of every race. Returns owned (a reference), or NULL without memory. `caches`: the context's. */
+struct tapsi_env *tapsi_config_env(struct tapsi_config *config, struct tapsi_loop *loop, struct tapsi_caches *caches);
+/* `caches`, or NULL where isolateSession says that there be none (RFC 9622, 8.1.10). */
+struct tapsi_caches *tapsi_config_caches(const struct tapsi_config *config, struct tapsi_caches *caches);
 /* Configuration errors (IMPL-01): endpoints that contradict the action or each other, properties no stack can satisfy.
  */
 int tapsi_config_check(const struct tapsi_config *config, enum tapsi_role role, struct tapsi_error *ret_error);

@@ -520,7 +520,7 @@ static unsigned wanted_families(const struct tapsi_config *config)
 static int init_parts(struct tapsi_race *race, const struct tapsi_race_options *options)
 {
     struct tapsi_config *config = race->config;
-    race->env = tapsi_config_env(config, race->loop);
+    race->env = tapsi_config_env(config, race->loop, options->caches);
     if (!race->env)
         return TAPS_E_MEMORY;
     int err = tapsi_timer_init(race->loop, &race->deadline, on_deadline);

@@ -93,6 +93,7 @@ struct tapsi_race {
 
 struct tapsi_race_options {
     struct tapsi_resolver *resolver;
+    struct tapsi_caches *caches;                       /* the context's; NULL: none are kept */
     uint64_t attempt_delay, resolution_delay, timeout; /* ns; timeout TAPSI_FOREVER = none */
 };
 

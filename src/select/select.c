@@ -95,6 +95,19 @@ static enum taps_security_mode mode_of(const struct tapsi_security *security)
     return security ? security->mode : TAPS_SECURITY_REQUIRED;
 }
 
+static bool alpn_allows(const struct tapsi_offer *offer, const struct tapsi_security *security,
+                        struct tapsi_verdict *verdict)
+{
+    bool given = security && security->alpn.count;
+    if (!given && offer->needs_alpn)
+        return tapsi_select_rule_out(verdict, TAPS_PROPERTY_NONE, "%s needs an ALPN protocol, and none was given",
+                                     tapsi_alpn_transport_name(offer->alpn));
+    if (given && offer->alpn && !tapsi_alpn_filter(&security->alpn, offer->alpn, NULL))
+        return tapsi_select_rule_out(verdict, TAPS_PROPERTY_NONE, "none of the ALPN protocols given can run over %s",
+                                     tapsi_alpn_transport_name(offer->alpn));
+    return true;
+}
+
 static bool secure_stack_allowed(const struct tapsi_offer *offer, const struct tapsi_security *security,
                                  enum tapsi_role role, struct tapsi_verdict *verdict)
 {
@@ -110,7 +123,7 @@ static bool secure_stack_allowed(const struct tapsi_offer *offer, const struct t
     if (role == TAPSI_ROLE_SERVER && !(security && security->server_count))
         return tapsi_select_rule_out(verdict, TAPS_PROPERTY_NONE,
                                      "serverCertificate is not set, and %s needs one to listen", offer->stack);
-    return true;
+    return alpn_allows(offer, security, verdict);
 }
 
 static bool security_allows(const struct tapsi_offer *offer, const struct tapsi_security *security,

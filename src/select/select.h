@@ -14,6 +14,7 @@
 #ifndef TAPSI_SELECT_SELECT_H
 #define TAPSI_SELECT_SELECT_H
 
+#include "select/alpn.h"
 #include "select/properties.h"
 #include "select/security.h"
 
@@ -30,7 +31,10 @@ struct tapsi_offer {
     uint8_t capability[TAPS_ACTIVE_READ_BEFORE_SEND + 1];
     bool secure;                 /* carries a security protocol */
     unsigned security_protocols; /* bits 1 << enum taps_security_protocol it can speak */
-    bool multipath;              /* can use several paths */
+    /* Whose ALPN ids it can offer: where some are given and none is for it, it is not eligible */
+    enum tapsi_alpn_transport alpn;
+    bool needs_alpn; /* the security protocol demands one (RFC 9001, 8.1) */
+    bool multipath;  /* can use several paths */
     bool can_initiate, can_listen;
     const char *unavailable; /* not NULL: why this system cannot run it (a kernel without it) */
     bool may_duplicate;      /* Messages may arrive twice: needs safelyReplayable */

@@ -174,6 +174,71 @@ TEST(a_secure_listener_needs_a_certificate)
     tapsi_security_unref(security);
 }
 
+/* One stack of each transport that has ALPN, under these ids ("h3 echo"; NULL: none are given): why it is ruled out. */
+static const char *alpn_reason(enum tapsi_alpn_transport transport, enum tapsi_role role, const char *ids)
+{
+    static struct tapsi_verdict verdict;
+    static const unsigned protocols[] = {[TAPSI_ALPN_TLS] = BOTH_VERSIONS,
+                                         [TAPSI_ALPN_DTLS] = 1U << TAPS_DTLS_1_2,
+                                         [TAPSI_ALPN_QUIC] = 1U << TAPS_QUIC_1};
+    const struct tapsi_offer offer = {.stack = "it",
+                                      .secure = true,
+                                      .security_protocols = protocols[transport],
+                                      .alpn = transport,
+                                      .needs_alpn = transport == TAPSI_ALPN_QUIC,
+                                      STREAM};
+    struct tapsi_security *security = security_of(TAPS_SECURITY_REQUIRED);
+    struct tapsi_properties *p = tapsi_properties_new(tapsi_mem_default());
+    static const char pem[] = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
+    char copy[64];
+    tapsi_format(copy, sizeof(copy), "%s", ids ? ids : "");
+    for (char *rest = copy, *id; ids && (id = strsep(&rest, " "));)
+        CHECK_INT(tapsi_security_add_alpn(security, id), 0);
+    if (role == TAPSI_ROLE_SERVER)
+        CHECK_INT(tapsi_security_add_server(security, pem, strlen(pem), key, strlen(key)), 0);
+    tapsi_select_stack(&offer, p, security, role, &verdict);
+    tapsi_properties_unref(p);
+    tapsi_security_unref(security);
+    return verdict.eligible ? "" : verdict.reason;
+}
+
+/* proves ARCH-08 */
+TEST(alpn_protocols_that_cannot_run_over_a_stack_rule_it_out)
+{
+    static const enum tapsi_role roles[] = {TAPSI_ROLE_CLIENT, TAPSI_ROLE_SERVER};
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_QUIC, roles[i], "h2 http/1.1"),
+                   "none of the ALPN protocols given can run over QUIC");
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_TLS, roles[i], "h3"),
+                   "none of the ALPN protocols given can run over TLS over TCP");
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_DTLS, roles[i], "h3 h2"),
+                   "none of the ALPN protocols given can run over DTLS");
+    }
+}
+
+/* proves ARCH-08 */
+TEST(quic_needs_an_alpn_protocol_and_others_do_not)
+{
+    CHECK_TEXT(alpn_reason(TAPSI_ALPN_QUIC, TAPSI_ROLE_CLIENT, NULL),
+               "QUIC needs an ALPN protocol, and none was given");
+    CHECK_TEXT(alpn_reason(TAPSI_ALPN_QUIC, TAPSI_ROLE_SERVER, NULL),
+               "QUIC needs an ALPN protocol, and none was given");
+    CHECK_TEXT(alpn_reason(TAPSI_ALPN_TLS, TAPSI_ROLE_CLIENT, NULL), "");
+    CHECK_TEXT(alpn_reason(TAPSI_ALPN_DTLS, TAPSI_ROLE_CLIENT, NULL), "");
+}
+
+TEST(protocols_for_both_leave_quic_and_tls)
+{
+    static const char *const both[] = {"h3 h2", "http/1.1 h3-29", "echo", "h3 echo"};
+    for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_QUIC, TAPSI_ROLE_CLIENT, both[i]), "");
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_TLS, TAPSI_ROLE_CLIENT, both[i]), "");
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_QUIC, TAPSI_ROLE_SERVER, both[i]), "");
+        CHECK_TEXT(alpn_reason(TAPSI_ALPN_TLS, TAPSI_ROLE_SERVER, both[i]), "");
+    }
+}
+
 /* proves API-103 (selection) */
 TEST(stacks_that_may_duplicate_need_safely_replayable)
 {

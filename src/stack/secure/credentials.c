@@ -224,12 +224,22 @@ static void free_credentials(void *derived)
     tapsi_free(c->mem, c);
 }
 
-static void list_alpn(struct tapsi_credentials *c, const struct tapsi_security *security)
+/* A session of this kind offers its own ids only; with none left of those that were given it is none at all. */
+static int list_alpn(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_secure_kind kind,
+                     struct tapsi_error *ret_error)
 {
-    for (size_t i = 0; i < security->alpn.count; i++) {
-        char *name = security->alpn.names[i];
-        c->alpn[c->alpn_count++] = (gnutls_datum_t){(unsigned char *)name, (unsigned)strlen(name)};
-    }
+    static const enum tapsi_alpn_transport transports[TAPSI_SECURE_KINDS] = {[TAPSI_SECURE_TLS] = TAPSI_ALPN_TLS,
+                                                                             [TAPSI_SECURE_DTLS] = TAPSI_ALPN_DTLS,
+                                                                             [TAPSI_SECURE_QUIC] = TAPSI_ALPN_QUIC};
+    const char *ids[TAPSI_SECURITY_LIST_MAX];
+    size_t count = tapsi_alpn_filter(&security->alpn, transports[kind], ids);
+    if (security->alpn.count && !count)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "none of the ALPN protocols given can run over %s",
+                               tapsi_alpn_transport_name(transports[kind]));
+    for (size_t i = 0; i < count; i++)
+        c->alpn[kind][i] = (gnutls_datum_t){(unsigned char *)(uintptr_t)ids[i], (unsigned)strlen(ids[i])};
+    c->alpn_count[kind] = (unsigned)count;
+    return 0;
 }
 
 static int make(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
@@ -237,7 +247,6 @@ static int make(struct tapsi_credentials *c, const struct tapsi_security *securi
 {
     c->verify =
         role == TAPSI_ROLE_SERVER ? security->require_client_certificate : security->mode == TAPS_SECURITY_REQUIRED;
-    list_alpn(c, security);
     int err = make_own(c, security, role, ret_error);
     if (!err)
         err = make_trust(c, security, ret_error);
@@ -264,7 +273,9 @@ int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enu
         security->derived_free[slot] = free_credentials;
     }
     struct tapsi_credentials *c = security->derived[slot];
-    int err = c->priority[kind] ? 0 : make_priority(c, security, kind, ret_error);
+    int err = c->priority[kind] ? 0 : list_alpn(c, security, kind, ret_error);
+    if (!err && !c->priority[kind])
+        err = make_priority(c, security, kind, ret_error);
     if (!err)
         *ret = c;
     return err;

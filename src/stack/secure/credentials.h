@@ -17,8 +17,9 @@ struct tapsi_credentials {
     /* The process's trust store; NULL when own authorities are given, or nothing is verified. */
     gnutls_certificate_credentials_t system;
     gnutls_priority_t priority[TAPSI_SECURE_KINDS]; /* NULL: not made yet */
-    gnutls_datum_t alpn[TAPSI_SECURITY_LIST_MAX];   /* borrowed from the snapshot */
-    unsigned alpn_count;
+    /* The ids that are for it (select/alpn.h), borrowed from the snapshot; made with `priority` */
+    gnutls_datum_t alpn[TAPSI_SECURE_KINDS][TAPSI_SECURITY_LIST_MAX];
+    unsigned alpn_count[TAPSI_SECURE_KINDS];
     gnutls_x509_crt_t pins[TAPSI_SECURITY_LIST_MAX];
     unsigned pin_count;
     bool verify; /* the peer must have a certificate that the authorities signed */

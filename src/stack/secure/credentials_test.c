@@ -160,3 +160,35 @@ TEST(signature_algorithms_are_kept_to)
     CHECK(!agree(2, "ed25519", NULL));
     CHECK(!agree(2, "rsa_pss_rsae_sha256", NULL));
 }
+
+/* proves ARCH-08 */
+TEST(each_kind_of_session_offers_its_own_alpn_protocols)
+{
+    static const struct {
+        enum tapsi_secure_kind kind;
+        const char *ids[2];
+    } rows[] = {{TAPSI_SECURE_TLS, {"h2", "echo"}}, {TAPSI_SECURE_QUIC, {"h3", "echo"}}};
+    struct tapsi_security *s = fresh();
+    static const char *const given[] = {"h3", "h2", "echo"};
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(tapsi_security_add_alpn(s, given[i]), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct tapsi_credentials *c = NULL;
+        struct tapsi_error e = {{0}, ""};
+        CHECK_INT(tapsi_credentials(s, TAPSI_ROLE_CLIENT, rows[i].kind, &c, &e), 0);
+        CHECK_INT(c->alpn_count[rows[i].kind], 2);
+        for (unsigned k = 0; k < 2; k++) {
+            CHECK_INT(c->alpn[rows[i].kind][k].size, strlen(rows[i].ids[k]));
+            CHECK(memcmp(c->alpn[rows[i].kind][k].data, rows[i].ids[k], strlen(rows[i].ids[k])) == 0);
+        }
+    }
+    tapsi_security_unref(s);
+}
+
+/* To offer none instead would be another promise than the application's. */
+TEST(alpn_protocols_none_of_which_is_for_the_session)
+{
+    struct tapsi_security *s = fresh();
+    CHECK_INT(tapsi_security_add_alpn(s, "h3"), 0);
+    check_refused(s, TAPSI_ROLE_CLIENT, "none of the ALPN protocols given can run over TLS over TCP");
+}

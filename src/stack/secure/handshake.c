@@ -69,7 +69,7 @@ void tapsi_handshake_done(struct tapsi_handshake *h)
 
 static unsigned alpn_flags(const struct tapsi_handshake *h)
 {
-    bool must = h->credentials->alpn_count != 0;
+    bool must = h->credentials->alpn_count[h->kind] != 0;
     return must ? GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE : 0;
 }
 
@@ -82,8 +82,8 @@ static int configure(struct tapsi_handshake *h)
     int r = gnutls_priority_set(s, c->priority[h->kind]);
     if (r >= 0)
         r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->own ? c->own : c->system);
-    if (r >= 0 && c->alpn_count)
-        r = gnutls_alpn_set_protocols(s, c->alpn, c->alpn_count, alpn_flags(h));
+    if (r >= 0 && c->alpn_count[h->kind])
+        r = gnutls_alpn_set_protocols(s, c->alpn[h->kind], c->alpn_count[h->kind], alpn_flags(h));
     if (r >= 0 && client && h->host && h->address.sa.sa_family == AF_UNSPEC)
         r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, h->host, strlen(h->host));
     if (c->verify || c->pin_count)
@@ -121,9 +121,10 @@ bool tapsi_handshake_take_alpn(struct tapsi_handshake *h)
     const struct tapsi_credentials *c = h->credentials;
     if (gnutls_alpn_get_selected_protocol(h->session, &chosen) < 0)
         return true;
-    for (unsigned i = 0; i < c->alpn_count; i++) {
-        if (c->alpn[i].size == chosen.size && memcmp(c->alpn[i].data, chosen.data, chosen.size) == 0)
-            h->alpn = (const char *)c->alpn[i].data;
+    const gnutls_datum_t *ours = c->alpn[h->kind];
+    for (unsigned i = 0; i < c->alpn_count[h->kind]; i++) {
+        if (ours[i].size == chosen.size && memcmp(ours[i].data, chosen.data, chosen.size) == 0)
+            h->alpn = (const char *)ours[i].data;
     }
     if (!h->alpn)
         tapsi_error_set(tapsi_handshake_error(h), TAPS_E_TLS, "%s chose an ALPN protocol that was not offered",

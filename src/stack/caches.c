@@ -1,0 +1,15 @@
+#include "stack/caches.h"
+
+struct tapsi_caches *tapsi_caches_new(struct tapsi_mem *mem)
+{
+    struct tapsi_caches *caches = tapsi_zalloc(mem, sizeof(*caches));
+    if (caches)
+        caches->mem = mem;
+    return caches;
+}
+
+void tapsi_caches_free(struct tapsi_caches *caches)
+{
+    if (caches)
+        tapsi_free(caches->mem, caches);
+}
