@@ -491,8 +491,9 @@ TAPS_API int taps_security_parameters_add_client_certificate_pem(taps_security_p
 /* The peer must show one of the pinned certificates (PEM), beside being trusted. */
 TAPS_API int taps_security_parameters_pin_server_certificate(taps_security_parameters *parameters, const void *pem,
                                                              size_t length);
-/* In order of preference, 1 to 255 bytes each. Ids that are registered for one transport are offered only there: "h3" over
-   QUIC, "h2" over TLS over TCP; those that are not registered everywhere. QUIC is used only where one is given for it. */
+/* In order of preference, 1 to 255 bytes each. Ids that are registered for one transport are offered only there: "h3"
+   over QUIC, "h2" over TLS over TCP; those that are not registered everywhere. QUIC is used only where one is given for
+   it. */
 TAPS_API int taps_security_parameters_add_alpn(taps_security_parameters *parameters, const char *protocol);
 /* Only the protocols allowed are used; the first call replaces the default (all). */
 TAPS_API int taps_security_parameters_allow_protocol(taps_security_parameters *parameters,
