@@ -179,7 +179,7 @@ static int build(struct tapsi_opening *o, struct tapsi_env *env, enum tapsi_role
 int tapsi_stream_open(struct tapsi_member *m, struct taps_connection *from, struct tapsi_error *ret_error)
 {
     struct taps_connection *c = m->connection;
-    struct tapsi_env *env = tapsi_config_env(c->config, &c->context->loop);
+    struct tapsi_env *env = tapsi_config_env(c->config, &c->context->loop, c->context->caches);
     struct tapsi_opening *o = env ? new_opening(m->group, c->config, m->group->row) : NULL;
     int err = TAPS_E_MEMORY;
     if (o) {
@@ -254,7 +254,7 @@ static void child_of(struct tapsi_group *g, struct tapsi_layer *child)
         tapsi_layer_destroy(child, TAPS_E_POLICY);
         return;
     }
-    struct tapsi_env *env = tapsi_config_env(model->config, &g->context->loop);
+    struct tapsi_env *env = tapsi_config_env(model->config, &g->context->loop, g->context->caches);
     struct tapsi_opening *o = env ? new_opening(g, model->config, model->row) : NULL;
     if (o) {
         tapsi_list_append(&g->openings, &o->link);
