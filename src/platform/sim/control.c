@@ -1,6 +1,7 @@
 /* Control messages of datagrams, with Linux's numbers and sizes (IP_TOS comes as one byte, IPV6_TCLASS as an int). */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include "platform/sim/socket.h"
 
@@ -35,6 +36,7 @@ static int parse_one(const struct tapsi_simsock *s, const struct cmsghdr *c, str
     struct in_pktinfo info4;
     struct in6_pktinfo info6;
     int number = 0;
+    uint16_t segment;
     bool four = c->cmsg_level == IPPROTO_IP, six = c->cmsg_level == IPPROTO_IPV6;
     if (four && c->cmsg_type == IP_PKTINFO && length >= sizeof info4) {
         memcpy(&info4, CMSG_DATA(c), sizeof info4);
@@ -44,6 +46,11 @@ static int parse_one(const struct tapsi_simsock *s, const struct cmsghdr *c, str
     if (six && s->family == AF_INET6 && c->cmsg_type == IPV6_PKTINFO && length >= sizeof info6) {
         memcpy(&info6, CMSG_DATA(c), sizeof info6);
         return parse_pktinfo6(s, &info6, ret);
+    }
+    if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT && length == sizeof segment) {
+        memcpy(&segment, CMSG_DATA(c), sizeof segment);
+        ret->segment = segment;
+        return 0;
     }
     bool tos = (four && c->cmsg_type == IP_TOS) || (six && c->cmsg_type == IPV6_TCLASS);
     bool hops = (four && c->cmsg_type == IP_TTL) || (six && c->cmsg_type == IPV6_HOPLIMIT);
@@ -64,7 +71,7 @@ static int parse_one(const struct tapsi_simsock *s, const struct cmsghdr *c, str
 
 int tapsi_simcontrol_parse(const struct tapsi_simsock *s, const struct msghdr *message, struct tapsi_simcontrol *ret)
 {
-    *ret = (struct tapsi_simcontrol){.tos = -1};
+    *ret = (struct tapsi_simcontrol){.tos = -1, .segment = (size_t)tapsi_simsock_option(s, IPPROTO_UDP, UDP_SEGMENT)};
     /* CMSG_NXTHDR wants a message it could write to. */
     struct msghdr walk = *message;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&walk); c; c = CMSG_NXTHDR(&walk, c)) {

@@ -147,6 +147,14 @@ void tapsi_sim_link_duplicate(struct tapsi_sim_link *link, double probability)
     note(link, "duplicate", per_million(probability), 0);
 }
 
+void tapsi_sim_link_mark(struct tapsi_sim_link *link, double probability)
+{
+    if (!link || !is_probability(link, probability))
+        return;
+    link->mark = probability;
+    note(link, "mark", per_million(probability), 0);
+}
+
 void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second)
 {
     if (!link)
@@ -278,6 +286,7 @@ void tapsi_simlink_pass(struct tapsi_sim *sim, struct tapsi_sim_port *port, size
     if (ret->lost)
         return;
     ret->delay = travel(sim, port, queueing);
+    ret->marked = chance(sim, link->mark);
     if (chance(sim, link->twice))
         ret->copy_delay = travel(sim, port, queueing);
 }

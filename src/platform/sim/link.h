@@ -11,7 +11,7 @@ struct tapsi_sim_link {
     size_t member_count, member_capacity;
     uint64_t delay, jitter;
     double loss, enter, leave; /* enter, leave: of bursts in which everything is lost */
-    double late, twice;
+    double late, twice, mark;
     uint64_t late_by;
     uint64_t rate;
     size_t queue;
@@ -24,6 +24,7 @@ struct tapsi_sim_link {
 struct tapsi_simlink_passage {
     uint64_t delay;      /* also of what is lost: when it would have come */
     uint64_t copy_delay; /* of a second copy; 0 = there is none */
+    bool marked;         /* it met congestion, and says so if it can (ECN) */
     const char *lost;    /* why, or NULL */
 };
 

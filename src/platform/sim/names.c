@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include "platform/sim/socket.h"
 #include "platform/sim/trace.h"
@@ -74,6 +75,8 @@ static const struct {
     OPTION(IPPROTO_IPV6, IPV6_MTU),
     OPTION(IPPROTO_IPV6, IPV6_DONTFRAG),
     {IPPROTO_IPV6, TAPSI_SIM_IPV6_ADDR_PREFERENCES, "IPV6_ADDR_PREFERENCES"},
+    OPTION(IPPROTO_UDP, UDP_SEGMENT),
+    OPTION(IPPROTO_UDP, UDP_GRO),
     OPTION(IPPROTO_TCP, TCP_NODELAY),
     OPTION(IPPROTO_TCP, TCP_CORK),
     OPTION(IPPROTO_TCP, TCP_QUICKACK),

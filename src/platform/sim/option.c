@@ -1,14 +1,15 @@
 /*
  * Socket options. Integer options are rows of one table and are kept whether or not they mean anything in the sim;
- * options whose effect a program could wait for in vain (Fast Open, segmentation offload, pacing) are not there.
+ * options whose effect a program could wait for in vain (Fast Open, pacing) are not there.
  */
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include "platform/sim/flow.h"
 
-#define OPTION_NUMBERS 80     /* above every option of the table */
+#define OPTION_NUMBERS 112    /* above every option of the table */
 #define BUFFER_DEFAULT 131072 /* as Linux shows it: twice the payload */
 #define BUFFER_MAX     (8 << 20)
 #define SNDBUF_MIN     4608
@@ -48,6 +49,8 @@ static const struct row {
     {IPPROTO_IPV6, IPV6_MTU_DISCOVER, RANGE, BOTH, IPV6_PMTUDISC_WANT, 0, 5},
     {IPPROTO_IPV6, IPV6_DONTFRAG, FLAG, BOTH, 0, 0, 0},
     {IPPROTO_IPV6, TAPSI_SIM_IPV6_ADDR_PREFERENCES, RANGE, BOTH, 0, 0, 0x7fff},
+    {IPPROTO_UDP, UDP_SEGMENT, RANGE, DATAGRAM, 0, 0, UINT16_MAX},
+    {IPPROTO_UDP, UDP_GRO, FLAG, DATAGRAM, 0, 0, 0},
     {IPPROTO_TCP, TCP_NODELAY, FLAG, STREAM, 0, 0, 0},
     {IPPROTO_TCP, TCP_CORK, FLAG, STREAM, 0, 0, 0},
     {IPPROTO_TCP, TCP_QUICKACK, FLAG, STREAM, 1, 0, 0},
@@ -73,7 +76,7 @@ void tapsi_simsock_option_defaults(struct tapsi_simsock *s)
 }
 
 /* Rows by level and option: row + 1, or 0. Asked several times for each packet. */
-static uint8_t places[4][OPTION_NUMBERS];
+static uint8_t places[5][OPTION_NUMBERS];
 
 static int level_number(int level)
 {
@@ -86,6 +89,8 @@ static int level_number(int level)
         return 2;
     case IPPROTO_TCP:
         return 3;
+    case IPPROTO_UDP:
+        return 4;
     default:
         return -1;
     }

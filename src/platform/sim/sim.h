@@ -27,9 +27,9 @@
  * Not modelled: routers between links (a link may have their faults: delay, MTU, loss, refusals), ARP and neighbour
  * discovery but for the time they take to fail, congestion control, fast retransmission and selective repair (a loss
  * costs a timeout), Nagle, delayed ACKs, probes of idle connections (keep-alive) and of closed windows, TCP Fast Open
- * and simultaneous open, multicast, segmentation offload, fragments as packets of their own. What is answered for them
- * is -ENOPROTOOPT, but for keep-alive, whose options are kept. An interface that goes down keeps its addresses and
- * routes, IPv6 ones too. docs/design/008-the-simulator.md says what is modelled, and how a trace reads.
+ * and simultaneous open, multicast, segmentation offload of TCP, fragments as packets of their own. What is answered
+ * for them is -ENOPROTOOPT, but for keep-alive, whose options are kept. An interface that goes down keeps its addresses
+ * and routes, IPv6 ones too. docs/design/008-the-simulator.md says what is modelled, and how a trace reads.
  */
 #ifndef TAPSI_SIM_H
 #define TAPSI_SIM_H
@@ -141,7 +141,9 @@ void tapsi_sim_link_loss(struct tapsi_sim_link *link, double probability);
 void tapsi_sim_link_bursts(struct tapsi_sim_link *link, double enter, double leave);
 /* So many packets come up to `late_ns` later, and let others overtake. */
 void tapsi_sim_link_reorder(struct tapsi_sim_link *link, double probability, uint64_t late_ns);
-void tapsi_sim_link_duplicate(struct tapsi_sim_link *link, double probability);  /* so many arrive twice */
+void tapsi_sim_link_duplicate(struct tapsi_sim_link *link, double probability); /* so many arrive twice */
+/* So many of the datagrams whose sender can ECN (ECT in the TOS byte or traffic class) are marked CE. */
+void tapsi_sim_link_mark(struct tapsi_sim_link *link, double probability);
 void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second); /* of each sender; 0 = no limit */
 /* With a rate: a packet that would make more than so many bytes wait is lost (tail drop). 0 = no limit. */
 void tapsi_sim_link_queue(struct tapsi_sim_link *link, size_t bytes);

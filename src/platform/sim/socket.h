@@ -169,7 +169,8 @@ void tapsi_simudp_send_forged(struct tapsi_sim_host *host, const union tapsi_add
 struct tapsi_simcontrol {
     union tapsi_addr source; /* family 0 = not given */
     unsigned index;
-    int tos; /* -1 = not given */
+    int tos;        /* -1 = not given */
+    size_t segment; /* a train of pieces of so many bytes; 0 = not given */
 };
 int tapsi_simcontrol_parse(const struct tapsi_simsock *s, const struct msghdr *message, struct tapsi_simcontrol *ret);
 /* Appends one message to the caller's control buffer, or sets MSG_CTRUNC. `used` counts the bytes so far. */

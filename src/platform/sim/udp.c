@@ -8,6 +8,7 @@
 #include <time.h>
 #include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include "platform/sim/socket.h"
 
@@ -16,6 +17,9 @@
 #define OVERHEAD      64 /* what each datagram costs of the buffer besides its bytes */
 #define ERRORS_MAX    64
 #define ERROR_PAYLOAD 520 /* bytes of the datagram that an error brings back */
+#define PIECES_OUT    128 /* datagrams of a train, as in Linux */
+#define PIECES_IN     64
+#define ECN_CE        3
 
 struct datagram {
     struct tapsi_link link;
@@ -260,6 +264,8 @@ static void put_on_wire(struct tapsi_sim_host *host, const struct tapsi_simwire_
     if (v.fate == TAPSI_SIM_ARRIVES) {
         rescope(&p->from, v.in->index);
         rescope(&p->to, v.in->index);
+        if (v.marked && (p->tos & ECN_CE))
+            p->tos |= ECN_CE;
         if (v.copy_delay)
             fly_twice(p, &v);
         fly(p, v.in->host, v.in->index, v.delay);
@@ -293,13 +299,18 @@ static void set_fragmentation(const struct tapsi_simsock *s, struct tapsi_simwir
         discover != IP_PMTUDISC_DO && discover != IP_PMTUDISC_PROBE && (discover != IP_PMTUDISC_WANT || cut);
 }
 
-static int check_size(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, size_t length)
+/* The pieces of a train are never fragmented. */
+static int check_size(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, size_t length, size_t segment)
 {
     int family = way->to.sa.sa_family;
     unsigned mtu = tapsi_simwire_mtu(way), header = family == AF_INET6 ? 48 : 28;
     if (length > (family == AF_INET6 ? MAX_PAYLOAD6 : MAX_PAYLOAD))
         return -EMSGSIZE;
-    if (length + header <= mtu || !no_fragments(s, family))
+    if (segment && (length < segment ? length : segment) + header > mtu)
+        return -EMSGSIZE;
+    if (segment && length > segment * PIECES_OUT)
+        return -EINVAL;
+    if (segment || length + header <= mtu || !no_fragments(s, family))
         return 0;
     if (wants_errors(s, family)) {
         struct sock_extended_err what = {.ee_errno = EMSGSIZE, .ee_origin = SO_EE_ORIGIN_LOCAL, .ee_info = mtu};
@@ -379,6 +390,34 @@ static int find_way(struct tapsi_simsock *s, const union tapsi_addr *to, const s
     return 0;
 }
 
+static int tos_of(const struct tapsi_simsock *s, const struct tapsi_simcontrol *control, int family)
+{
+    int tos = family == AF_INET6 ? tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_TCLASS)
+                                 : tapsi_simsock_option(s, IPPROTO_IP, IP_TOS);
+    return control->tos >= 0 ? control->tos : tos < 0 ? 0 : tos;
+}
+
+/* Each piece of a train is a packet, with its own fate. */
+static int send_pieces(struct tapsi_simsock *s, const struct tapsi_simwire_way *way, int tos, const struct msghdr *m,
+                       size_t length, size_t segment)
+{
+    uint8_t *bytes = tapsi_sim_block(s->sim, length, 0);
+    if (!bytes)
+        return -ENOBUFS;
+    tapsi_simbytes_gather(m->msg_iov, m->msg_iovlen, bytes, length);
+    for (size_t at = 0; at < length; at += segment) {
+        size_t size = length - at < segment ? length - at : segment;
+        struct parcel *p = make_parcel(s->sim, &way->from, &way->to, size);
+        if (!p)
+            break;
+        p->tos = tos;
+        memcpy(p->bytes, bytes + at, size);
+        put_on_wire(s->host, way, p);
+    }
+    tapsi_free(&s->sim->mem, bytes);
+    return 0;
+}
+
 ssize_t tapsi_simudp_send(struct tapsi_simsock *s, const struct msghdr *message)
 {
     struct tapsi_simcontrol control;
@@ -396,15 +435,19 @@ ssize_t tapsi_simudp_send(struct tapsi_simsock *s, const struct msghdr *message)
     if (r < 0)
         return r;
     set_fragmentation(s, &way, length);
-    r = check_size(s, &way, length);
+    r = check_size(s, &way, length, control.segment);
     if (r < 0)
         return r;
+    int tos = tos_of(s, &control, way.to.sa.sa_family);
+    if (control.segment && control.segment < length) {
+        way.divisible = false;
+        r = send_pieces(s, &way, tos, message, length, control.segment);
+        return r < 0 ? r : (ssize_t)length;
+    }
     struct parcel *p = make_parcel(s->sim, &way.from, &way.to, length);
     if (!p)
         return -ENOBUFS;
-    bool six = way.to.sa.sa_family == AF_INET6;
-    p->tos = six ? tapsi_simsock_option(s, IPPROTO_IPV6, IPV6_TCLASS) : tapsi_simsock_option(s, IPPROTO_IP, IP_TOS);
-    p->tos = control.tos >= 0 ? control.tos : p->tos < 0 ? 0 : p->tos;
+    p->tos = tos;
     tapsi_simbytes_gather(message->msg_iov, message->msg_iovlen, p->bytes, length);
     put_on_wire(s->host, &way, p);
     return (ssize_t)length;
@@ -496,6 +539,54 @@ static ssize_t receive_error(struct tapsi_simsock *s, struct msghdr *message, in
     return n;
 }
 
+/* May `d` be behind `first` in a train? */
+static bool goes_on(const struct datagram *first, const struct datagram *d)
+{
+    return tapsi_addr_equal(&first->from, &d->from) && tapsi_addr_equal(&first->to, &d->to) &&
+           first->index == d->index && first->tos == d->tos && d->length && d->length <= first->length;
+}
+
+/* How many of those waiting are one train (UDP_GRO): of one way and length, but for a shorter one at the end. */
+static size_t train_length(const struct tapsi_simsock *s, const struct datagram *first, size_t *ret_bytes)
+{
+    size_t count = 1, bytes = first->length, last = first->length;
+    bool joins = tapsi_simsock_option(s, IPPROTO_UDP, UDP_GRO) && first->length;
+    for (struct tapsi_link *l = first->link.next; joins && l != &s->udp.datagrams; l = l->next) {
+        const struct datagram *d = TAPSI_CONTAINER(l, struct datagram, link);
+        if (last < first->length || count == PIECES_IN || bytes + d->length > MAX_PAYLOAD || !goes_on(first, d))
+            break;
+        count++;
+        bytes += d->length;
+        last = d->length;
+    }
+    *ret_bytes = bytes;
+    return count;
+}
+
+static ssize_t give_train(struct tapsi_simsock *s, struct msghdr *message, struct datagram *first, size_t bytes,
+                          int flags)
+{
+    uint8_t *flat = tapsi_sim_block(s->sim, bytes, 0);
+    size_t used = 0;
+    if (!flat)
+        return -ENOBUFS;
+    for (struct tapsi_link *l = &first->link; used < bytes; l = l->next) {
+        const struct datagram *d = TAPSI_CONTAINER(l, struct datagram, link);
+        memcpy(flat + used, d->bytes, d->length);
+        used += d->length;
+    }
+    ssize_t n = give_bytes(message, flat, bytes, flags);
+    tapsi_free(&s->sim->mem, flat);
+    return n;
+}
+
+static void drop_first(struct tapsi_simsock *s)
+{
+    struct datagram *d = TAPSI_CONTAINER(tapsi_list_pop(&s->udp.datagrams), struct datagram, link);
+    s->udp.queued -= d->length + OVERHEAD;
+    tapsi_free(&s->sim->mem, d);
+}
+
 ssize_t tapsi_simudp_receive(struct tapsi_simsock *s, struct msghdr *message, int flags)
 {
     message->msg_flags = 0;
@@ -507,16 +598,16 @@ ssize_t tapsi_simudp_receive(struct tapsi_simsock *s, struct msghdr *message, in
     if (!first)
         return s->udp.no_read ? 0 : -EAGAIN;
     struct datagram *d = TAPSI_CONTAINER(first, struct datagram, link);
-    size_t used = 0;
+    size_t used = 0, bytes, count = train_length(s, d, &bytes);
+    int segment = (int)d->length;
     give_name(s, message, &d->from);
     tapsi_simcontrol_describe(s, message, &used, &d->to, d->index, d->tos);
+    if (count > 1)
+        tapsi_simcontrol_add(message, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof segment);
     message->msg_controllen = used;
-    ssize_t n = give_bytes(message, d->bytes, d->length, flags);
-    if (!(flags & MSG_PEEK)) {
-        s->udp.queued -= d->length + OVERHEAD;
-        tapsi_list_remove(&d->link);
-        tapsi_free(&s->sim->mem, d);
-    }
+    ssize_t n = count > 1 ? give_train(s, message, d, bytes, flags) : give_bytes(message, d->bytes, d->length, flags);
+    for (size_t i = 0; i < count && n >= 0 && !(flags & MSG_PEEK); i++)
+        drop_first(s);
     return n;
 }
 

@@ -391,6 +391,7 @@ static void pass(struct tapsi_sim *sim, const struct tapsi_simwire_way *way, siz
     tapsi_simlink_pass(sim, port, bytes, &passage);
     v->delay = passage.delay;
     v->copy_delay = passage.copy_delay;
+    v->marked = passage.marked;
     v->why = passage.lost;
 }
 

@@ -147,6 +147,7 @@ struct tapsi_simwire_verdict {
     unsigned mtu;                /* of the link it was too big for */
     uint64_t delay;              /* until it is there, or until its answer is back */
     uint64_t copy_delay;         /* for ARRIVES: the same of its copy, 0 = there is none */
+    bool marked;                 /* for ARRIVES: it met congestion */
     struct tapsi_sim_interface *out;
     struct tapsi_sim_interface *in; /* for ARRIVES */
     bool unowned;                   /* LOST since nobody on the link has the address, which should be there */

@@ -26,24 +26,17 @@ struct tapsi_port_user {
 
 /* Any entry but packet may be NULL. Each may end its own use, and drop its references. */
 struct tapsi_port_user_ops {
-    /* One datagram, or with `segment` a train of them: pieces of that size, the last may be shorter. Borrowed; to keep
-       bytes take a reference of `buffer`. */
+    /* One datagram, or with `segment` a train of them, all of the class (tapsi_port_piece takes it apart). `to` is
+       where it came to, as an address that a reply can leave from, with the port's number. Borrowed; to keep bytes take
+       a reference of `buffer`. */
     void (*packet)(struct tapsi_port_user *user, const struct tapsi_datagram *datagram);
     /* All that came with this event was handed out: the time to answer. */
     void (*turn)(struct tapsi_port_user *user);
     /* tapsi_port_write answered -EAGAIN before; now there is room again. */
     void (*writable)(struct tapsi_port_user *user);
-    /* The network about an earlier datagram to `to` (family 0: of a connected port): a positive errno. EMSGSIZE: it was
-       too large for the path. */
+    /* The network about an earlier datagram to `to` (family 0: of a connected port), of any class: a positive errno.
+       EMSGSIZE: it was too large for the path. */
     void (*error)(struct tapsi_port_user *user, const union tapsi_addr *to, int err);
-};
-
-/* Where datagrams go, and from where. */
-struct tapsi_port_way {
-    union tapsi_addr to;      /* not looked at when the port is connected */
-    union tapsi_addr from;    /* family 0: as the system chooses. Its port is not looked at */
-    unsigned interface_index; /* with `from`; 0 = as routed */
-    int tos;                  /* the TOS byte or traffic class, ECN bits included */
 };
 
 /*
@@ -53,6 +46,9 @@ struct tapsi_port_way {
  */
 int tapsi_port_listen(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_port_class class,
                       struct tapsi_port_user *user, struct tapsi_error *ret_error);
+/* Who has this class of the port that tapsi_port_listen would share, and so would be refused: NULL = nobody. */
+struct tapsi_port_user *tapsi_port_holder(struct tapsi_env *env, const struct tapsi_target *target,
+                                          enum tapsi_port_class class);
 /* A socket connected to target->remote, from target->local, ->interface: all its datagrams are `user`'s. */
 int tapsi_port_connect(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_port_user *user,
                        struct tapsi_error *ret_error);
@@ -67,14 +63,29 @@ const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port);
 /* The size of datagrams (without headers) that the interface or the route to `remote` has; 0 = not known. */
 unsigned tapsi_port_mtu(const struct tapsi_port *port, const union tapsi_addr *local, const union tapsi_addr *remote);
 bool tapsi_port_is_connected(const struct tapsi_port *port);
-/* May a train be written? Else `segment` has to be 0. */
+/* Does the kernel cut trains? Else they are written piece by piece, which costs as much as single datagrams. */
 bool tapsi_port_takes_trains(const struct tapsi_port *port);
 /*
  * Writes one datagram, or with `segment` a train of pieces of that size, at most TAPSI_PORT_TRAIN_MAX of them and
- * TAPSI_PORT_TRAIN_BYTES. DF is set. 0 when the kernel took all. -EAGAIN: nothing, `writable` comes; -EMSGSIZE: too
- * large for the interface; other negative errnos: it was lost, and the next one may not be.
+ * TAPSI_PORT_TRAIN_BYTES. DF is set; what is known of the path's MTU is not asked (path MTU discovery is the user's).
+ * 0 when all was taken. -EAGAIN: nothing, `writable` comes; -EMSGSIZE: too large for the interface; other negative
+ * errnos: it was lost, and the next one may not be.
  */
 int tapsi_port_write(struct tapsi_port *port, const struct tapsi_port_way *way, const void *bytes, size_t length,
                      size_t segment);
+
+/* The datagrams of what `packet` got, one after the other; `at` is 0 at first. False: there are no more. */
+static inline bool tapsi_port_piece(const struct tapsi_datagram *train, size_t *at, struct tapsi_datagram *ret)
+{
+    size_t size = train->segment ? train->segment : train->length;
+    if (*at && *at >= train->length)
+        return false;
+    *ret = *train;
+    ret->data += *at;
+    ret->length = train->length - *at < size ? train->length - *at : size;
+    ret->segment = 0;
+    *at += size ? size : 1;
+    return true;
+}
 
 #endif

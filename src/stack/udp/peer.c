@@ -255,7 +255,7 @@ struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi
     p->port = port;
     port->refs++;
     p->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
-    p->way = (struct tapsi_udpway){.to = d->from, .tos = tapsi_udp_tos(p->profile)};
+    p->way = (struct tapsi_port_way){.to = d->from, .tos = tapsi_udp_tos(p->profile)};
     if (port->socket.tells_path && !tapsi_addr_is_any(local))
         p->way.from = *local; /* else the socket has one address, and sends from it */
     tapsi_link_init(&p->kept);

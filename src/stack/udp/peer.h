@@ -37,7 +37,7 @@ struct tapsi_udppeer {
     bool in_table, closing;
     bool path_news; /* found while being asked: said at flush */
     struct tapsi_link waiting_link;
-    struct tapsi_udpway way;
+    struct tapsi_port_way way;
     struct tapsi_path path;
     struct tapsi_link kept; /* datagrams that came too early */
     size_t kept_count, kept_bytes;

@@ -226,15 +226,6 @@ static const struct tapsi_layer_ops listener_ops = {
     .get = get_listener,
 };
 
-/* Which address a datagram came to, so that the reply can leave from there; a socket of one address knows. */
-static void ask_for_addresses(struct tapsi_udpsocket *s)
-{
-    if (s->family == AF_INET6)
-        s->tells_path = tapsi_udpsocket_set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0;
-    else
-        s->tells_path = tapsi_udpsocket_set(s, IPPROTO_IP, IP_PKTINFO, 1) == 0;
-}
-
 /* The interface of the one address, for the MTU. */
 static void find_interface(struct tapsi_udpport *port)
 {
@@ -277,7 +268,7 @@ static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const st
                 (local->sa.sa_family == AF_INET && local->in.sin_addr.s_addr == INADDR_BROADCAST);
     port->one_address = !many;
     if (tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local))
-        ask_for_addresses(s);
+        tapsi_udpsocket_ask_path(s);
     if ((err = tapsi_udpsocket_bind(s, target->interface, local)) < 0 ||
         (err = p->ops->getsockname(p, s->fd, &port->local)) < 0)
         return err;

@@ -163,22 +163,6 @@ static void on_event(struct tapsi_watch *watch, unsigned io)
 
 /* ------------------------------------------------------------------------------------------------ the layer */
 
-/* useTemporaryLocalAddress: the kernel chooses the source when it connects. A failure counts where it would choose what
-   must not be. */
-static int prefer_source(struct udp *u)
-{
-    const struct tapsi_properties *p = u->layer.env->properties;
-    enum taps_preference preference = tapsi_preference(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
-    if (!u->choose_source && !tapsi_properties_is_set(p, TAPS_USE_TEMPORARY_LOCAL_ADDRESS))
-        return 0;
-    if (u->socket.family != AF_INET6 || preference == TAPS_NO_PREFERENCE)
-        return 0;
-    int err = tapsi_udpsocket_set(&u->socket, IPPROTO_IPV6, 72 /* IPV6_ADDR_PREFERENCES */,
-                                  preference > TAPS_NO_PREFERENCE ? 1 /* TMP */ : 2 /* PUBLIC */);
-    bool must = preference == TAPS_REQUIRE || preference == TAPS_PROHIBIT;
-    return must && u->choose_source && err < 0 ? err : 0;
-}
-
 static int open_socket(struct udp *u)
 {
     struct tapsi_platform *p = platform_of(u);
@@ -190,7 +174,7 @@ static int open_socket(struct udp *u)
     if ((err = tapsi_udpsocket_bind(s, u->interface, u->binds ? &u->path.local : NULL)) < 0)
         return err;
     tapsi_udpsocket_set_tos(s, tapsi_udp_tos(u->profile)); /* a network that forbids it is still a network */
-    if ((err = prefer_source(u)) < 0)
+    if ((err = tapsi_udpsocket_prefer_source(s, u->layer.env->properties, u->choose_source)) < 0)
         return err;
     if ((err = p->ops->connect(p, s->fd, remote)) < 0)
         return err;
