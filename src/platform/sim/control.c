@@ -49,7 +49,7 @@ static int parse_one(const struct tapsi_simsock *s, const struct cmsghdr *c, str
     }
     if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT && length == sizeof segment) {
         memcpy(&segment, CMSG_DATA(c), sizeof segment);
-        ret->segment = segment;
+        ret->segment = s->host->no_trains ? 0 : segment;
         return 0;
     }
     bool tos = (four && c->cmsg_type == IP_TOS) || (six && c->cmsg_type == IPV6_TCLASS);

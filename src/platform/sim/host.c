@@ -354,6 +354,12 @@ void tapsi_sim_host_descriptors(struct tapsi_sim_host *host, unsigned max)
         host->descriptors_max = max;
 }
 
+void tapsi_sim_host_no_trains(struct tapsi_sim_host *host)
+{
+    if (host)
+        host->no_trains = true;
+}
+
 unsigned tapsi_sim_host_sockets(const struct tapsi_sim_host *host)
 {
     return host ? host->open : 0;

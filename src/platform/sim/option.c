@@ -108,6 +108,8 @@ static const struct row *find(const struct tapsi_simsock *s, int level, int opti
     int number = level_number(level);
     unsigned place = number >= 0 && option >= 0 && option < OPTION_NUMBERS ? places[number][option] : 0;
     const struct row *row = place ? &table[place - 1] : NULL;
+    if (level == IPPROTO_UDP && s->host->no_trains)
+        return NULL;
     return row && row->on & type && (level != IPPROTO_IPV6 || s->family == AF_INET6) ? row : NULL;
 }
 

@@ -43,8 +43,8 @@ TEST(unknown_options_are_not_there)
     net_init(&n);
     int tcp = tcp4(n.p), udp = udp4(n.p);
     CHECK_INT(set_int(n.p, tcp, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1), -ENOPROTOOPT);
-    CHECK_INT(set_int(n.p, udp, IPPROTO_UDP, 103 /* UDP_SEGMENT */, 1200), -ENOPROTOOPT);
-    CHECK_INT(set_int(n.p, udp, IPPROTO_UDP, 104 /* UDP_GRO */, 1), -ENOPROTOOPT);
+    CHECK_INT(set_int(n.p, udp, IPPROTO_UDP, 1 /* UDP_CORK */, 1), -ENOPROTOOPT);
+    CHECK_INT(set_int(n.p, tcp, IPPROTO_UDP, 103 /* UDP_SEGMENT */, 1200), -ENOPROTOOPT);
     CHECK_INT(set_int(n.p, udp, SOL_SOCKET, SO_MAX_PACING_RATE, 1), -ENOPROTOOPT);
     CHECK_INT(set_int(n.p, udp, IPPROTO_TCP, TCP_NODELAY, 1), -ENOPROTOOPT);
     CHECK_INT(set_int(n.p, udp, IPPROTO_IPV6, IPV6_TCLASS, 1), -ENOPROTOOPT);

@@ -107,6 +107,8 @@ void tapsi_sim_route_remove(struct tapsi_sim_interface *interface, const char *d
 void tapsi_sim_file(struct tapsi_sim_host *host, const char *path, const char *text);
 /* How many sockets all platforms of the host may have open before -EMFILE (0 = no limit, the default). */
 void tapsi_sim_host_descriptors(struct tapsi_sim_host *host, unsigned max);
+/* A kernel that knows no trains of datagrams: UDP_SEGMENT and UDP_GRO are not there. */
+void tapsi_sim_host_no_trains(struct tapsi_sim_host *host);
 /* Sockets that are open on the host now, those of its services left out. */
 unsigned tapsi_sim_host_sockets(const struct tapsi_sim_host *host);
 /* Sockets that were still open when their platform was destroyed. */

@@ -63,7 +63,8 @@ struct tapsi_simudp {
     struct tapsi_link datagrams, errors;
     size_t queued, error_count;
     uint64_t dropped;
-    bool no_read, no_write; /* shutdown */
+    struct tapsi_sim_event gathered; /* with UDP_GRO: the wake-up, after all that comes at one time */
+    bool no_read, no_write;          /* shutdown */
 };
 
 struct tapsi_simsock {

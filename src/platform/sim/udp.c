@@ -210,6 +210,22 @@ static void complain(const struct parcel *p)
 
 /* Datagrams. */
 
+static void wake_gathered(struct tapsi_sim_event *event)
+{
+    tapsi_simsock_wake(TAPSI_CONTAINER(event, struct tapsi_simsock, udp.gathered));
+}
+
+/* As a driver hands up what it has: what came at one time can become a train. */
+static void wake_reader(struct tapsi_simsock *s)
+{
+    if (!tapsi_simsock_option(s, IPPROTO_UDP, UDP_GRO)) {
+        tapsi_simsock_wake(s);
+    } else if (!s->udp.gathered.node.index) {
+        s->udp.gathered.fire = wake_gathered;
+        tapsi_sim_at(s->sim, &s->udp.gathered, s->sim->now);
+    }
+}
+
 static void datagram_arrives(struct parcel *p)
 {
     struct tapsi_simsock *s = find(p->host, &p->to, &p->from, p->index);
@@ -233,7 +249,7 @@ static void datagram_arrives(struct parcel *p)
     memcpy(d->bytes, p->bytes, p->length);
     tapsi_list_append(&s->udp.datagrams, &d->link);
     s->udp.queued += d->length + OVERHEAD;
-    tapsi_simsock_wake(s);
+    wake_reader(s);
 }
 
 static void arrive(struct tapsi_sim_event *event)
@@ -635,6 +651,7 @@ unsigned tapsi_simudp_poll(const struct tapsi_simsock *s)
 
 void tapsi_simudp_done(struct tapsi_simsock *s)
 {
+    tapsi_sim_cancel(s->sim, &s->udp.gathered);
     for (struct tapsi_link *l; (l = tapsi_list_pop(&s->udp.datagrams));)
         tapsi_free(&s->sim->mem, TAPSI_CONTAINER(l, struct datagram, link));
     for (struct tapsi_link *l; (l = tapsi_list_pop(&s->udp.errors));)

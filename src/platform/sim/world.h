@@ -49,6 +49,7 @@ struct tapsi_sim_host {
     unsigned interface_count;
     uint64_t generation;
     unsigned descriptors_max, open, leaked;
+    bool no_trains;
     struct tapsi_sim_failure failure;
 };
 
