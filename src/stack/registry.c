@@ -87,6 +87,26 @@ static const struct tapsi_stack_row rows[] = {
         .protos = {&tapsi_proto_tcp, &tapsi_proto_rfc4571},
     },
 #endif
+#ifdef TAPS_WITH_MUX /* tests/streams: a session with streams, as small as one can be */
+    {
+        .offer = {.stack = "mux",
+                  .capability = {[TAPS_RELIABILITY] = ALWAYS,
+                                 [TAPS_PER_MSG_RELIABILITY] = NEVER,
+                                 [TAPS_PRESERVE_ORDER] = ALWAYS,
+                                 [TAPS_ZERO_RTT_MSG] = NEVER,
+                                 [TAPS_MULTISTREAMING] = ALWAYS,
+                                 [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,
+                                 [TAPS_FULL_CHECKSUM_RECV] = ALWAYS,
+                                 [TAPS_CONGESTION_CONTROL] = ALWAYS,
+                                 [TAPS_KEEP_ALIVE] = OPTIONAL,
+                                 [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,
+                                 [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL,
+                                 [TAPS_ACTIVE_READ_BEFORE_SEND] = NEVER},
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_mux},
+    },
+#endif
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))

@@ -14,6 +14,8 @@ struct tapsi_stack_row {
 extern const struct tapsi_proto tapsi_proto_tcp, tapsi_proto_udp, tapsi_proto_tls;
 extern const struct tapsi_proto tapsi_proto_rfc4571; /* where it is built in */
 
+extern const struct tapsi_proto tapsi_proto_mux; /* in tests that are built with it */
+
 /* The rows in the system's order of preference. */
 const struct tapsi_stack_row *tapsi_registry(size_t *ret_count);
 #define TAPSI_STACKS_MAX 16

@@ -267,6 +267,25 @@ static void on_clone_error(taps_connection *c, const struct taps_error *error, v
     observer_end();
 }
 
+static void on_connection_received(taps_connection *c, taps_connection *stream, void *user)
+{
+    struct observer_record *r = user;
+    begin_after_ready(r, c, "ConnectionReceived");
+    if (!stream || taps_connection_state(stream) != TAPS_ESTABLISHED)
+        observer_wrong(r, "ConnectionReceived", "has no Connection that is ready to use");
+    if (observer_find(OBSERVER_CONNECTION, stream))
+        observer_wrong(r, "ConnectionReceived", "has a Connection that was there before");
+    else
+        observer_add(OBSERVER_CONNECTION, stream, taps_connection_context(c), NULL);
+    bool member = false;
+    for (const taps_connection *m = NULL; (m = taps_connection_group_next(c, m));)
+        member = member || m == stream;
+    if (!member)
+        observer_wrong(r, "ConnectionReceived", "has a Connection of another group");
+    r->events->connection_received(c, stream, r->user);
+    observer_end();
+}
+
 static const struct taps_connection_events *install(struct observer_record *r,
                                                     const struct taps_connection_events *events, void *user)
 {
@@ -276,10 +295,20 @@ static const struct taps_connection_events *install(struct observer_record *r,
     if (!events)
         return NULL;
 #define OURS(name) .name = events->name ? on_##name : NULL
-    r->installed = (struct taps_connection_events){
-        OURS(ready),    OURS(establishment_error), OURS(sent),          OURS(expired),    OURS(send_error),
-        OURS(received), OURS(received_partial),    OURS(receive_error), OURS(soft_error), OURS(path_change),
-        OURS(closed),   OURS(connection_error),    OURS(clone_error)};
+    r->installed = (struct taps_connection_events){OURS(ready),
+                                                   OURS(establishment_error),
+                                                   OURS(sent),
+                                                   OURS(expired),
+                                                   OURS(send_error),
+                                                   OURS(received),
+                                                   OURS(received_partial),
+                                                   OURS(receive_error),
+                                                   OURS(soft_error),
+                                                   OURS(path_change),
+                                                   OURS(closed),
+                                                   OURS(connection_error),
+                                                   OURS(clone_error),
+                                                   OURS(connection_received)};
 #undef OURS
     return &r->installed;
 }

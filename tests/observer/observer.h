@@ -14,6 +14,7 @@
  * earlier Message, where none had a context that could let it overtake;
  * - the same of Listeners: listening once and first, nothing after stopped or establishment_error, no more Connections
  *   than set_new_connection_limit allows;
+ * - a Connection's ConnectionReceived before Ready, of what is not ready to use, or in no group with it;
  * - Resolve's answer inside a call, or twice; a timer before its time, twice, or after it was cancelled.
  *
  * An application without a callback is not told, so what needs that callback is not checked then. Connections are kept
