@@ -9,10 +9,11 @@ import threading
 import time
 
 from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap, taps
-from tap import Certificates, echo, receive_all, serving, started
+from tap import LIMIT, Certificates, echo, receive_all, refusing, serving, started
 
 FIELDS = {"target", "mode", "stack", "security", "connections", "size", "depth", "rate", "ready_ms", "seconds", "messages",
           "bytes", "messages_per_second", "bytes_per_second", "latency_us"}
+LONG = ["--time", "600"]  # more than a test may take: what ends has not ended by its time
 
 
 def bench(*words, **more):
@@ -67,27 +68,25 @@ def test_usage():
 # --------------------------------------------------------------------------------------------------- failures
 
 def test_that_fails():
-    one = socket.socket()
-    with one:
-        one.bind(("127.0.0.1", 0))
-        there = f"127.0.0.1:{one.getsockname()[1]}"
+    with refusing() as port:
+        there = f"127.0.0.1:{port}"
         result = taps("bench", *PLAIN, there)
         tap.check("bench: refused", result.code == 1 and result.out == b"" and b"refused" in result.err.lower(), result)
         result = taps("bench", *PLAIN, "--connections", "20", there)
         tap.check("bench: 20 refused are told once", result.code == 1 and result.err.count(b"cannot connect") == 1, result)
         result, value = bench(*DATAGRAMS, "--time", "0.3", "--wait", "0.1", there)
         tap.check("bench over UDP: nobody answers, and it ends", result.code == 1 and value["messages"]["done"] == 0
-                  and result.seconds < 5 and b"nothing came back" in result.err, result)
+                  and b"nothing came back" in result.err, result)
     with serving(receive_all) as port:
         result, value = bench(*PLAIN, "--count", "3", "--wait", "0.3", f"127.0.0.1:{port}")
         tap.check("bench: a server that only takes is told, with a hint", result.code == 1 and b"--one-way" in result.err
-                  and value["messages"]["done"] == 0 and result.seconds < 5, result)
+                  and value["messages"]["done"] == 0, result)
     with serving(lambda connection: connection.sendall(b"220 welcome\r\n") or receive_all(connection)) as port:
-        result, value = bench(*PLAIN, "--time", "5", f"127.0.0.1:{port}")
-        tap.check("bench: a server that speaks first is no echo", result.code == 1 and b"something else" in result.err
-                  and result.seconds < 4, result)
+        result, value = bench(*PLAIN, *LONG, f"127.0.0.1:{port}")
+        tap.check("bench: a server that speaks first is no echo", result.code == 1 and b"something else" in result.err,
+                  result)
     with serving(lambda connection: connection.sendall(connection.recv(4096).upper()) or receive_all(connection)) as port:
-        result, value = bench(*PLAIN, "--time", "5", f"127.0.0.1:{port}")
+        result, value = bench(*PLAIN, *LONG, f"127.0.0.1:{port}")
         tap.check("bench: a server that changes what it sends back", result.code == 1 and b"something else" in result.err,
                   result)
 
@@ -99,18 +98,17 @@ def test_that_fails():
         receive_all(connection)
 
     with serving(some) as port:
-        result, value = bench(*PLAIN, "--time", "5", f"127.0.0.1:{port}")
+        result, value = bench(*PLAIN, *LONG, f"127.0.0.1:{port}")
         tap.check("bench: a server that ends early is told, and what was measured is there", result.code == 1
-                  and value["messages"]["done"] == 5 and b"ended" in result.err and result.seconds < 4, result)
+                  and value["messages"]["done"] == 5 and b"ended" in result.err, result)
 
     def reset(connection):
         connection.recv(10)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     with serving(reset) as port:
-        result, value = bench(*PLAIN, "--time", "5", f"127.0.0.1:{port}")
-        tap.check("bench: a reset is an error", result.code == 1 and b"taps bench:" in result.err and result.seconds < 4,
-                  result)
+        result, value = bench(*PLAIN, *LONG, f"127.0.0.1:{port}")
+        tap.check("bench: a reset is an error", result.code == 1 and b"taps bench:" in result.err, result)
     with server(*PLAIN, "127.0.0.1:0") as (_process, places):
         there = f"127.0.0.1:{port_of(places, 'udp')}"
         is_usage_error("bench over UDP without room for the number", "bench", *DATAGRAMS, "--size", "7", there, says="--size")
@@ -132,26 +130,39 @@ def test_echo():
             result, value = bench(*PLAIN, "--count", "50", *words, there)
             tap.check(f"bench {' '.join(words)}", result.code == 0 and value["messages"]["done"] == 50, result)
         result, value = bench(*PLAIN, "--time", "0.3", there)
-        tap.check("bench --time", result.code == 0 and 0.29 < value["seconds"] < 0.6 and result.seconds < 3, result)
+        tap.check("bench --time", result.code == 0 and 0.29 < value["seconds"] < result.seconds
+                  and value["messages"]["done"] > 0, result)
         result, value = bench(*PLAIN, "--rate", "500", "--time", "0.5", there)
-        tap.check("bench --rate: 250 of 250", result.code == 0 and 240 <= value["messages"]["done"] <= 250
-                  and value["rate"] == 500, result)
+        counts = value["messages"]
+        tap.check("bench --rate: 250, or it tells how many of them it is behind", result.code == 0 and counts["done"] > 0
+                  and counts["done"] + counts["behind"] == 250 and value["rate"] == 500, result)
         result, value = bench(*PLAIN, "--rate", "100kB", "--size", "1000", "--count", "20", there)
         tap.check("bench --rate in bytes", result.code == 0 and value["rate"] == 100
-                  and 0.19 < value["seconds"] < 1, result)
+                  and 0.19 < value["seconds"] < result.seconds, result)
         result = taps("bench", *PLAIN, "--count", "10", there)
         tap.check("bench as text", result.code == 0 and all(word in result.out for word in (
             b"Throughput", b"p50", b"p90", b"p99", b"p99.9", b"max", b"per second")) and b"\033" not in result.out, result)
         with open("/dev/full", "wb") as full:
             with started([TAPS, "bench", "--count", "3", *PLAIN, there], stdout=full) as process:
-                tap.check("bench onto a full disk is an error", process.wait(30) == 1
+                tap.check("bench onto a full disk is an error", process.wait(LIMIT) == 1
                           and b"standard output" in process.stderr.read(), process)
-        with started([TAPS, "bench", "--json", *PLAIN, "--time", "60", there]) as process:
-            time.sleep(0.3)
-            process.send_signal(signal.SIGINT)
-            code, out = process.wait(10), process.stdout.read()
-            tap.check("bench at SIGINT ends and tells what it has", code == 0 and json.loads(out)["messages"]["done"] > 0,
-                      (code, out))
+
+
+def test_interrupted():
+    under_way = threading.Event()
+
+    def tells(connection):
+        for _ in range(5):
+            connection.sendall(connection.recv(64))
+        under_way.set()
+        echo(connection)
+
+    with serving(tells) as port, started([TAPS, "bench", "--json", *PLAIN, *LONG, f"127.0.0.1:{port}"]) as process:
+        under_way.wait(LIMIT)
+        process.send_signal(signal.SIGINT)
+        code, out = process.wait(LIMIT), process.stdout.read()
+        tap.check("bench at SIGINT ends and tells what it has", code == 0 and json.loads(out)["messages"]["done"] > 3,
+                  (code, out))
 
 
 def test_one_way():
@@ -163,22 +174,22 @@ def test_one_way():
 
 
 def test_stall_counts_for_all_that_were_due():
-    """A server that stops for half a second: with a rate, all that were due meanwhile are late; without, only one is."""
+    """A server that stops for a second: with a rate, all that were due meanwhile are late; without, only one is."""
     def stalls(connection):
         for _ in range(40):
             connection.sendall(connection.recv(64))
-        time.sleep(0.5)
+        time.sleep(1)
         echo(connection)
 
     with serving(stalls) as port:
-        result, value = bench(*PLAIN, "--rate", "200", "--time", "1", f"127.0.0.1:{port}")
+        result, value = bench(*PLAIN, "--rate", "200", "--count", "200", f"127.0.0.1:{port}")
         tap.check("bench --rate: a stall shows in the percentiles", result.code == 0
-                  and value["latency_us"]["p90"] > 150000 and value["latency_us"]["max"] > 400000
-                  and value["messages"]["done"] >= 190, result)
+                  and value["latency_us"]["p90"] > 700000 and value["latency_us"]["max"] > 900000
+                  and value["messages"]["done"] == 200, result)
     with serving(stalls) as port:
         result, value = bench(*PLAIN, "--count", "400", f"127.0.0.1:{port}")
         tap.check("bench without a rate: only the slowest tells of it", result.code == 0
-                  and value["latency_us"]["p90"] < 150000 and value["latency_us"]["max"] > 400000, result)
+                  and value["latency_us"]["p90"] < 700000 and value["latency_us"]["max"] > 900000, result)
 
 
 def test_datagrams_that_are_lost():
@@ -205,10 +216,10 @@ def test_datagrams_that_are_lost():
         thread.start()
         there = f"127.0.0.1:{peer.getsockname()[1]}"
         for words in ((), ("--depth", "4"), ("--rate", "500")):
-            result, value = bench(*DATAGRAMS, "--count", "50", "--wait", "0.05", *words, there)
+            result, value = bench(*DATAGRAMS, "--count", "20", "--wait", "0.4", *words, there)
             counts = value["messages"]
             tap.check(f"bench over UDP {' '.join(words)}: the lost ones are counted", result.code == 0
-                      and counts["sent"] == 50 and counts["lost"] >= 9 and counts["done"] + counts["lost"] == 50, result)
+                      and counts["sent"] == 20 and counts["lost"] >= 4 and counts["done"] + counts["lost"] == 20, result)
             tap.check("and answers that come twice are no more than late", counts["late"] >= 1, result)
         over.set()
         thread.join()
@@ -242,12 +253,13 @@ def test_against_socat():
         port = free.getsockname()[1]
     for kind, words in (("TCP", PLAIN), ("UDP", DATAGRAMS)):
         with started(["socat", f"{kind}4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", "PIPE"]):
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + LIMIT
             value = None
             while value is None and time.monotonic() < deadline:
                 result = taps("bench", "--json", *words, "--count", "100", f"127.0.0.1:{port}")
                 value = json.loads(result.out) if result.code == 0 else None
-            tap.check(f"bench against socat's echo over {kind}", value and value["messages"]["done"] >= 90, result)
+            tap.check(f"bench against socat's echo over {kind}", value
+                      and value["messages"]["done"] >= (100 if kind == "TCP" else 1), result)
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]

@@ -8,10 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap, taps
-from tap import clean_environment, echo, receive_all, serving, started
+from tap import LIMIT, clean_environment, echo, receive_all, serving, started
 
 LETTERS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
@@ -83,7 +82,7 @@ def test_cat_makes_messages():
     got = []
     with serving(lambda connection: got.append(receive_all(connection))) as port:
         process = subprocess.run([TAPS, "cat", *PLAIN, "--size", "5", "--count", "2", f"127.0.0.1:{port}"], stdin=follower,
-                                 capture_output=True, timeout=30, check=False)
+                                 capture_output=True, timeout=LIMIT, check=False)
     os.close(leader)
     os.close(follower)
     tap.check("a terminal is not waited for where Messages can be made", process.returncode == 0
@@ -101,17 +100,16 @@ def test_cat_counts():
 
     with serving(talkative) as port:
         result = taps("cat", *PLAIN, "-k", "--size", "10", "--count", "3", f"127.0.0.1:{port}")
-        tap.check("cat --count to a peer that sends more: no more than asked for", len(result.out) == 30
-                  and result.seconds < 10, (result.code, len(result.out), result.err))
+        tap.check("cat --count to a peer that sends more: no more than asked for", len(result.out) == 30, (result.code, len(result.out), result.err))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
-        peer.settimeout(30)
+        peer.settimeout(LIMIT)
         thread = threading.Thread(target=lambda: [peer.sendto(*peer.recvfrom(65536)) for _ in range(4)], daemon=True)
         thread.start()
-        result = taps("cat", *DATAGRAMS, "--idle", "20", "--size", "333", "--count", "4",
+        result = taps("cat", *DATAGRAMS, "--idle", "600", "--size", "333", "--count", "4",
                       f"127.0.0.1:{peer.getsockname()[1]}")
         tap.check("cat --count over UDP ends with the last answer, not when idle", result.code == 0
-                  and result.out == pattern(333) * 4 and result.seconds < 10, result)
+                  and result.out == pattern(333) * 4, result)
         thread.join()
     result, got = collected("--count", "1", stdin=b"x" * 200000)
     tap.check("a Message without --size is what one read gave", result.code == 0 and 0 < len(got) <= 65536
@@ -131,12 +129,12 @@ def test_cat_sizes_that_do_not_fit():
 def test_cat_rate():
     result, got = collected("--size", "10", "--count", "6", "--rate", "20")
     tap.check("cat --rate: 6 Messages at 20 in a second", result.code == 0 and got == pattern(10) * 6
-              and 0.24 < result.seconds < 5, result)
+              and result.seconds > 0.24, result)
     result, got = collected("--rate", "100kB", stdin=bytes(30000))
-    tap.check("cat --rate in bytes", result.code == 0 and got == bytes(30000) and 0.19 < result.seconds < 5, result)
+    tap.check("cat --rate in bytes", result.code == 0 and got == bytes(30000) and result.seconds > 0.19, result)
     with started([TAPS, "cat", *PLAIN, "--timeout", "1", "--rate", "1", "--size", "1", "--count", "1000000",
                   "192.0.2.1:9"]) as process:
-        tap.check("a slow rate does not keep what fails", process.wait(20) == 1, process)
+        tap.check("a slow rate does not keep what fails", process.wait(LIMIT) == 1, process)
 
 
 def test_cat_message_properties():
@@ -155,15 +153,16 @@ def test_cat_quiet_is_quiet():
         result = taps("cat", *PLAIN, "--progress", "--size", "1000", "--count", "20", "--rate", "10", f"127.0.0.1:{port}")
         lines = result.err.decode().splitlines()
         tap.check("--progress: lines with bytes, rate and time left", result.code == 0 and len(lines) >= 2
-                  and re.fullmatch(r"1\d\.\d kB \(back: [^)]*\), [\d.]+ k?B/s, \d+ %, 0:00:0\d left", lines[0])
+                  and re.fullmatch(r"[\d.]+ k?B \(back: [^)]*\), [\d.]+ k?B/s, \d+ %, 0:00:\d\d left", lines[0])
                   and re.match(r"20\.0 kB .* 100 %$", lines[-1]), result)
     with serving(echo) as port:
         result = taps("cat", *PLAIN, "--progress", f"127.0.0.1:{port}", stdin=b"short")
-        tap.check("--progress of what is over at once: nothing to tell", result.code == 0 and result.err == b"", result)
+        tap.check("--progress of what is over at once: nothing to tell", result.code == 0
+                  and (result.err == b"" or result.seconds > 1), result)
 
 
-def on_terminal(*words):
-    """What a program writes to a terminal that is its standard error."""
+def on_terminal(*words, told=None):
+    """What a program writes to a terminal that is its standard error; `told` is set with the first of it."""
     leader, follower = pty.openpty()
     process = subprocess.Popen([TAPS, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=follower,
                                env=clean_environment(TERM="xterm"))
@@ -172,29 +171,33 @@ def on_terminal(*words):
     try:
         while data := os.read(leader, 65536):
             pieces.append(data)
+            if told:
+                told.set()
     except OSError:
         pass
     os.close(leader)
-    return process.wait(30), b"".join(pieces)
+    return process.wait(LIMIT), b"".join(pieces)
 
 
 def test_terminal():
     words = ("--size", "1000", "--count", "20", "--rate", "10")
     with serving(echo) as port:
         code, said = on_terminal("cat", *PLAIN, *words, f"127.0.0.1:{port}")
-        tap.check("a terminal is told, on one line", code == 0 and said.count(b"\r\033[K") >= 3 and said.count(b"\n") == 1
+        tap.check("a terminal is told, on one line", code == 0 and said.count(b"\r\033[K") >= 2 and said.count(b"\n") == 1
                   and b"100 %" in said and b"left" in said, said)
     with serving(echo) as port:
         code, said = on_terminal("cat", *PLAIN, "--quiet", *words, f"127.0.0.1:{port}")
         tap.check("--quiet tells a terminal nothing", code == 0 and said == b"", said)
 
+    told = threading.Event()
+
     def ends_early(connection):
-        connection.recv(10)
-        time.sleep(1.5)
+        told.wait(LIMIT)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     with serving(ends_early) as port:
-        code, said = on_terminal("cat", *PLAIN, "--size", "10", "--count", "100", "--rate", "10", f"127.0.0.1:{port}")
+        code, said = on_terminal("cat", *PLAIN, "--size", "10", "--count", "1000", "--rate", "10", f"127.0.0.1:{port}",
+                                 told=told)
         tap.check("an error takes the place of the progress", code == 1 and b"\r\033[Ktaps cat: " in said, said)
 
 
@@ -203,23 +206,23 @@ def test_terminal():
 def test_serve_counts():
     with server(*PLAIN, "--count", "3", "127.0.0.1:0") as (process, places):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-            one.settimeout(30)
+            one.settimeout(LIMIT)
             one.connect(("127.0.0.1", port_of(places, "udp")))
             answers = []
             for text in (b"one", b"two", b"three"):
                 one.send(text)
                 answers.append(one.recv(100))
         tap.check("serve --count 3 echoes three, and ends", answers == [b"one", b"two", b"three"]
-                  and process.wait(10) == 0, answers)
+                  and process.wait(LIMIT) == 0, answers)
 
 
 def test_serve_sink():
     with server(*PLAIN, "--sink", "--connections", "1", "-p", "reliability=require", "127.0.0.1:0") as (process, places):
-        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), 30) as one:
+        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), LIMIT) as one:
             one.sendall(bytes(3 << 20))
             one.shutdown(socket.SHUT_WR)
             tap.check("serve --sink sends nothing back", receive_all(one) == b"")
-        tap.check("and ends", process.wait(30) == 0, process)
+        tap.check("and ends", process.wait(LIMIT) == 0, process)
     with server(*PLAIN, "--sink", "127.0.0.1:0") as (_process, places):
         result = taps("bench", *PLAIN, "--one-way", "--json", "--count", "1000", "--size", "5k",
                       f"127.0.0.1:{port_of(places, 'tcp')}")
@@ -234,22 +237,22 @@ def test_serve_source():
         with server(*PLAIN, *words, "-p", "reliability=require", "127.0.0.1:0") as (process, places):
             result = taps("cat", *PLAIN, f"127.0.0.1:{port_of(places, 'tcp')}")
             tap.check(f"serve {' '.join(words)}: all of it arrives, and both end", result.code == 0
-                      and result.out == pattern(size) * count and process.wait(30) == 0, (result.code, len(result.out)))
+                      and result.out == pattern(size) * count and process.wait(LIMIT) == 0, (result.code, len(result.out)))
     with server(*PLAIN, "--size", "64k", "127.0.0.1:0") as (process, places):
-        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), 30) as one:
+        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), LIMIT) as one:
             one.shutdown(socket.SHUT_WR)
             got = 0
             while got < 1 << 20:
                 got += len(one.recv(65536))
         tap.check("serve --size without --count sends on until the peer is gone", got >= 1 << 20)
-        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), 30) as one:
+        with socket.create_connection(("127.0.0.1", port_of(places, "tcp")), LIMIT) as one:
             tap.check("and to the next one", len(one.recv(1000)) > 0)
 
 
 def test_serve_rate():
     with server(*PLAIN, "--rate", "20", "-p", "reliability=require", "127.0.0.1:0") as (_process, places):
         result = taps("bench", *PLAIN, "--json", "--count", "8", f"127.0.0.1:{port_of(places, 'tcp')}")
-        tap.check("serve --rate holds the echo back", result.code == 0 and 0.3 < result.seconds < 10, result)
+        tap.check("serve --rate holds the echo back", result.code == 0 and result.seconds > 0.3, result)
 
 
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]
