@@ -94,6 +94,12 @@ uint64_t tapsi_loop_now(struct tapsi_loop *loop)
     return loop->now;
 }
 
+uint64_t tapsi_loop_wall(const struct tapsi_loop *loop)
+{
+    const struct tapsi_platform_ops *ops = loop->platform->ops;
+    return ops->wall ? ops->wall(loop->platform) : ops->now(loop->platform) / TAPSI_S;
+}
+
 /* ------------------------------------------------------------------------------------------------ queues */
 
 /* Work queued from outside a turn of an embedded loop must make the descriptor readable. */

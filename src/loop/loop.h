@@ -78,6 +78,8 @@ void tapsi_loop_embed(struct tapsi_loop *loop);
 int tapsi_loop_descriptor(struct tapsi_loop *loop);
 /* ns. The clock is read at most once a turn, and not at all in a turn that needs no time; always outside a turn. */
 uint64_t tapsi_loop_now(struct tapsi_loop *loop);
+/* Seconds since 1970, as the system has it now. */
+uint64_t tapsi_loop_wall(const struct tapsi_loop *loop);
 
 void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
 /* Application callbacks: run in step 3, in order. Harmless when queued already. */

@@ -100,6 +100,8 @@ struct tapsi_platform_ops {
     /* Clock and random. `now` is monotonic, in nanoseconds, never 0. */
     uint64_t (*now)(struct tapsi_platform *p);
     int (*random)(struct tapsi_platform *p, void *bytes, size_t count);
+    /* The time of day, in seconds since 1970: it may jump. NULL: that of `now`. */
+    uint64_t (*wall)(struct tapsi_platform *p);
 
     /* Readiness. `watch` registers all these events once, for the life of the descriptor. `unwatch` sets watch->fd to
        -1 and is called before the descriptor is closed. */

@@ -1,5 +1,7 @@
 #include "stack/caches.h"
 
+#include "stack/secure/tickets.h"
+
 struct tapsi_caches *tapsi_caches_new(struct tapsi_mem *mem)
 {
     struct tapsi_caches *caches = tapsi_zalloc(mem, sizeof(*caches));
@@ -10,6 +12,8 @@ struct tapsi_caches *tapsi_caches_new(struct tapsi_mem *mem)
 
 void tapsi_caches_free(struct tapsi_caches *caches)
 {
-    if (caches)
-        tapsi_free(caches->mem, caches);
+    if (!caches)
+        return;
+    tapsi_tickets_free(caches->tickets);
+    tapsi_free(caches->mem, caches);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 static void destroy(struct tapsi_platform *p)
@@ -31,6 +32,13 @@ static int fill_random(struct tapsi_platform *p, void *bytes, size_t count)
         }
     }
     return 0;
+}
+
+static uint64_t wall(struct tapsi_platform *p)
+{
+    struct timespec t;
+    (void)p;
+    return clock_gettime(CLOCK_REALTIME, &t) == 0 && t.tv_sec > 0 ? (uint64_t)t.tv_sec : 0;
 }
 
 static int result(long returned)
@@ -183,6 +191,7 @@ static const struct tapsi_platform_ops ops = {
     .destroy = destroy,
     .now = tapsi_linux_now,
     .random = fill_random,
+    .wall = wall,
     .watch = tapsi_linux_watch,
     .unwatch = tapsi_linux_unwatch,
     .watch_level = tapsi_linux_watch_level,

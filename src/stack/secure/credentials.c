@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "base/str.h"
+#include "stack/secure/issuer.h"
 #include "stack/secure/trust.h"
 
 /* AES-128-GCM first, since it is the fastest with AES instructions; only forward-secret key exchange and AEAD, unless
@@ -221,6 +222,7 @@ static void free_credentials(void *derived)
     }
     for (unsigned i = 0; i < c->pin_count; i++)
         gnutls_x509_crt_deinit(c->pins[i]);
+    tapsi_issuer_free(c->issuer);
     tapsi_free(c->mem, c);
 }
 
@@ -242,6 +244,15 @@ static int list_alpn(struct tapsi_credentials *c, const struct tapsi_security *s
     return 0;
 }
 
+static int make_issuer(struct tapsi_credentials *c, const struct tapsi_security *security,
+                       struct tapsi_error *ret_error)
+{
+    if (!security->max_cached_sessions || !security->cached_session_lifetime_seconds)
+        return 0;
+    c->issuer = tapsi_issuer_new(c->mem, security->cached_session_lifetime_seconds);
+    return c->issuer ? 0 : no_memory(ret_error);
+}
+
 static int make(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
                 struct tapsi_error *ret_error)
 {
@@ -252,6 +263,8 @@ static int make(struct tapsi_credentials *c, const struct tapsi_security *securi
         err = make_trust(c, security, ret_error);
     if (!err && role != TAPSI_ROLE_SERVER)
         err = add_pins(c, security, ret_error);
+    if (!err && role == TAPSI_ROLE_SERVER)
+        err = make_issuer(c, security, ret_error);
     return err;
 }
 

@@ -10,6 +10,10 @@
 /* Which protocol they are for: versions, ALPN and the shape of a session differ. */
 enum tapsi_secure_kind { TAPSI_SECURE_TLS, TAPSI_SECURE_DTLS, TAPSI_SECURE_QUIC, TAPSI_SECURE_KINDS };
 
+#define TAPSI_BINDING 32
+
+struct tapsi_issuer;
+
 struct tapsi_credentials {
     struct tapsi_mem *mem;
     /* What a session shows, and its own authorities. NULL: it has neither, and uses `system` alone. */
@@ -22,6 +26,9 @@ struct tapsi_credentials {
     unsigned alpn_count[TAPSI_SECURE_KINDS];
     gnutls_x509_crt_t pins[TAPSI_SECURITY_LIST_MAX];
     unsigned pin_count;
+    struct tapsi_issuer *issuer;    /* of a server's tickets; NULL: it gives none */
+    uint8_t binding[TAPSI_BINDING]; /* of a client: binding.h */
+    bool has_binding;
     bool verify; /* the peer must have a certificate that the authorities signed */
 };
 

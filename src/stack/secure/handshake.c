@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include "stack/secure/resume.h"
 #include "stack/secure/verify.h"
 
 _Static_assert(offsetof(struct tapsi_handshake, get_conn) == 0, "ngtcp2 finds it there");
@@ -37,6 +38,8 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
         name = NULL;
     if (name && tapsi_addr_parse(name, &h->address) != 0)
         h->address.sa.sa_family = AF_UNSPEC;
+    if (target->remote)
+        h->port = tapsi_addr_port(target->remote);
     if (!name && target->remote) {
         h->address = *target->remote;
         name = tapsi_addr_host_text(target->remote, text);
@@ -56,6 +59,7 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
 void tapsi_handshake_done(struct tapsi_handshake *h)
 {
     struct tapsi_mem *mem = &h->env->loop->mem;
+    tapsi_resume_done(h);
     if (h->session)
         gnutls_deinit(h->session);
     tapsi_free(mem, h->peer);

@@ -11,6 +11,8 @@
 #include "stack/layer.h"
 #include "stack/secure/credentials.h"
 
+struct tapsi_ticket;
+
 struct tapsi_handshake {
     /* First, and what gnutls_session_get_ptr gives: ngtcp2 calls the first with the handshake to find its connection
        (struct ngtcp2_crypto_conn_ref). TLS and DTLS leave both alone. */
@@ -30,6 +32,16 @@ struct tapsi_handshake {
     uint8_t alert;             /* what the peer is told then */
     bool verified;             /* the peer's certificate */
     bool spoke;                /* it failed over what the peer said in the protocol, so it speaks that */
+    /* resume.h */
+    bool ticket_sent;
+    bool sends_early;            /* set before tapsi_resume_begin: early data goes with the ticket */
+    uint16_t port;               /* of the peer; 0: not known */
+    uint32_t ticket_life;        /* seconds, of the one that came last; 0: none has */
+    uint32_t ticket_early;       /* bytes of early data that it is good for */
+    struct tapsi_ticket *ticket; /* that this session resumes, or NULL */
+    /* Engine callback: adds to a ticket what only the protocol knows (QUIC: transport parameters, token), borrowed
+       until it returns. NULL: nothing. */
+    void (*complete)(struct tapsi_handshake *h, struct tapsi_ticket *like);
 };
 
 /* Takes over who the peer is: the application's name before the endpoint's; without a name the address. TAPS_E_MEMORY,

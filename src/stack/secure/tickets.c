@@ -198,6 +198,19 @@ bool tapsi_tickets_has(const struct tapsi_tickets *s, const struct tapsi_ticket_
     return find(s, key, now) != NULL;
 }
 
+void tapsi_tickets_forget(struct tapsi_tickets *s, const struct tapsi_ticket_key *key)
+{
+    struct tapsi_link *bucket = bucket_of(s, key);
+    for (struct tapsi_link *l = bucket->next, *next; l != bucket; l = next) {
+        struct tapsi_ticket *t = by_key(l);
+        next = l->next;
+        if (!same(t->key.peer, key->peer))
+            continue;
+        withdraw(s, t);
+        tapsi_ticket_free(t);
+    }
+}
+
 static void drop_expired(struct tapsi_tickets *s, struct tapsi_link *bucket, uint64_t now)
 {
     for (struct tapsi_link *l = bucket->next, *next; l != bucket; l = next) {

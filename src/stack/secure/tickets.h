@@ -62,6 +62,8 @@ struct tapsi_ticket *tapsi_tickets_take(struct tapsi_tickets *tickets, const str
                                         uint64_t now);
 /* One that was taken and never sent. Takes it. */
 void tapsi_tickets_give_back(struct tapsi_tickets *tickets, struct tapsi_ticket *ticket);
+/* All for this key are freed. */
+void tapsi_tickets_forget(struct tapsi_tickets *tickets, const struct tapsi_ticket_key *key);
 /* Is there one? */
 bool tapsi_tickets_has(const struct tapsi_tickets *tickets, const struct tapsi_ticket_key *key, uint64_t now);
 /* From the oldest: NULL begins, NULL is the end. */

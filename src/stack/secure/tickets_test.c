@@ -196,6 +196,19 @@ TEST(what_was_never_sent_comes_back)
     done(s);
 }
 
+TEST(those_of_one_peer_are_forgotten_together)
+{
+    struct tapsi_tickets *s = fresh();
+    struct tapsi_ticket_key key = key_of(1, 1);
+    tapsi_tickets_put(s, ticket(1, 1, 1, 1000), 100);
+    tapsi_tickets_put(s, ticket(65, 1, 1, 1000), 100);
+    tapsi_tickets_put(s, ticket(1, 1, 2, 1000), 100);
+    tapsi_tickets_forget(s, &key);
+    CHECK_INT(take(s, 1, 1, 5), 0);
+    CHECK_INT(take(s, 65, 1, 5), 1);
+    done(s);
+}
+
 TEST(they_are_walked_from_the_oldest)
 {
     struct tapsi_tickets *s = fresh();

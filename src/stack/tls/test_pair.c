@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "stack/caches.h"
 #include "stack/registry.h"
 
 #define WINDOW (1024 * 1024)
@@ -95,6 +96,9 @@ static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const st
             abort();
         memcpy(end->got + end->got_length, slice->data, slice->length);
         end->got_length += slice->length;
+        if (slice->flags & TAPSI_SLICE_EARLY)
+            end->got_early += slice->length;
+        end->misplaced += slice->flags & TAPSI_SLICE_EARLY && end->got_early != end->got_length;
     }
     end->final += (slice->flags & TAPSI_SLICE_FINAL) != 0;
     if (leave(end, TAPSI_TEST_DATA))
@@ -191,6 +195,8 @@ bool tapsi_test_pair_init(struct tapsi_test_pair *p)
     p->properties = tapsi_properties_new(&p->mem);
     for (int i = 0; i < 2; i++)
         p->security[i] = tapsi_security_new(&p->mem, TAPS_SECURITY_REQUIRED);
+    for (int i = 0; i < 2; i++)
+        p->caches[i] = tapsi_caches_new(&p->mem);
     tapsi_test_trust(p->security[0], tapsi_test_authority());
     tapsi_test_show(p->security[1], true, tapsi_test_server());
     p->client.window = p->server.window = WINDOW;
@@ -204,13 +210,16 @@ static int open_end(struct tapsi_test_pair *p, struct tapsi_test_end *end, int s
     struct tapsi_target target = {0};
     if (side == 0) {
         target.server_name = p->server_name;
-        if (p->remote && tapsi_addr_parse(p->remote, &remote) == 0)
+        if (p->remote && tapsi_addr_parse(p->remote, &remote) == 0) {
+            tapsi_addr_set_port(&remote, (uint16_t)p->port);
             target.remote = &remote;
+        }
     }
     end->sink.ops = &sink_ops;
     end->env = tapsi_env_new(&p->loop, p->properties, p->security[side], NULL);
     if (!end->env)
         return TAPS_E_MEMORY;
+    end->env->caches = p->caches[side];
     end->stream = tapsi_test_stream_new(end->env, role, side == 1);
     if (!end->stream)
         return TAPS_E_MEMORY;
@@ -230,7 +239,7 @@ static int start_end(struct tapsi_test_end *end)
     return tapsi_layer_start(end->top);
 }
 
-int tapsi_test_pair_open(struct tapsi_test_pair *p)
+int tapsi_test_pair_prepare(struct tapsi_test_pair *p)
 {
     int err = open_end(p, &p->client, 0);
     if (!err)
@@ -238,8 +247,21 @@ int tapsi_test_pair_open(struct tapsi_test_pair *p)
     if (err)
         return err;
     tapsi_test_stream_join(p->client.stream, p->server.stream);
-    err = start_end(&p->server);
+    if (p->client.early)
+        p->client.early_result = tapsi_test_send_text(&p->client, p->client.early, TAPSI_OP_EARLY);
+    return 0;
+}
+
+int tapsi_test_pair_start(struct tapsi_test_pair *p)
+{
+    int err = start_end(&p->server);
     return err ? err : start_end(&p->client);
+}
+
+int tapsi_test_pair_open(struct tapsi_test_pair *p)
+{
+    int err = tapsi_test_pair_prepare(p);
+    return err ? err : tapsi_test_pair_start(p);
 }
 
 void tapsi_test_pair_run(struct tapsi_test_pair *p)
@@ -255,17 +277,29 @@ bool tapsi_test_pair_handshake(struct tapsi_test_pair *p)
     return p->client.ready && p->server.ready;
 }
 
+static long close_end(struct tapsi_test_end *end)
+{
+    tapsi_layer_destroy(end->top, 0);
+    if (end->env)
+        tapsi_env_unref(end->env);
+    free(end->got);
+    return end->misplaced + end->out_of_order;
+}
+
+void tapsi_test_pair_again(struct tapsi_test_pair *p)
+{
+    p->wrong += close_end(&p->client) + close_end(&p->server);
+    tapsi_loop_settle(&p->loop);
+    p->client = p->server = (struct tapsi_test_end){.window = WINDOW};
+}
+
 long tapsi_test_pair_done(struct tapsi_test_pair *p)
 {
-    struct tapsi_test_end *ends[2] = {&p->client, &p->server};
-    long wrong = 0;
+    long wrong = p->wrong + close_end(&p->client) + close_end(&p->server);
+    tapsi_loop_settle(&p->loop);
     for (int i = 0; i < 2; i++) {
-        tapsi_layer_destroy(ends[i]->top, 0);
-        if (ends[i]->env)
-            tapsi_env_unref(ends[i]->env);
-        wrong += ends[i]->misplaced + ends[i]->out_of_order;
-        free(ends[i]->got);
         tapsi_security_unref(p->security[i]);
+        tapsi_caches_free(p->caches[i]);
     }
     tapsi_properties_unref(p->properties);
     tapsi_loop_done(&p->loop);

@@ -18,8 +18,11 @@ struct tapsi_test_end {
     size_t window; /* the credit granted at start and after each slice; 0 = none */
     enum tapsi_test_moment destroy_in;
     const char *reply; /* sent in `ready` */
+    const char *early; /* sent before start, EARLY; what was said to it */
+    int early_result;
     /* what came up */
     struct tapsi_ready_info info;
+    size_t got_early; /* bytes of `got` that were marked EARLY: the first ones, or they are misplaced */
     unsigned ready, closed, final, slices, misplaced; /* misplaced: after closed, before ready, without credit */
     struct tapsi_error error;                         /* of closed; code 0 = closed(none) */
     uint8_t *got;
@@ -34,14 +37,17 @@ struct tapsi_test_pair {
     struct tapsi_loop loop;
     struct tapsi_security *security[2]; /* of the client, of the server: to be filled before open */
     struct tapsi_properties *properties;
+    struct tapsi_caches *caches[2]; /* of the client, of the server; NULL: isolated */
     struct tapsi_test_end client, server;
     bool plain[2];           /* no TLS at this end: the test speaks */
     const char *server_name; /* in the client's target; "example.test" at first, NULL = none */
     const char *remote;      /* the address in the client's target, or NULL */
+    unsigned port;           /* with it */
     /* memory */
     long blocks;                   /* that are not freed */
     long allocations;              /* so far */
     long fail_at;                  /* this allocation fails, 0 = none */
+    long wrong;                    /* what was found so in connections before this one */
     struct tapsi_error make_error; /* of the make that failed */
 };
 
@@ -55,7 +61,12 @@ void tapsi_test_trust(struct tapsi_security *s, const struct tapsi_test_identity
 void tapsi_test_show(struct tapsi_security *s, bool server, const struct tapsi_test_identity *identity);
 /* Makes both ends and starts them: 0, or the error of the make or start that failed. */
 int tapsi_test_pair_open(struct tapsi_test_pair *p);
+/* The two halves of it. */
+int tapsi_test_pair_prepare(struct tapsi_test_pair *p);
+int tapsi_test_pair_start(struct tapsi_test_pair *p);
 void tapsi_test_pair_run(struct tapsi_test_pair *p);
+/* Destroys both ends, so that the next open is another connection with the same parameters and caches. */
+void tapsi_test_pair_again(struct tapsi_test_pair *p);
 /* open and run; true if both are ready. */
 bool tapsi_test_pair_handshake(struct tapsi_test_pair *p);
 /* Sends a copy (flags of enum tapsi_op_flags): 0 or what the layer answered. */

@@ -1,6 +1,7 @@
 #include "stack/tls/test_stream.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -47,6 +48,17 @@ static bool make_room(struct tapsi_test_stream *s, size_t count)
     return true;
 }
 
+static void record(struct tapsi_test_stream *s, const void *bytes, size_t count)
+{
+    s->record = realloc(s->record, s->record_length + count);
+    if (!s->record)
+        abort();
+    memcpy(s->record + s->record_length, bytes, count);
+    s->record_length += count;
+    if (!s->record_first)
+        s->record_first = count;
+}
+
 void tapsi_test_stream_arrive(struct tapsi_test_stream *s, const void *bytes, size_t count)
 {
     if (!count || s->ended)
@@ -58,6 +70,8 @@ void tapsi_test_stream_arrive(struct tapsi_test_stream *s, const void *bytes, si
     }
     memcpy(s->bytes + s->end, bytes, count);
     s->end += count;
+    if (s->records)
+        record(s, bytes, count);
 }
 
 void tapsi_test_stream_end(struct tapsi_test_stream *s)
@@ -212,6 +226,7 @@ static void free_stream(struct tapsi_layer *layer)
 {
     struct tapsi_mem *mem = &layer->env->loop->mem;
     tapsi_free(mem, of(layer)->bytes);
+    free(of(layer)->record);
     tapsi_free(mem, of(layer));
 }
 

@@ -24,6 +24,9 @@ struct tapsi_test_stream {
     bool reset_at_close; /* close ends in closed(TAPS_E_ABORTED) */
     int destroyed_with;  /* the reason */
     bool destroyed;
+    bool records;                       /* what arrives is kept in `record` */
+    uint8_t *record;                    /* freed with it, by free(), unless it was taken */
+    size_t record_length, record_first; /* the latter: of what came first */
 };
 
 /* READY at once when `accepted`. NULL = no memory. Owned by whoever destroys it. */

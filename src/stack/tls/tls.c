@@ -26,8 +26,7 @@
  * The surprising things: a failure is told one flush later than it happens, so that the alert can leave before the
  * sink destroys the stack; and gnutls_handshake must never be called after it has succeeded (it would be a key update).
  *
- * Session tickets are off in both directions, since nothing keeps them yet: a server that sends one costs it and us a
- * record for nothing. Renegotiation is refused.
+ * Sessions are resumed by stack/secure/resume.c; early data is in tls_early.c. Renegotiation is refused.
  */
 #include "stack/tls/tls.h"
 
@@ -81,8 +80,15 @@ static void open_session(struct tls *tls)
     tapsi_layer_dirty(layer);
     if (layer->role == TAPSI_ROLE_UNDECIDED)
         layer->role = layer->below->role == TAPSI_ROLE_SERVER ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT;
-    int r = tapsi_handshake_open(&tls->hs, (enum tapsi_role)layer->role,
-                                 GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    enum tapsi_role role = (enum tapsi_role)layer->role;
+    unsigned early = tls->early ? GNUTLS_ENABLE_EARLY_DATA : 0;
+    tls->hs.sends_early = tls->early;
+    int r = tapsi_handshake_open(&tls->hs, role,
+                                 GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | tapsi_resume_flags(&tls->hs, role) | early);
+    if (r >= 0)
+        r = tapsi_resume_begin(&tls->hs, NULL, 0);
+    if (r >= 0)
+        r = tapsi_tls_early_send(tls);
     if (r < 0) {
         tapsi_tls_fail(tls, 0);
         return;
@@ -95,12 +101,15 @@ static void open_session(struct tls *tls)
 
 static void established(struct tls *tls)
 {
-    if (!tapsi_handshake_take_alpn(&tls->hs)) {
+    if (!tapsi_handshake_take_alpn(&tls->hs) || !tapsi_resume_finish(&tls->hs)) {
         tapsi_tls_fail(tls, GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
     struct tapsi_ready_info info = tapsi_handshake_info(&tls->hs);
+    info.early = tapsi_tls_early_settle(tls);
     tapsi_layer_ready(&tls->layer, &info);
+    if (!tls->layer.dead && info.early && tls->final_taken)
+        tapsi_tls_notify(tls);
 }
 
 static bool is_pause(int r)
@@ -122,6 +131,12 @@ static void handshake(struct tls *tls)
 }
 
 /* ----------------------------------------------------------------------------------------------- progress */
+
+/* Of what came, is there anything that has not gone up? */
+static bool has_input(const struct tls *tls)
+{
+    return tls->in_length || tls->held || tls->early_input;
+}
 
 static void tell_end(struct tls *tls)
 {
@@ -156,7 +171,7 @@ static size_t credit(const struct tls *tls)
         return 0;
     if (tls->peer_ended)
         return WINDOW;
-    if (tls->in_length || tls->held)
+    if (has_input(tls))
         return 0;
     return tls->layer.want || tls->layer.state == TAPSI_LAYER_STARTING ? WINDOW : ONE_RECORD;
 }
@@ -182,9 +197,9 @@ static void progress(struct tls *tls)
     struct tapsi_layer *layer = &tls->layer;
     if (!tls->failing && layer->state == TAPSI_LAYER_STARTING)
         handshake(tls);
-    if (!layer->dead && is_open(tls) && (tls->held ? layer->want : tls->in_length))
+    if (!layer->dead && is_open(tls) && (tls->held || tls->early_input ? layer->want : tls->in_length))
         tapsi_tls_read(tls);
-    if (!layer->dead && !tls->failing && tls->below_ended && !tls->peer_ended && !tls->in_length && !tls->held)
+    if (!layer->dead && !tls->failing && tls->below_ended && !tls->peer_ended && !has_input(tls))
         bare_end(tls);
     if (!layer->dead && !tls->failing && tls->peer_ended)
         tell_end(tls);
@@ -224,7 +239,8 @@ static void close_up(struct tls *tls, const struct tapsi_error *error)
 {
     int result = error ? error->pub.code : TAPS_E_CLOSED;
     tapsi_task_cancel(&tls->report);
-    tapsi_tls_settle(tls, SIZE_MAX, result);
+    if (tls->layer.state >= TAPSI_LAYER_READY) /* before it, they are early data: dropped with the layer */
+        tapsi_tls_settle(tls, SIZE_MAX, result);
     tapsi_layer_fail_queue(&tls->layer, result);
     tapsi_layer_closed(&tls->layer, error);
 }
@@ -308,6 +324,8 @@ static int start(struct tapsi_layer *layer)
 static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
 {
     struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
+    if (!tls->final_taken && layer->state == TAPSI_LAYER_NEW)
+        return tapsi_tls_early_take(tls, op);
     if (tls->final_taken || layer->state != TAPSI_LAYER_READY)
         return TAPS_E_CLOSED;
     tls->final_taken = op->flags & TAPSI_OP_FINAL;
@@ -404,6 +422,10 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         if (err == 0)
             ret->value.integer += tapsi_layer_unused(layer);
         return err;
+    }
+    if (what == TAPSI_GET_EARLY_ROOM) {
+        ret->value.integer = tapsi_tls_early_room(tls);
+        return TAPSI_HANDLED;
     }
     if (what == TAPSI_GET_SPOKE) {
         ret->value.boolean = tls->hs.spoke;

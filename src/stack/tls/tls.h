@@ -4,7 +4,7 @@
 
 #include <gnutls/gnutls.h>
 #include "stack/layer.h"
-#include "stack/secure/handshake.h"
+#include "stack/secure/resume.h"
 
 #define TLS_RECORD_MAX 16384 /* plain bytes of one record */
 #define TLS_HELLO      11    /* bytes of the peer's first record up to the version it speaks */
@@ -42,6 +42,9 @@ struct tls {
     bool settled : 1;       /* when it was, nothing but our close_notify was left to deliver, in either direction */
     bool refused : 1;       /* a renegotiation, once */
     bool allow_truncation : 1;
+    bool early : 1;       /* before ready: `covered` holds ops that go, or went, as early data */
+    bool early_given : 1; /* GnuTLS has their bytes */
+    bool early_input : 1; /* a server's: there may be early data to be read, before all else */
 };
 
 /* tls_io.c */
@@ -62,6 +65,16 @@ void tapsi_tls_feed(struct tls *tls, const struct tapsi_slice *slice);
 void tapsi_tls_trim(struct tls *tls);
 /* Finishes upper ops whose bytes are encrypted. May call up. */
 void tapsi_tls_settle(struct tls *tls, size_t count, int result);
+
+/* tls_early.c. A client, before start: how many bytes there is room for; takes an op as `send`; gives them to the
+   session, which is open: 0 or a GnuTLS error. */
+size_t tapsi_tls_early_room(struct tls *tls);
+int tapsi_tls_early_take(struct tls *tls, struct tapsi_op *op);
+int tapsi_tls_early_send(struct tls *tls);
+/* The handshake is done, ready is to be told: was it taken? If not, the ops are the first of the queue. */
+bool tapsi_tls_early_settle(struct tls *tls);
+/* A server: into `to`, at most `room` bytes; 0 = that was all. */
+size_t tapsi_tls_early_read(struct tls *tls, uint8_t *to, size_t room);
 
 /* tls.c */
 /* To be filled in before tapsi_tls_fail; NULL = no memory, which is then what is told. */

@@ -137,9 +137,9 @@ static struct tapsi_buffer *plain_buffer(struct tls *tls)
 }
 
 /* The plain bytes lie behind `used`. The reference outlives a sink that reads more in the meantime. */
-static void deliver(struct tls *tls, struct tapsi_buffer *b, size_t length)
+static void deliver(struct tls *tls, struct tapsi_buffer *b, size_t length, unsigned flags)
 {
-    struct tapsi_slice slice = {.data = b->data + b->used, .length = length, .buffer = b, .ecn = -1};
+    struct tapsi_slice slice = {.data = b->data + b->used, .length = length, .buffer = b, .flags = flags, .ecn = -1};
     b->used += (uint32_t)length;
     tapsi_buffer_ref(b);
     tapsi_layer_deliver(&tls->layer, &slice);
@@ -162,7 +162,7 @@ static bool read_record(struct tls *tls)
     ssize_t r = gnutls_record_recv(tls->hs.session, b->data + b->used, TLS_RECORD_MAX);
     if (r <= 0)
         return without_data(tls, r);
-    deliver(tls, b, (size_t)r);
+    deliver(tls, b, (size_t)r, 0);
     return has_input(tls);
 }
 
@@ -187,15 +187,30 @@ static bool deliver_held(struct tls *tls)
     memcpy(b->data + b->used, plain.data, plain.size);
     gnutls_packet_deinit(tls->held);
     tls->held = NULL;
-    deliver(tls, b, plain.size);
+    deliver(tls, b, plain.size, 0);
     return has_input(tls);
+}
+
+/* What came before the handshake was over: GnuTLS has kept it. */
+static bool deliver_early(struct tls *tls)
+{
+    struct tapsi_buffer *b = plain_buffer(tls);
+    if (!b)
+        return false;
+    size_t length = tapsi_tls_early_read(tls, b->data + b->used, TLS_RECORD_MAX);
+    tls->early_input = length > 0;
+    if (length)
+        deliver(tls, b, length, TAPSI_SLICE_EARLY);
+    return !tls->layer.dead && (tls->early_input || has_input(tls));
 }
 
 void tapsi_tls_read(struct tls *tls)
 {
     bool more = true;
     while (more && !tls->layer.dead && !tls->failing && !tls->peer_ended) {
-        if (tls->held)
+        if (tls->early_input)
+            more = tls->layer.want && deliver_early(tls);
+        else if (tls->held)
             more = tls->layer.want && deliver_held(tls);
         else
             more = tls->layer.want ? read_record(tls) : hold_record(tls);
