@@ -125,6 +125,9 @@ enum taps_domain {
     TAPS_DOMAIN_ERRNO, /* a positive errno */
     TAPS_DOMAIN_DNS,   /* an ares_status of c-ares */
     TAPS_DOMAIN_TLS,   /* a GnuTLS error (negative) or a TLS alert (positive) */
+    /* What a peer, or this end, closed a QUIC connection or a stream with; what does not fit is INT_MAX. */
+    TAPS_DOMAIN_QUIC,             /* a transport error code (RFC 9000, 20.1) */
+    TAPS_DOMAIN_QUIC_APPLICATION, /* an error code of the application's protocol */
 };
 
 struct taps_error {

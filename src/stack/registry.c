@@ -33,6 +33,30 @@
 
 static const struct tapsi_stack_row rows[] = {
     {
+        .offer = {.stack = "quic",
+                  .capability = {[TAPS_RELIABILITY] = ALWAYS,
+                                 [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER,
+                                 [TAPS_PER_MSG_RELIABILITY] = NEVER,
+                                 [TAPS_PRESERVE_ORDER] = ALWAYS,
+                                 [TAPS_ZERO_RTT_MSG] = NEVER,
+                                 [TAPS_MULTISTREAMING] = ALWAYS,
+                                 [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,
+                                 [TAPS_FULL_CHECKSUM_RECV] = ALWAYS,
+                                 [TAPS_CONGESTION_CONTROL] = ALWAYS,
+                                 [TAPS_KEEP_ALIVE] = OPTIONAL,
+                                 [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,
+                                 [TAPS_SOFT_ERROR_NOTIFY] = NEVER,
+                                 /* a stream is shown to the peer with its first byte */
+                                 [TAPS_ACTIVE_READ_BEFORE_SEND] = NEVER},
+                  .secure = true,
+                  .security_protocols = 1u << TAPS_QUIC_1,
+                  .alpn = TAPSI_ALPN_QUIC,
+                  .needs_alpn = true,
+                  .can_initiate = true,
+                  .can_listen = true},
+        .protos = {&tapsi_proto_quic},
+    },
+    {
         .offer = {.stack = "tls/tcp",
                   .capability = STREAM_CAPABILITIES,
                   .secure = true,

@@ -172,6 +172,8 @@ static taps_security_parameters *security_for(const struct pair_row *row, bool s
     }
     make_certificates();
     taps_security_parameters_new(&security);
+    if (strncmp(row->stack, "quic", 4) == 0)
+        taps_security_parameters_add_alpn(security, "libtaps-test");
     if (server)
         taps_security_parameters_add_server_certificate_pem(security, certificate.certificate,
                                                             strlen(certificate.certificate), certificate.key,

@@ -9,6 +9,7 @@
 static const struct pair_row rows[] = {
     {.stack = "tcp", .profile = TAPS_RELIABLE_INORDER_STREAM, .reliable = true},
     {.stack = "tls/tcp", .profile = TAPS_RELIABLE_INORDER_STREAM, .reliable = true, .secure = true},
+    {.stack = "quic", .profile = TAPS_RELIABLE_INORDER_STREAM, .reliable = true, .secure = true},
     {.stack = "udp", .profile = TAPS_UNRELIABLE_DATAGRAM, .boundaries = true},
     {.stack = "rfc4571/tcp", .profile = TAPS_RELIABLE_MESSAGE, .boundaries = true, .reliable = true},
     {.stack = "rfc4571/tls/tcp",

@@ -206,9 +206,11 @@ static void end_turn(struct tapsi_port *port, unsigned got)
     struct tapsi_port_user *done = NULL;
     for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
         struct tapsi_port_user *user = port->users[i];
-        if ((got & (1u << i)) && user && user != done && user->ops->turn)
+        if (!(got & (1u << i)) || !user || user == done)
+            continue;
+        done = user; /* of a connected port, all classes are one user's */
+        if (user->ops->turn)
             user->ops->turn(user);
-        done = user;
     }
 }
 

@@ -3,7 +3,7 @@
 #define TAPSI_STACK_UDP_PEER_H
 
 #include "stack/udp/port.h"
-#include "stack/udp/siphash.h"
+#include "base/siphash.h"
 
 /* The peers of a port by their addresses. */
 struct tapsi_udppeers {

@@ -1,5 +1,5 @@
 /* Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012). */
-#include "stack/udp/siphash.h"
+#include "base/siphash.h"
 
 struct state {
     uint64_t v0, v1, v2, v3;

@@ -1,5 +1,5 @@
 #include "base/test.h"
-#include "stack/udp/siphash.h"
+#include "base/siphash.h"
 
 static uint64_t of_first(unsigned count)
 {

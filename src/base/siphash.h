@@ -1,6 +1,6 @@
 /* SipHash-2-4: a keyed hash for tables whose keys are chosen by peers. */
-#ifndef TAPSI_STACK_UDP_SIPHASH_H
-#define TAPSI_STACK_UDP_SIPHASH_H
+#ifndef TAPSI_BASE_SIPHASH_H
+#define TAPSI_BASE_SIPHASH_H
 
 #include <stddef.h>
 #include <stdint.h>

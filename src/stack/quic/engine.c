@@ -1,0 +1,390 @@
+/*
+ * The engine: how ngtcp2 and GnuTLS are set up, and what they call. The calls only record, since the engine must not be
+ * entered again from within one, and nothing may call up: what they leave is in the flags of the session and its
+ * streams, and on the lists `news` and `arrivals`.
+ */
+#include <gnutls/crypto.h>
+#include <string.h>
+#include "stack/quic/quic.h"
+
+/* -------------------------------------------------------------------------------------------------- memory */
+
+static void *engine_malloc(size_t size, void *user)
+{
+    return tapsi_alloc(user, size);
+}
+
+static void engine_free(void *block, void *user)
+{
+    tapsi_free(user, block);
+}
+
+static void *engine_calloc(size_t count, size_t size, void *user)
+{
+    return tapsi_calloc(user, count ? count : 1, size ? size : 1);
+}
+
+static void *engine_realloc(void *block, size_t size, void *user)
+{
+    return block ? tapsi_resize(user, block, size ? size : 1) : tapsi_alloc(user, size);
+}
+
+/* --------------------------------------------------------------------------------------------------- streams */
+
+static void note(struct quic_stream *st)
+{
+    if (!tapsi_link_on_list(&st->news))
+        tapsi_list_append(&st->session->news, &st->news);
+}
+
+static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *user)
+{
+    struct quic_session *s = user;
+    struct quic_stream *st = tapsi_quic_stream_new(s, s->env, !ngtcp2_is_bidi_stream(id));
+    if (!st)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    st->remote = true;
+    st->id = id;
+    st->engaged = true;
+    ngtcp2_conn_set_stream_user_data(conn, id, st);
+    tapsi_list_append(&s->arrivals, &st->turn);
+    return 0;
+}
+
+static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t offset, const uint8_t *data,
+                          size_t length, void *user, void *stream)
+{
+    struct quic_session *s = user;
+    struct quic_stream *st = stream;
+    (void)id;
+    (void)offset;
+    bool fin = flags & NGTCP2_STREAM_DATA_FLAG_FIN;
+    s->held += length;
+    s->owed += length;
+    if (s->held <= QUIC_BUDGET)
+        tapsi_quic_give_back(s);
+    if (!st || st->layer.dead || (length && tapsi_quic_keep(st, data, length, flags & NGTCP2_STREAM_DATA_FLAG_0RTT))) {
+        s->held -= length;
+        if (st && !st->layer.dead)
+            return NGTCP2_ERR_CALLBACK_FAILURE; /* what was acknowledged must not be lost */
+        if (fin && st) {
+            st->fin_received = true;
+            note(st);
+        }
+        return 0;
+    }
+    (void)conn;
+    st->fin_received |= fin;
+    note(st);
+    return 0;
+}
+
+static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size, uint64_t code, void *user, void *stream)
+{
+    struct quic_stream *st = stream;
+    (void)conn;
+    (void)id;
+    (void)final_size;
+    (void)user;
+    if (!st)
+        return 0;
+    st->reset = true;
+    st->reset_code = code;
+    note(st);
+    return 0;
+}
+
+static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code, void *user, void *stream)
+{
+    struct quic_stream *st = stream;
+    (void)conn;
+    (void)flags;
+    (void)id;
+    (void)code;
+    (void)user;
+    if (!st)
+        return 0;
+    st->engine_closed = true;
+    note(st);
+    return 0;
+}
+
+static int on_acked(ngtcp2_conn *conn, int64_t id, uint64_t offset, uint64_t length, void *user, void *stream)
+{
+    struct quic_stream *st = stream;
+    (void)conn;
+    (void)id;
+    (void)offset;
+    (void)user;
+    if (!st)
+        return 0;
+    st->acked_news += length;
+    st->acked = offset + length;
+    note(st);
+    return 0;
+}
+
+static int on_stream_window(ngtcp2_conn *conn, int64_t id, uint64_t most, void *user, void *stream)
+{
+    struct quic_stream *st = stream;
+    (void)conn;
+    (void)id;
+    (void)most;
+    (void)user;
+    if (!st)
+        return 0;
+    st->blocked = false;
+    tapsi_quic_stream_queue(st);
+    return 0;
+}
+
+static int on_more_streams(ngtcp2_conn *conn, uint64_t most, void *user)
+{
+    (void)conn;
+    (void)most;
+    ((struct quic_session *)user)->more_streams = true;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------- session */
+
+static int on_completed(ngtcp2_conn *conn, void *user)
+{
+    (void)conn;
+    ((struct quic_session *)user)->completed = true;
+    return 0;
+}
+
+static int on_reset(ngtcp2_conn *conn, const ngtcp2_pkt_stateless_reset *reset, void *user)
+{
+    (void)conn;
+    (void)reset;
+    ((struct quic_session *)user)->reset = true;
+    return 0;
+}
+
+static void on_random(uint8_t *to, size_t length, const ngtcp2_rand_ctx *context)
+{
+    struct quic_session *s = context->native_handle;
+    struct tapsi_platform *p = s->env->loop->platform;
+    if (p->ops->random(p, to, length) < 0)
+        gnutls_rnd(GNUTLS_RND_NONCE, to, length);
+}
+
+static int new_cid(struct quic_session *s, ngtcp2_cid *cid, size_t length)
+{
+    struct tapsi_platform *p = s->env->loop->platform;
+    cid->datalen = length;
+    if (p->ops->random(p, cid->data, length) < 0)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    if (s->endpoint && tapsi_quic_cids_add(&s->endpoint->cids, s, cid->data, length) != 0)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    return 0;
+}
+
+static int reset_token(const struct quic_session *s, const ngtcp2_cid *cid, uint8_t *token)
+{
+    struct tapsi_platform *p = s->env->loop->platform;
+    if (s->endpoint)
+        return ngtcp2_crypto_generate_stateless_reset_token(token, s->endpoint->secret, sizeof(s->endpoint->secret),
+                                                            cid);
+    return p->ops->random(p, token, NGTCP2_STATELESS_RESET_TOKENLEN) < 0 ? -1 : 0;
+}
+
+static int on_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t length, void *user)
+{
+    struct quic_session *s = user;
+    (void)conn;
+    int err = new_cid(s, cid, length);
+    return err ? err : reset_token(s, cid, token) < 0 ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user)
+{
+    struct quic_session *s = user;
+    (void)conn;
+    if (s->endpoint)
+        tapsi_quic_cids_remove(&s->endpoint->cids, s, cid->data, cid->datalen);
+    return 0;
+}
+
+static const ngtcp2_callbacks callbacks = {
+    .client_initial = ngtcp2_crypto_client_initial_cb,
+    .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
+    .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+    .handshake_completed = on_completed,
+    .encrypt = ngtcp2_crypto_encrypt_cb,
+    .decrypt = ngtcp2_crypto_decrypt_cb,
+    .hp_mask = ngtcp2_crypto_hp_mask_cb,
+    .recv_stream_data = on_stream_data,
+    .acked_stream_data_offset = on_acked,
+    .stream_open = on_stream_open,
+    .stream_close = on_stream_close,
+    .recv_stateless_reset = on_reset,
+    .recv_retry = ngtcp2_crypto_recv_retry_cb,
+    .extend_max_local_streams_bidi = on_more_streams,
+    .extend_max_local_streams_uni = on_more_streams,
+    .rand = on_random,
+    .get_new_connection_id = on_new_cid,
+    .remove_connection_id = on_remove_cid,
+    .update_key = ngtcp2_crypto_update_key_cb,
+    .stream_reset = on_stream_reset,
+    .extend_max_stream_data = on_stream_window,
+    .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+    .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+    .get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
+    .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
+};
+
+/* ------------------------------------------------------------------------------------------------------ set up */
+
+static uint64_t idle_timeout(const struct tapsi_properties *p)
+{
+    double seconds = p->values[TAPS_CONN_TIMEOUT].number;
+    return seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : QUIC_IDLE;
+}
+
+static uint64_t streams_allowed(const struct tapsi_properties *p)
+{
+    uint64_t limit = p->values[TAPS_GROUP_CONN_LIMIT].integer;
+    if (limit == TAPS_INFINITE)
+        return QUIC_STREAMS;
+    return limit < QUIC_STREAMS_MOST ? limit : QUIC_STREAMS_MOST;
+}
+
+void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings)
+{
+    const struct tapsi_properties *p = s->env->properties;
+    ngtcp2_settings_default(settings);
+    settings->initial_ts = tapsi_loop_now(s->env->loop);
+    settings->rand_ctx.native_handle = (void *)(uintptr_t)s;
+    settings->cc_algo = NGTCP2_CC_ALGO_CUBIC;
+    settings->max_stream_window = QUIC_STREAM_MOST;
+    settings->max_window = QUIC_MOST;
+    ngtcp2_transport_params_default(params);
+    params->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;
+    params->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
+    params->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
+    params->initial_max_data = QUIC_WINDOW;
+    params->initial_max_streams_bidi = streams_allowed(p);
+    params->initial_max_streams_uni = streams_allowed(p);
+    params->max_idle_timeout = idle_timeout(p);
+    params->active_connection_id_limit = 7;
+}
+
+static bool keeps_alive(const struct tapsi_properties *p, double *ret_seconds)
+{
+    *ret_seconds = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
+    double most = p->values[TAPS_CONN_TIMEOUT].number;
+    enum taps_preference preference = tapsi_preference(p, TAPS_KEEP_ALIVE);
+    if (preference == TAPS_PROHIBIT || (most > 0 && *ret_seconds > most))
+        return false;
+    if (tapsi_properties_is_set(p, TAPS_KEEP_ALIVE_TIMEOUT))
+        return *ret_seconds >= 0;
+    return preference > TAPS_NO_PREFERENCE;
+}
+
+void tapsi_quic_keep_alive(struct quic_session *s, const struct tapsi_properties *p)
+{
+    double seconds;
+    bool on = keeps_alive(p, &seconds);
+    uint64_t after = seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : idle_timeout(p) / 2;
+    if (on)
+        ngtcp2_conn_set_keep_alive_timeout(s->conn, after);
+    else if (s->keeps_alive)
+        ngtcp2_conn_set_keep_alive_timeout(s->conn, QUIC_NGTCP2_1 ? UINT64_MAX : 0);
+    s->keeps_alive = on;
+}
+
+ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s)
+{
+    return (ngtcp2_path){.local = {&s->local.sa, tapsi_addr_length(&s->local)},
+                         .remote = {&s->remote.sa, tapsi_addr_length(&s->remote)},
+                         .user_data = s->path.port};
+}
+
+static void *conn_of(void *handshake)
+{
+    return ((struct quic_session *)((struct tapsi_handshake *)handshake)->user_data)->conn;
+}
+
+/* The words of what failed are in the handshake. */
+static int open_tls(struct quic_session *s, struct tapsi_error *ret_error)
+{
+    struct tapsi_error unsaid;
+    unsigned flags = GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NO_TICKETS | GNUTLS_NO_SIGNAL;
+    s->hs.get_conn = conn_of;
+    s->hs.user_data = s;
+    int r = tapsi_handshake_open(&s->hs, s->role, flags);
+    if (r < 0) {
+        const struct tapsi_error *why = tapsi_handshake_why(&s->hs, &unsaid);
+        tapsi_error_copy(ret_error, why);
+        return ret_error->pub.code;
+    }
+    r = s->role == TAPSI_ROLE_SERVER ? ngtcp2_crypto_gnutls_configure_server_session(s->hs.session)
+                                     : ngtcp2_crypto_gnutls_configure_client_session(s->hs.session);
+    if (r != 0)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for QUIC with %s", s->hs.peer);
+    ngtcp2_conn_set_tls_native_handle(s->conn, s->hs.session);
+    return 0;
+}
+
+/* Borrowed by the engine for as long as it lives. */
+static const ngtcp2_mem *memory_of(struct quic_session *s)
+{
+    s->mem = (ngtcp2_mem){&s->env->loop->mem, engine_malloc, engine_free, engine_calloc, engine_realloc};
+    return &s->mem;
+}
+
+static int engine_failed(int r, struct tapsi_error *ret_error)
+{
+    int code = r == NGTCP2_ERR_NOMEM || r == NGTCP2_ERR_CALLBACK_FAILURE ? TAPS_E_MEMORY : TAPS_E_PROTOCOL;
+    return tapsi_error_set(ret_error, code, "QUIC cannot begin: %s", ngtcp2_strerror(r));
+}
+
+int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error)
+{
+    struct tapsi_platform *p = s->env->loop->platform;
+    ngtcp2_transport_params params;
+    ngtcp2_settings settings;
+    ngtcp2_cid dcid = {.datalen = 16}, scid = {.datalen = QUIC_CID};
+    ngtcp2_path path = tapsi_quic_ngtcp2_path(s);
+    if (p->ops->random(p, dcid.data, dcid.datalen) < 0 || p->ops->random(p, scid.data, scid.datalen) < 0)
+        return tapsi_error_set(ret_error, TAPS_E_SYSTEM, "the system has no random numbers for QUIC");
+    tapsi_quic_parameters(s, &params, &settings);
+    int r = ngtcp2_conn_client_new(&s->conn, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &callbacks, &settings, &params,
+                                   memory_of(s), s);
+    if (r != 0) {
+        s->conn = NULL;
+        return engine_failed(r, ret_error);
+    }
+    return open_tls(s, ret_error);
+}
+
+int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original,
+                      struct tapsi_error *ret_error)
+{
+    ngtcp2_transport_params params;
+    ngtcp2_settings settings;
+    ngtcp2_cid scid;
+    ngtcp2_path path = tapsi_quic_ngtcp2_path(s);
+    size_t token_length;
+    const uint8_t *token = tapsi_ngtcp2_token(hd, &token_length);
+    tapsi_quic_parameters(s, &params, &settings);
+    tapsi_ngtcp2_set_token(&settings, token, token_length);
+    tapsi_ngtcp2_set_original_dcid(&params, original ? original : &hd->dcid);
+    if (original) {
+        params.retry_scid = hd->dcid;
+        params.retry_scid_present = 1;
+    }
+    if (new_cid(s, &scid, QUIC_CID) != 0)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC connection");
+    params.stateless_reset_token_present = reset_token(s, &scid, params.stateless_reset_token) == 0;
+    int r = ngtcp2_conn_server_new(&s->conn, &hd->scid, &scid, &path, hd->version, &callbacks, &settings, &params,
+                                   memory_of(s), s);
+    if (r != 0) {
+        s->conn = NULL;
+        return engine_failed(r, ret_error);
+    }
+    return open_tls(s, ret_error);
+}

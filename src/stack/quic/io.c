@@ -1,0 +1,328 @@
+/*
+ * Packets. They are read one by one out of the trains that the port hands over, and written into one buffer, which goes
+ * to the kernel as a train: packets of one size, one path and one ECN mark; only the last may be shorter, and a larger
+ * one (a probe of the path's MTU) begins another.
+ */
+#include <errno.h>
+#include <string.h>
+#include "stack/quic/quic.h"
+
+#define VECTORS 16
+
+/* --------------------------------------------------------------------------------------------------- reading */
+
+static void read_failed(struct quic_session *s, int r)
+{
+    if (r == NGTCP2_ERR_DRAINING)
+        tapsi_quic_peer_closed(s);
+    else if (r == NGTCP2_ERR_DROP_CONN || r == NGTCP2_ERR_RETRY)
+        tapsi_quic_end(s, NULL);
+    else
+        tapsi_quic_fail(s, r);
+}
+
+/* The engine follows a peer whose address has changed. */
+static void follow(struct quic_session *s)
+{
+    const ngtcp2_path *path = ngtcp2_conn_get_path(s->conn);
+    union tapsi_addr remote = {0}, local = {0};
+    memcpy(&remote, path->remote.addr, path->remote.addrlen);
+    memcpy(&local, path->local.addr, path->local.addrlen);
+    s->local = local;
+    if (tapsi_addr_equal(&remote, &s->remote))
+        return;
+    s->remote = remote;
+    for (struct tapsi_link *l = s->streams.next; l != &s->streams; l = l->next) {
+        struct quic_stream *st = TAPSI_CONTAINER(l, struct quic_stream, link);
+        st->moved = true;
+        tapsi_quic_stream_news(st);
+    }
+}
+
+#define CHANGE_LEAST (300 * TAPSI_MS)
+
+/*
+ * 0.12 aborts when a client rebinds and migrates before the last change of path is validated, so for a while after one
+ * what comes from yet another address is dropped, as a network may.
+ */
+static bool may_change_path(struct quic_session *s)
+{
+    uint64_t now = tapsi_loop_now(s->env->loop), wait = 3 * ngtcp2_conn_get_pto(s->conn);
+    if (s->path_change && now - s->path_change < (wait > CHANGE_LEAST ? wait : CHANGE_LEAST))
+        return false;
+    s->path_change = now;
+    return true;
+}
+
+void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
+{
+    ngtcp2_path path = tapsi_quic_ngtcp2_path(s);
+    ngtcp2_pkt_info info = {.ecn = d->ecn > 0 ? (uint8_t)d->ecn : NGTCP2_ECN_NOT_ECT};
+    union tapsi_addr from, to;
+    if (!s->conn)
+        return;
+    bool elsewhere = s->role == TAPSI_ROLE_SERVER && !tapsi_addr_equal(&d->from, &s->remote);
+    if (elsewhere) {
+        if (s->state != QUIC_OPEN || !may_change_path(s))
+            return;
+        from = d->from;
+        to = d->to;
+        path.remote = (ngtcp2_addr){&from.sa, tapsi_addr_length(&from)};
+        path.local = (ngtcp2_addr){&to.sa, tapsi_addr_length(&to)};
+    }
+    int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
+    if (r != 0)
+        read_failed(s, r);
+    else if (elsewhere)
+        follow(s);
+}
+
+/* ---------------------------------------------------------------------------------------------- to the kernel */
+
+/* False: the kernel takes no more for now. */
+static bool put_train(struct quic_session *s)
+{
+    if (!s->train_length)
+        return true;
+    size_t segment = s->train_length > s->train_segment ? s->train_segment : 0;
+    int r = tapsi_port_write(s->path.port, &s->train_way, s->train->data, s->train_length, segment);
+    if (r == -EAGAIN)
+        return false;
+    s->train_length = 0;
+    if (r == -ECONNREFUSED)
+        s->refused = true;
+    return true;
+}
+
+static bool same_way(const struct tapsi_port_way *a, const struct tapsi_port_way *b)
+{
+    return a->tos == b->tos && tapsi_addr_equal(&a->to, &b->to) && tapsi_addr_equal(&a->from, &b->from);
+}
+
+static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_path *path, uint8_t ecn)
+{
+    struct tapsi_port_way way = {.tos = tapsi_capacity_dscp(s->profile) << 2 | ecn};
+    memcpy(&way.to, path->remote.addr, path->remote.addrlen);
+    if (!tapsi_port_is_connected(s->path.port)) {
+        memcpy(&way.from, path->local.addr, path->local.addrlen);
+        way.interface_index = s->interface_index;
+    }
+    return way;
+}
+
+/* The packet lies behind the train. It becomes part of it, or the train goes first. False: it was in the way. */
+static bool add_to_train(struct quic_session *s, size_t length, const struct tapsi_port_way *way)
+{
+    bool trains = tapsi_port_takes_trains(s->path.port);
+    bool fits = s->train_length && trains && length <= s->train_segment && same_way(way, &s->train_way) &&
+                s->train_length % s->train_segment == 0 && s->train_length / s->train_segment < TAPSI_PORT_TRAIN_MAX &&
+                s->train_length + length <= TAPSI_PORT_TRAIN_BYTES;
+    if (fits) {
+        s->train_length += length;
+        return true;
+    }
+    size_t before = s->train_length;
+    bool put = put_train(s);
+    if (put && before)
+        memmove(s->train->data, s->train->data + before, length);
+    if (!put)
+        return false;
+    s->train_length = s->train_segment = length;
+    s->train_way = *way;
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- writing */
+
+static struct quic_stream *next_stream(struct quic_session *s)
+{
+    struct tapsi_sched_entry *first = tapsi_sched_first(&s->sending);
+    return first ? TAPSI_CONTAINER(first, struct quic_stream, entry) : NULL;
+}
+
+/* Why nothing of this stream went into the packet. True: try another. */
+static bool pass_over(struct quic_session *s, struct quic_stream *st, ngtcp2_ssize r, bool *all_blocked)
+{
+    if (r != NGTCP2_ERR_STREAM_DATA_BLOCKED && r != NGTCP2_ERR_STREAM_SHUT_WR && r != NGTCP2_ERR_STREAM_NOT_FOUND)
+        return false;
+    if (r == NGTCP2_ERR_STREAM_DATA_BLOCKED && ngtcp2_conn_get_max_data_left(s->conn) == 0) {
+        *all_blocked = true;
+        return true;
+    }
+    st->blocked = r == NGTCP2_ERR_STREAM_DATA_BLOCKED;
+    if (!st->blocked) {
+        st->stopped = true;
+        tapsi_quic_stream_news(st);
+    }
+    tapsi_sched_leave(&s->sending, &st->entry);
+    return true;
+}
+
+/* One packet: its length, 0 when there is nothing to say or the congestion window is full, or an error. */
+static ngtcp2_ssize write_packet(struct quic_session *s, ngtcp2_path *path, ngtcp2_pkt_info *info, uint8_t *to,
+                                 size_t room, bool *all_blocked)
+{
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    for (;;) {
+        struct quic_stream *st = *all_blocked ? NULL : next_stream(s);
+        ngtcp2_vec vec[VECTORS];
+        ngtcp2_ssize taken = -1;
+        size_t bytes = 0, count = 0;
+        bool fin = false;
+        if (st)
+            count = tapsi_quic_gather(st, vec, VECTORS, &bytes, &fin);
+        if (st && !bytes && !fin) { /* 0.12 aborts when an empty frame is lost */
+            tapsi_sched_leave(&s->sending, &st->entry);
+            continue;
+        }
+        uint32_t flags = st ? NGTCP2_WRITE_STREAM_FLAG_MORE : NGTCP2_WRITE_STREAM_FLAG_NONE;
+        flags |= fin ? (uint32_t)NGTCP2_WRITE_STREAM_FLAG_FIN : 0u;
+        ngtcp2_ssize r = ngtcp2_conn_writev_stream(s->conn, path, info, to, room, &taken, flags, st ? st->id : -1,
+                                                   st ? vec : NULL, count, now);
+        if (st && taken >= 0) {
+            tapsi_quic_advance(st, (size_t)taken, fin && (size_t)taken == bytes);
+            tapsi_sched_took(&s->sending, &st->entry, (size_t)taken);
+            tapsi_quic_stream_queue(st);
+        }
+        if (r == NGTCP2_ERR_WRITE_MORE || (st && pass_over(s, st, r, all_blocked)))
+            continue;
+        return r;
+    }
+}
+
+static bool ready_to_write(struct quic_session *s)
+{
+    if (!put_train(s))
+        return false;
+    if (!s->train)
+        s->train = tapsi_buffer_get(&s->env->loop->buffers);
+    if (!s->train)
+        tapsi_quic_no_memory(s);
+    return s->train != NULL;
+}
+
+/* Only once the handshake is over: 0.12 would hold back the client's second flight. */
+static void pace(struct quic_session *s)
+{
+    if (s->state == QUIC_OPEN)
+        ngtcp2_conn_update_pkt_tx_time(s->conn, tapsi_loop_now(s->env->loop));
+}
+
+static void let_go_of_buffer(struct quic_session *s)
+{
+    if (s->train_length)
+        return;
+    tapsi_buffer_unref(s->train);
+    s->train = NULL;
+}
+
+void tapsi_quic_write(struct quic_session *s)
+{
+    ngtcp2_path_storage storage;
+    bool all_blocked = false, blocked = false;
+    if (!s->conn || !ready_to_write(s))
+        return;
+    size_t quantum = ngtcp2_conn_get_send_quantum(s->conn), written = 0;
+    ngtcp2_path_storage_zero(&storage);
+    while (s->conn && !blocked && (written < quantum || !written)) {
+        ngtcp2_pkt_info info = {0};
+        ngtcp2_ssize n = write_packet(s, &storage.path, &info, s->train->data + s->train_length,
+                                      s->train->size - s->train_length, &all_blocked);
+        if (n < 0)
+            tapsi_quic_fail(s, (int)n);
+        if (n <= 0)
+            break;
+        struct tapsi_port_way way = way_of(s, &storage.path, info.ecn);
+        blocked = !add_to_train(s, (size_t)n, &way);
+        written += (size_t)n;
+    }
+    if (!s->conn)
+        return;
+    put_train(s);
+    if (written)
+        pace(s);
+    let_go_of_buffer(s);
+    if (s->refused && s->state == QUIC_HANDSHAKE)
+        tapsi_quic_network_failed(s, ECONNREFUSED);
+}
+
+void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr)
+{
+    uint8_t packet[QUIC_PACKET_MOST];
+    ngtcp2_path_storage storage;
+    ngtcp2_pkt_info info = {0};
+    if (!s->path.port)
+        return;
+    put_train(s);
+    ngtcp2_path_storage_zero(&storage);
+    ngtcp2_ssize n = ngtcp2_conn_write_connection_close(s->conn, &storage.path, &info, packet, sizeof(packet), ccerr,
+                                                        tapsi_loop_now(s->env->loop));
+    if (n <= 0)
+        return;
+    struct tapsi_port_way way = way_of(s, &storage.path, info.ecn);
+    tapsi_port_write(s->path.port, &way, packet, (size_t)n, 0);
+}
+
+/* --------------------------------------------------------------------------------------- the client's socket */
+
+static struct quic_session *session_of(struct tapsi_port_user *user)
+{
+    return TAPSI_CONTAINER(TAPSI_CONTAINER(user, struct quic_path, user), struct quic_session, path);
+}
+
+static void on_packet(struct tapsi_port_user *user, const struct tapsi_datagram *d)
+{
+    struct quic_session *s = session_of(user);
+    struct tapsi_datagram piece;
+    size_t at = 0;
+    while (s->conn && tapsi_port_piece(d, &at, &piece))
+        tapsi_quic_read(s, &piece);
+}
+
+static void on_turn(struct tapsi_port_user *user)
+{
+    tapsi_quic_run(session_of(user));
+}
+
+static void on_writable(struct tapsi_port_user *user)
+{
+    tapsi_quic_dirty(session_of(user));
+}
+
+/* After the handshake it is the peer's silence that tells: anybody can send ICMP. */
+static void on_error(struct tapsi_port_user *user, const union tapsi_addr *to, int err)
+{
+    struct quic_session *s = session_of(user);
+    (void)to;
+    if (s->state != QUIC_HANDSHAKE || err == EMSGSIZE)
+        return;
+    tapsi_quic_network_failed(s, err);
+    tapsi_quic_run(s);
+}
+
+static const struct tapsi_port_user_ops path_ops = {
+    .packet = on_packet, .turn = on_turn, .writable = on_writable, .error = on_error};
+
+int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *target, struct tapsi_error *ret_error)
+{
+    s->path.user.ops = &path_ops;
+    s->path.user.class = TAPSI_PORT_QUIC;
+    int err = tapsi_port_connect(s->env, target, &s->path.user, ret_error);
+    if (err)
+        return err;
+    s->path.port = tapsi_port_ref(s->path.user.port);
+    s->remote = *target->remote;
+    s->local = *tapsi_port_local(s->path.port);
+    s->interface_index = target->interface_index;
+    return 0;
+}
+
+void tapsi_quic_close_path(struct quic_session *s)
+{
+    if (!s->path.port)
+        return;
+    s->train_length = 0;
+    tapsi_port_leave(&s->path.user);
+    tapsi_port_unref(s->path.port);
+    s->path.port = NULL;
+}

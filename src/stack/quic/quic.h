@@ -1,0 +1,263 @@
+/* QUIC inside this folder: the session, its streams, the server's endpoint, and what its files do for each other. */
+#ifndef TAPSI_STACK_QUIC_QUIC_H
+#define TAPSI_STACK_QUIC_QUIC_H
+
+#include "base/sched.h"
+#include "base/siphash.h"
+#include "stack/port/port.h"
+#include "stack/quic/ngtcp2.h"
+#include "stack/secure/handshake.h"
+
+#define QUIC_CID           8                 /* bytes of the connection IDs that a server gives out */
+#define QUIC_STREAM_WINDOW (256 * 1024)      /* at first; ngtcp2 widens it as the path needs it */
+#define QUIC_STREAM_MOST   (4 * 1024 * 1024) /* what one stream may make us hold */
+#define QUIC_WINDOW        (1024 * 1024)     /* of all streams, at first */
+#define QUIC_MOST          (6 * 1024 * 1024)
+#define QUIC_BUDGET        (2 * 1024 * 1024) /* held by all streams together: above it the peer waits for the readers */
+#define QUIC_STREAMS       100               /* that the peer may have open, where groupConnLimit says nothing */
+#define QUIC_STREAMS_MOST  65536
+#define QUIC_IDLE          (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
+#define QUIC_PACKET_MOST   1500            /* bytes of the largest packet we write */
+#define QUIC_SEGMENT       1200            /* of one turn of a stream, where streams take turns by packets */
+#define QUIC_REASON_MAX    128
+
+struct quic_session;
+struct quic_endpoint;
+
+/* A piece of what came, in order. */
+struct quic_piece {
+    struct tapsi_buffer *buffer; /* a reference */
+    const uint8_t *data;
+    size_t length;
+    bool early;
+};
+
+/*
+ * A stream. Two hold it: the layer until it is freed, and the engine until it has forgotten the stream, since it reads
+ * what was not acknowledged yet.
+ */
+struct quic_stream {
+    struct tapsi_layer layer;
+    struct quic_session *session;   /* a reference */
+    struct tapsi_link link;         /* of the session's streams */
+    struct tapsi_link news;         /* of those with something to tell */
+    struct tapsi_link turn;         /* of those that wait to be opened, or to go up */
+    struct tapsi_sched_entry entry; /* among those with something to send */
+    struct tapsi_timer patience;    /* of close */
+    int64_t id;                     /* -1: not open */
+
+    /* out */
+    struct tapsi_op **kept; /* a ring of the ops whose bytes the engine may read: a reference each */
+    uint32_t kept_size, kept_first, kept_count;
+    uint32_t waiting;  /* ops in the queue, at most: the ring has room for them */
+    size_t kept_acked; /* bytes of the first of them that the peer has */
+    uint64_t sent, acked;
+    uint64_t acked_news;        /* told by the engine, not yet taken off the ring */
+    struct tapsi_link finished; /* ops whose last byte is in a packet: to be told */
+
+    /* in */
+    struct quic_piece *pieces;
+    uint32_t piece_size, piece_count;
+    size_t held;         /* bytes in them */
+    uint64_t reset_code; /* of the peer's RESET_STREAM */
+
+    bool remote : 1;        /* the peer opened it */
+    bool uni : 1;           /* one direction */
+    bool layered : 1;       /* the layer is not freed yet */
+    bool engaged : 1;       /* the engine knows it */
+    bool engine_closed : 1; /* and has forgotten it */
+    bool final_taken : 1;   /* a FINAL op is queued or sent */
+    bool closing : 1;       /* close was asked for: our end follows the queue */
+    bool fin_sent : 1;
+    bool fin_acked : 1;
+    bool fin_received : 1;
+    bool fin_told : 1;
+    bool reset : 1;   /* by the peer */
+    bool stopped : 1; /* the peer wants no more of what we send */
+    bool stop_told : 1;
+    bool blocked : 1; /* by its own window */
+    bool moved : 1;   /* the path is another: to be told */
+};
+
+/* Where packets leave, and how. One for each local address. */
+struct quic_path {
+    struct tapsi_port_user user; /* clients: the connected port's */
+    struct tapsi_port *port;     /* a reference */
+    struct tapsi_port_way way;
+};
+
+enum quic_state { QUIC_HANDSHAKE, QUIC_OPEN, QUIC_OVER };
+
+struct quic_session {
+    struct tapsi_bond bond;
+    struct tapsi_handshake hs;
+    struct tapsi_env *env; /* a reference */
+    struct tapsi_task task;
+    struct tapsi_timer timer;
+    unsigned refs, layers;
+    uint8_t state; /* enum quic_state */
+    enum tapsi_role role;
+    ngtcp2_conn *conn; /* NULL once it is over */
+    ngtcp2_mem mem;    /* the engine's */
+    struct quic_path path;
+    union tapsi_addr local, remote; /* as last used */
+    unsigned interface_index;
+    struct quic_endpoint *endpoint; /* servers; NULL once it has left it */
+    struct tapsi_link member;       /* of the endpoint's sessions */
+    struct tapsi_link feed;         /* of those that something came for, with a reference */
+    struct tapsi_link streams, news, opening[2], arrivals;
+    struct tapsi_sched sending; /* the streams with something to send */
+    uint64_t order;             /* of the ops, as they came */
+    struct quic_cid *cids;      /* of the endpoint's table */
+    ngtcp2_cid odcid;           /* what the client called us at first */
+
+    struct tapsi_buffer *plain; /* being filled with what was received */
+    struct tapsi_buffer *train; /* written, and not taken by the kernel yet */
+    size_t train_length, train_segment;
+    struct tapsi_port_way train_way;
+
+    size_t held;          /* bytes that all streams hold */
+    uint64_t owed;        /* window of the connection not given back yet */
+    uint64_t path_change; /* when the peer's address was last another */
+    int profile;          /* the capacity profile */
+
+    struct tapsi_error *error; /* why it is over; NULL: no error */
+    bool failed : 1;           /* `error` was to be told, even if there was no memory for it */
+    bool running : 1;
+    bool completed : 1; /* the engine says so; not yet looked at */
+    bool counted : 1;   /* among the handshakes in progress */
+    bool more_streams : 1;
+    bool leaving : 1; /* the last layer is gone */
+    bool refused : 1; /* the network says so */
+    bool fed : 1;
+    bool reset : 1; /* the peer knows nothing of it any more */
+    bool freed : 1;
+    bool keeps_alive : 1;
+};
+
+/* session.c */
+struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct tapsi_target *target,
+                                            enum tapsi_role role, struct tapsi_error *ret_error);
+struct quic_session *tapsi_quic_ref(struct quic_session *s);
+void tapsi_quic_unref(struct quic_session *s);
+/* The engine has been run: tells what it said, writes, sets the timer. Calls up. */
+void tapsi_quic_run(struct quic_session *s);
+/* Asks for that in this turn. */
+void tapsi_quic_dirty(struct quic_session *s);
+/* A layer is gone. */
+void tapsi_quic_layer_gone(struct quic_session *s);
+/* Ends it. The peer is told `ccerr`, or nothing if that is NULL; the streams are told session->error. */
+void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr);
+/* Ends it without an error. */
+void tapsi_quic_leave(struct quic_session *s);
+/* Among the Listener's handshakes in progress, or not any more. */
+void tapsi_quic_count(struct quic_session *s, bool on);
+/* Nobody takes new streams: without one of its own it ends. */
+void tapsi_quic_listener_gone(struct quic_session *s);
+
+/* engine.c */
+/* The transport parameters and settings of this end. */
+void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings);
+ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s);
+/* Makes the connection and its TLS session. 0 or a negative taps_err, with words in ret_error. */
+int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error);
+/* The same of a server, for the packet `hd`. `original` not NULL: what the client called us before Retry. */
+int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original,
+                      struct tapsi_error *ret_error);
+/* Keep-alive as the properties say, once open. */
+void tapsi_quic_keep_alive(struct quic_session *s, const struct tapsi_properties *p);
+
+/* io.c */
+/* Reads one packet. May end the session; does not call up. */
+void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d);
+/* Writes what may be written. May end the session; does not call up. */
+void tapsi_quic_write(struct quic_session *s);
+/* Hands the last packet, which says `ccerr`, to the kernel. */
+void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
+/* The client's socket. */
+int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *target, struct tapsi_error *ret_error);
+void tapsi_quic_close_path(struct quic_session *s);
+
+/* error.c: fill in session->error. */
+void tapsi_quic_fail(struct quic_session *s, int liberr);        /* and ends it */
+void tapsi_quic_peer_closed(struct quic_session *s);             /* and ends it */
+void tapsi_quic_network_failed(struct quic_session *s, int err); /* the same; a positive errno */
+void tapsi_quic_no_memory(struct quic_session *s);               /* the same */
+/* session->error, or one about memory, in `unsaid`; NULL = there is none. */
+const struct tapsi_error *tapsi_quic_why(const struct quic_session *s, struct tapsi_error *unsaid);
+struct tapsi_error *tapsi_quic_error(struct quic_session *s);
+int tapsi_quic_native(uint64_t code);
+
+/* stream.c */
+/* A layer, NEW. */
+struct quic_stream *tapsi_quic_stream_new(struct quic_session *s, struct tapsi_env *env, bool uni);
+/* Opens it in the engine: 0, or a negative error of ngtcp2. */
+int tapsi_quic_stream_open(struct quic_stream *st);
+/* The engine has forgotten it: called when it is not running. */
+void tapsi_quic_stream_release(struct quic_stream *st);
+bool tapsi_quic_stream_can_send(const struct quic_stream *st);
+bool tapsi_quic_stream_receives(const struct quic_stream *st);
+bool tapsi_quic_stream_sends(const struct quic_stream *st);
+/* Puts it in its place among those that send, if it has something to send. */
+void tapsi_quic_stream_queue(struct quic_stream *st);
+void tapsi_quic_stream_news(struct quic_stream *st);
+/* From now on the peer has the close timeout to do something. */
+void tapsi_quic_stream_wait(struct quic_stream *st);
+
+/* flow.c: bytes of a stream. */
+int tapsi_quic_keep(struct quic_stream *st, const uint8_t *data, size_t length, bool early);
+/* Delivers what is wanted, tells ends. Calls up; look at layer.dead. */
+void tapsi_quic_stream_tell(struct quic_stream *st);
+/* `count` bytes of the queue are in a packet, and our end with `fin`. Calls up. */
+void tapsi_quic_advance(struct quic_stream *st, size_t count, bool fin);
+/* The bytes to send next; sets whether our end goes with them. */
+size_t tapsi_quic_gather(const struct quic_stream *st, ngtcp2_vec *vec, size_t most, size_t *ret_bytes, bool *ret_fin);
+void tapsi_quic_drop_held(struct quic_stream *st);
+void tapsi_quic_drop_kept(struct quic_stream *st);
+int tapsi_quic_reserve(struct quic_stream *st);
+void tapsi_quic_give_back(struct quic_session *s);
+
+/* cids.c: which session a packet is for. */
+struct quic_cid {
+    struct quic_cid *next;    /* in its bucket */
+    struct quic_cid *sibling; /* of its session */
+    struct quic_session *session;
+    uint8_t length, bytes[NGTCP2_MAX_CIDLEN];
+};
+
+struct quic_cids {
+    struct tapsi_mem *mem;
+    struct tapsi_siphash_key key;
+    struct quic_cid **buckets;
+    size_t size, count;
+};
+
+struct quic_session *tapsi_quic_cids_find(const struct quic_cids *cids, const uint8_t *bytes, size_t length);
+int tapsi_quic_cids_add(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
+void tapsi_quic_cids_remove(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
+void tapsi_quic_cids_forget(struct quic_cids *cids, struct quic_session *s);
+
+/* listen.c */
+struct quic_endpoint {
+    struct tapsi_port_user user;
+    struct tapsi_loop *loop;
+    struct tapsi_task task;
+    struct quic_listener *listener; /* NULL once it is gone */
+    struct tapsi_link sessions, fed;
+    struct quic_cids cids;
+    uint8_t secret[32]; /* of tokens and resets */
+    unsigned count;     /* of sessions */
+    unsigned half_open;
+    unsigned busy;   /* on the stack: not to be freed */
+    unsigned resets; /* sent since `reset_time` */
+    uint64_t reset_time;
+};
+
+int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
+                      struct tapsi_layer **ret, struct tapsi_error *ret_error);
+/* A session is over: it leaves the endpoint, and its connection IDs with it. */
+void tapsi_quic_endpoint_leave(struct quic_session *s);
+/* Peer's streams go up. */
+void tapsi_quic_arrivals(struct quic_session *s);
+
+#endif

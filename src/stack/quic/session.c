@@ -1,0 +1,352 @@
+/*
+ * A session: one QUIC connection, with the streams that are its layers.
+ *
+ * HANDSHAKE -> OPEN (verified, and the ALPN protocol is agreed on) -> OVER. Over, the engine is gone and the streams
+ * have heard, or hear at the next `run`, how it ended; what they hold and nobody has wanted yet stays theirs.
+ *
+ * Each event has two halves. First the engine is run (reading, a timer, a call from above that it must know of), and
+ * only records; then `run` looks at what was recorded: the handshake's end, streams waiting to be opened, news of
+ * streams, streams of the peer. It calls up, and whatever is called may destroy any stream: lists are walked by their
+ * first member, and the session is held meanwhile. What is to be sent is written at the turn's flush.
+ *
+ * A client's session ends with its last layer. A server's stays for the peer's next stream as long as somebody listens.
+ *
+ * References: each stream has one, the endpoint one as long as the session is not over.
+ */
+#include <string.h>
+#include "stack/quic/quic.h"
+#include "stack/registry.h"
+
+static void flush(struct tapsi_task *task);
+static void on_timer(struct tapsi_timer *timer);
+
+/* --------------------------------------------------------------------------------------------------- making */
+
+struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct tapsi_target *target,
+                                            enum tapsi_role role, struct tapsi_error *ret_error)
+{
+    struct tapsi_mem *mem = &env->loop->mem;
+    struct quic_session *s = tapsi_zalloc(mem, sizeof(*s));
+    if (!s || tapsi_timer_init(env->loop, &s->timer, on_timer)) {
+        tapsi_free(mem, s);
+        tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC connection");
+        return NULL;
+    }
+    if (tapsi_handshake_init(&s->hs, env, target, TAPSI_SECURE_QUIC, role, ret_error)) {
+        tapsi_timer_done(env->loop, &s->timer);
+        tapsi_free(mem, s);
+        return NULL;
+    }
+    s->env = tapsi_env_ref(env);
+    s->refs = 1;
+    s->role = role;
+    s->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
+    tapsi_task_init(&s->task, flush);
+    tapsi_link_init(&s->member);
+    tapsi_link_init(&s->feed);
+    tapsi_link_init(&s->streams);
+    tapsi_link_init(&s->news);
+    tapsi_sched_init(&s->sending, (enum taps_scheduler)env->properties->values[TAPS_CONN_SCHEDULER].enumeration,
+                     QUIC_SEGMENT);
+    tapsi_link_init(&s->opening[0]);
+    tapsi_link_init(&s->opening[1]);
+    tapsi_link_init(&s->arrivals);
+    return s;
+}
+
+struct quic_session *tapsi_quic_ref(struct quic_session *s)
+{
+    s->refs++;
+    return s;
+}
+
+static void free_session(struct tapsi_task *task)
+{
+    struct quic_session *s = TAPSI_CONTAINER(task, struct quic_session, task);
+    struct tapsi_env *env = s->env;
+    tapsi_handshake_done(&s->hs);
+    tapsi_free(&env->loop->mem, s->error);
+    tapsi_free(&env->loop->mem, s);
+    tapsi_env_unref(env);
+}
+
+void tapsi_quic_unref(struct quic_session *s)
+{
+    if (--s->refs)
+        return;
+    s->refs = 1; /* ending it holds it */
+    tapsi_quic_end(s, NULL);
+    s->refs = 0;
+    tapsi_bond_done(&s->bond);
+    tapsi_buffer_unref(s->plain);
+    tapsi_buffer_unref(s->train);
+    tapsi_timer_done(s->env->loop, &s->timer);
+    s->freed = true;
+    tapsi_loop_reap(s->env->loop, &s->task, free_session);
+}
+
+void tapsi_quic_dirty(struct quic_session *s)
+{
+    if (!s->freed)
+        tapsi_loop_flush(s->env->loop, &s->task, 0);
+}
+
+void tapsi_quic_count(struct quic_session *s, bool on)
+{
+    if (s->counted == on || !s->endpoint)
+        return;
+    unsigned *all = s->env->half_open;
+    s->counted = on;
+    s->endpoint->half_open += on ? 1 : -1u;
+    if (all)
+        *all += on ? 1 : -1u;
+}
+
+/* -------------------------------------------------------------------------------------------------- progress */
+
+static void start_keep_alive(struct quic_session *s)
+{
+    tapsi_quic_keep_alive(s, s->env->properties);
+}
+
+/* RFC 9001, 8.1: without an ALPN protocol there is no connection. */
+static void refuse_alpn(struct quic_session *s)
+{
+    ngtcp2_ccerr why;
+    struct tapsi_error *e = tapsi_quic_error(s);
+    ngtcp2_ccerr_default(&why);
+    ngtcp2_ccerr_set_tls_alert(&why, GNUTLS_A_NO_APPLICATION_PROTOCOL, NULL, 0);
+    if (e && s->hs.error && s->hs.error->pub.code)
+        tapsi_error_copy(e, s->hs.error);
+    else
+        tapsi_error_set(e, TAPS_E_TLS, "%s agreed on no ALPN protocol, which QUIC needs", s->hs.peer);
+    tapsi_quic_end(s, &why);
+}
+
+static void complete(struct quic_session *s)
+{
+    s->completed = false;
+    if (s->state != QUIC_HANDSHAKE)
+        return;
+    tapsi_quic_count(s, false);
+    if (!tapsi_handshake_take_alpn(&s->hs) || !s->hs.alpn) {
+        refuse_alpn(s);
+        return;
+    }
+    s->state = QUIC_OPEN;
+    s->more_streams = true;
+    start_keep_alive(s);
+    if (s->endpoint)
+        tapsi_quic_cids_remove(&s->endpoint->cids, s, s->odcid.data, s->odcid.datalen);
+}
+
+static void open_one(struct quic_session *s, struct quic_stream *st)
+{
+    struct tapsi_ready_info info = tapsi_handshake_info(&s->hs);
+    tapsi_list_remove(&st->turn);
+    tapsi_layer_ready(&st->layer, &info);
+}
+
+/* As many as the peer allows. */
+static void open_streams(struct quic_session *s)
+{
+    struct tapsi_link *link;
+    s->more_streams = false;
+    for (int uni = 0; uni < 2; uni++) {
+        while (s->state == QUIC_OPEN && (link = tapsi_list_first(&s->opening[uni]))) {
+            struct quic_stream *st = TAPSI_CONTAINER(link, struct quic_stream, turn);
+            int r = tapsi_quic_stream_open(st);
+            if (r == NGTCP2_ERR_STREAM_ID_BLOCKED)
+                break;
+            if (r != 0)
+                tapsi_quic_fail(s, r);
+            else
+                open_one(s, st);
+        }
+    }
+}
+
+static void tell_news(struct quic_session *s)
+{
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(&s->news)))
+        tapsi_quic_stream_tell(TAPSI_CONTAINER(link, struct quic_stream, news));
+}
+
+static void enter(struct quic_session *s)
+{
+    tapsi_quic_ref(s);
+    s->running = true;
+}
+
+static void leave(struct quic_session *s)
+{
+    s->running = false;
+    if (s->leaving)
+        tapsi_quic_leave(s);
+    tapsi_quic_unref(s);
+}
+
+static void tell(struct quic_session *s)
+{
+    if (s->completed)
+        complete(s);
+    if (s->more_streams && s->state == QUIC_OPEN)
+        open_streams(s);
+    tell_news(s);
+    tapsi_quic_arrivals(s);
+    tell_news(s);
+}
+
+void tapsi_quic_run(struct quic_session *s)
+{
+    if (s->running)
+        return;
+    enter(s);
+    tell(s);
+    tapsi_quic_dirty(s);
+    leave(s);
+}
+
+#define NEXT_TURN_NS 1 /* a timer due now would fire in this turn again */
+
+static void arm(struct quic_session *s)
+{
+    struct tapsi_loop *loop = s->env->loop;
+    if (!s->conn || s->leaving)
+        return;
+    uint64_t expiry = ngtcp2_conn_get_expiry(s->conn), now = tapsi_loop_now(loop);
+    if (expiry == UINT64_MAX)
+        tapsi_timer_cancel(loop, &s->timer);
+    else if (!tapsi_timer_running(&s->timer) || s->timer.node.key != expiry)
+        tapsi_timer_start_at(loop, &s->timer, expiry > now ? expiry : now + NEXT_TURN_NS);
+}
+
+static void flush(struct tapsi_task *task)
+{
+    struct quic_session *s = TAPSI_CONTAINER(task, struct quic_session, task);
+    if (s->running)
+        return;
+    enter(s);
+    tell(s);
+    tapsi_quic_write(s);
+    tell(s);
+    arm(s);
+    leave(s);
+}
+
+static void on_timer(struct tapsi_timer *timer)
+{
+    struct quic_session *s = TAPSI_CONTAINER(timer, struct quic_session, timer);
+    if (!s->conn)
+        return;
+    int r = ngtcp2_conn_handle_expiry(s->conn, tapsi_loop_now(s->env->loop));
+    if (r != 0)
+        tapsi_quic_fail(s, r);
+    tapsi_quic_dirty(s);
+}
+
+/* ---------------------------------------------------------------------------------------------------- ends */
+
+/* The engine is gone: nobody reads what was sent any more. */
+static void release_streams(struct quic_session *s)
+{
+    struct tapsi_link *next;
+    for (struct tapsi_link *l = s->streams.next; l != &s->streams; l = next) {
+        struct quic_stream *st = TAPSI_CONTAINER(l, struct quic_stream, link);
+        next = l->next;
+        if (!tapsi_link_on_list(&st->news))
+            tapsi_list_append(&s->news, &st->news);
+        if (st->engaged) {
+            tapsi_quic_stream_release(st);
+        }
+    }
+}
+
+void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
+{
+    if (s->state == QUIC_OVER)
+        return;
+    tapsi_quic_ref(s);
+    if (ccerr && s->conn)
+        tapsi_quic_write_close(s, ccerr);
+    tapsi_quic_count(s, false);
+    s->state = QUIC_OVER;
+    ngtcp2_conn_del(s->conn);
+    s->conn = NULL;
+    tapsi_timer_cancel(s->env->loop, &s->timer);
+    release_streams(s);
+    tapsi_quic_close_path(s);
+    if (s->endpoint)
+        tapsi_quic_endpoint_leave(s);
+    if (s->layers)
+        tapsi_quic_dirty(s);
+    tapsi_quic_unref(s);
+}
+
+void tapsi_quic_leave(struct quic_session *s)
+{
+    ngtcp2_ccerr none;
+    s->leaving = true;
+    if (s->state == QUIC_OVER)
+        return;
+    ngtcp2_ccerr_default(&none);
+    if (s->state == QUIC_OPEN)
+        tapsi_quic_write(s); /* what tells the peer how the last streams ended */
+    tapsi_quic_end(s, &none);
+}
+
+void tapsi_quic_layer_gone(struct quic_session *s)
+{
+    if (--s->layers)
+        return;
+    if (!s->endpoint || !s->endpoint->listener)
+        tapsi_quic_listener_gone(s);
+}
+
+void tapsi_quic_listener_gone(struct quic_session *s)
+{
+    if (s->layers)
+        return;
+    s->leaving = true;
+    if (!s->running)
+        tapsi_quic_leave(s);
+}
+
+/* ------------------------------------------------------------------------------------------------------ proto */
+
+static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    (void)below;
+    if (!target->remote || !tapsi_addr_port(target->remote))
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "QUIC needs a remote address with a port");
+    struct quic_session *s = tapsi_quic_session_new(env, target, role, ret_error);
+    if (!s)
+        return ret_error ? ret_error->pub.code : TAPS_E_MEMORY;
+    bool uni = env->properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND;
+    int err = tapsi_quic_open_path(s, target, ret_error);
+    struct quic_stream *st = err ? NULL : tapsi_quic_stream_new(s, env, uni);
+    if (!err && !st)
+        err = tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC stream");
+    if (st)
+        *ret = &st->layer;
+    tapsi_quic_unref(s);
+    return err;
+}
+
+static int check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error)
+{
+    const struct tapsi_credentials *credentials;
+    return env->security ? tapsi_credentials(env->security, role, TAPSI_SECURE_QUIC, &credentials, ret_error) : 0;
+}
+
+const struct tapsi_proto tapsi_proto_quic = {
+    .name = "quic",
+    .needs = TAPSI_NEEDS_NOTHING,
+    .offers = TAPSI_OFFERS_STREAM,
+    .secure = true,
+    .make = make,
+    .check = check,
+    .listen = tapsi_quic_listen,
+};

@@ -1,0 +1,387 @@
+/*
+ * A stream: a layer at the bottom, one of several on a session.
+ *
+ * NEW -start-> STARTING (the session shakes hands, or the peer allows no more streams now) -> READY -> CLOSING ->
+ * CLOSED. What the peer opens is born READY. A stream is shown to the peer with its first byte or its end and not
+ * before: 0.12 of the engine aborts when an empty frame is lost.
+ *
+ * Ends. A FINAL op, or close, becomes FIN; a stream is closed when both ends have said all, and everything is
+ * acknowledged, which is when the engine forgets it. After close what still comes is drained; a peer that does not end
+ * within the close timeout is told to stop. Destroyed before its end it is reset, both ways.
+ *
+ * The memory has two holders, `layered` and `engaged`: the engine reads what was sent until it is acknowledged, and a
+ * destroyed stream whose ends are both said needs no reset for that.
+ */
+#include <string.h>
+#include "stack/quic/quic.h"
+
+static const struct tapsi_layer_ops layer_ops;
+
+static struct quic_stream *of(struct tapsi_layer *layer)
+{
+    return TAPSI_CONTAINER(layer, struct quic_stream, layer);
+}
+
+bool tapsi_quic_stream_receives(const struct quic_stream *st)
+{
+    return !st->uni || st->remote;
+}
+
+bool tapsi_quic_stream_sends(const struct quic_stream *st)
+{
+    return !st->uni || !st->remote;
+}
+
+/* ------------------------------------------------------------------------------------------------ its session */
+
+void tapsi_quic_stream_news(struct quic_stream *st)
+{
+    if (!tapsi_link_on_list(&st->news))
+        tapsi_list_append(&st->session->news, &st->news);
+    tapsi_quic_dirty(st->session);
+}
+
+bool tapsi_quic_stream_can_send(const struct quic_stream *st)
+{
+    if (!st->engaged || st->engine_closed || st->fin_sent || st->stopped || st->blocked || st->id < 0 ||
+        !tapsi_quic_stream_sends(st))
+        return false;
+    return !tapsi_list_empty(&st->layer.queue) || st->closing;
+}
+
+void tapsi_quic_stream_queue(struct quic_stream *st)
+{
+    struct quic_session *s = st->session;
+    if (!tapsi_quic_stream_can_send(st)) {
+        tapsi_sched_leave(&s->sending, &st->entry);
+        return;
+    }
+    struct tapsi_link *first = tapsi_list_first(&st->layer.queue);
+    tapsi_sched_wait(&s->sending, &st->entry, first ? TAPSI_CONTAINER(first, struct tapsi_op, link)->order : s->order);
+    tapsi_quic_dirty(s);
+}
+
+int tapsi_quic_stream_open(struct quic_stream *st)
+{
+    struct quic_session *s = st->session;
+    int r = st->uni ? ngtcp2_conn_open_uni_stream(s->conn, &st->id, st)
+                    : ngtcp2_conn_open_bidi_stream(s->conn, &st->id, st);
+    if (r == 0)
+        st->engaged = true;
+    return r;
+}
+
+static void free_if_unheld(struct quic_stream *st)
+{
+    struct quic_session *s = st->session;
+    struct tapsi_mem *mem = &s->env->loop->mem;
+    if (st->layered || st->engaged)
+        return;
+    bool widen = st->remote && s->conn;
+    tapsi_quic_drop_kept(st);
+    tapsi_quic_drop_held(st);
+    tapsi_list_remove(&st->link);
+    tapsi_list_remove(&st->news);
+    tapsi_list_remove(&st->turn);
+    tapsi_sched_leave(&s->sending, &st->entry);
+    tapsi_free(mem, st->pieces);
+    tapsi_free(mem, st->kept);
+    if (widen && st->uni)
+        ngtcp2_conn_extend_max_streams_uni(s->conn, 1);
+    else if (widen)
+        ngtcp2_conn_extend_max_streams_bidi(s->conn, 1);
+    if (widen)
+        tapsi_quic_dirty(s);
+    tapsi_free(mem, st);
+    tapsi_quic_unref(s);
+}
+
+void tapsi_quic_stream_release(struct quic_stream *st)
+{
+    st->engaged = false;
+    tapsi_sched_leave(&st->session->sending, &st->entry);
+    tapsi_quic_drop_kept(st);
+    free_if_unheld(st);
+}
+
+/* ------------------------------------------------------------------------------------------------- patience */
+
+/* The peer has not ended in time, or has acknowledged nothing more. */
+static void on_patience(struct tapsi_timer *timer)
+{
+    struct quic_stream *st = TAPSI_CONTAINER(timer, struct quic_stream, patience);
+    struct tapsi_error error;
+    if (st->fin_sent && st->acked == st->sent) {
+        tapsi_layer_closed(&st->layer, NULL);
+        return;
+    }
+    tapsi_error_set(&error, TAPS_E_TIMEOUT, "the peer took nothing more of what was sent before Close");
+    tapsi_layer_fail_queue(&st->layer, TAPS_E_TIMEOUT);
+    tapsi_layer_closed(&st->layer, &error);
+}
+
+void tapsi_quic_stream_wait(struct quic_stream *st)
+{
+    struct tapsi_loop *loop = st->layer.env->loop;
+    double seconds = st->layer.env->properties->values[TAPS_CLOSE_TIMEOUT].number;
+    if (seconds >= 0 && seconds < 1e9)
+        tapsi_timer_start(loop, &st->patience, (uint64_t)(seconds * (double)TAPSI_S) + 1);
+}
+
+/* ----------------------------------------------------------------------------------------------- down-calls */
+
+static int start(struct tapsi_layer *layer)
+{
+    struct quic_stream *st = of(layer);
+    struct quic_session *s = st->session;
+    struct tapsi_error error;
+    tapsi_list_append(&s->opening[st->uni], &st->turn);
+    s->more_streams = true;
+    if (!s->conn && s->state == QUIC_HANDSHAKE && tapsi_quic_connect(s, &error) != 0) {
+        struct tapsi_error *e = tapsi_quic_error(s);
+        if (e)
+            tapsi_error_copy(e, &error);
+        tapsi_quic_end(s, NULL);
+    }
+    tapsi_quic_stream_news(st);
+    return 0;
+}
+
+static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
+{
+    struct quic_stream *st = of(layer);
+    if (st->final_taken || st->stopped || st->closing || !tapsi_quic_stream_sends(st) ||
+        layer->state != TAPSI_LAYER_READY || st->session->state == QUIC_OVER)
+        return TAPS_E_CLOSED;
+    if (tapsi_list_empty(&layer->queue))
+        st->waiting = 0;
+    int err = tapsi_quic_reserve(st);
+    if (err)
+        return err;
+    bool empty = !op->length && !(op->flags & TAPSI_OP_FINAL) && tapsi_list_empty(&layer->queue);
+    st->final_taken = op->flags & TAPSI_OP_FINAL;
+    tapsi_list_append(empty ? &st->finished : &layer->queue, &op->link);
+    op->order = ++st->session->order;
+    if (empty) {
+        tapsi_quic_stream_news(st);
+        return 0;
+    }
+    layer->queued += op->length;
+    st->waiting++;
+    if (!st->entry.waits)
+        tapsi_quic_stream_queue(st);
+    return 0;
+}
+
+static void want(struct tapsi_layer *layer)
+{
+    struct quic_stream *st = of(layer);
+    if (st->piece_count || st->fin_received)
+        tapsi_quic_stream_news(st);
+}
+
+/* An op of the queue has expired, which close may have waited for. */
+static void flush(struct tapsi_layer *layer)
+{
+    struct quic_stream *st = of(layer);
+    if (st->engaged)
+        tapsi_quic_stream_queue(st);
+}
+
+static int close_stream(struct tapsi_layer *layer)
+{
+    struct quic_stream *st = of(layer);
+    tapsi_layer_set_state(layer, TAPSI_LAYER_CLOSING);
+    st->closing = true;
+    tapsi_quic_stream_queue(st);
+    tapsi_quic_stream_news(st);
+    tapsi_quic_stream_wait(st);
+    return 0;
+}
+
+/* The engine goes on alone if all was said, else it is told. */
+static void leave_engine(struct quic_stream *st, int reason)
+{
+    ngtcp2_conn *conn = st->session->conn;
+    bool sent = st->fin_sent || !tapsi_quic_stream_sends(st);
+    bool heard = st->fin_received || !tapsi_quic_stream_receives(st);
+    if (!st->engaged || st->engine_closed || !conn)
+        return;
+    if (reason || (!sent && !heard))
+        ngtcp2_conn_shutdown_stream(conn, 0, st->id, 0);
+    else if (!sent)
+        ngtcp2_conn_shutdown_stream_write(conn, 0, st->id, 0);
+    else if (!heard)
+        ngtcp2_conn_shutdown_stream_read(conn, 0, st->id, 0);
+    tapsi_quic_dirty(st->session);
+}
+
+static void destroy(struct tapsi_layer *layer, int reason)
+{
+    struct quic_stream *st = of(layer);
+    struct tapsi_link *link;
+    while ((link = tapsi_list_first(&st->finished)))
+        tapsi_op_drop(TAPSI_CONTAINER(link, struct tapsi_op, link));
+    tapsi_timer_done(layer->env->loop, &st->patience);
+    tapsi_list_remove(&st->turn);
+    tapsi_sched_leave(&st->session->sending, &st->entry);
+    tapsi_quic_drop_held(st);
+    leave_engine(st, reason);
+    tapsi_quic_layer_gone(st->session);
+}
+
+static void free_stream(struct tapsi_layer *layer)
+{
+    struct quic_stream *st = of(layer);
+    st->layered = false;
+    free_if_unheld(st);
+}
+
+/* -------------------------------------------------------------------------------------------------- properties */
+
+static int set(struct tapsi_layer *layer, enum taps_property property, const struct taps_value *value)
+{
+    struct quic_stream *st = of(layer);
+    struct quic_session *s = st->session;
+    switch (property) {
+    case TAPS_CONN_PRIORITY:
+        tapsi_sched_set_priority(&s->sending, &st->entry,
+                                 value->integer < UINT32_MAX ? (uint32_t)value->integer : UINT32_MAX);
+        return TAPSI_HANDLED;
+    case TAPS_CONN_SCHEDULER:
+        tapsi_sched_set_kind(&s->sending, (enum taps_scheduler)value->enumeration);
+        return TAPSI_HANDLED;
+    case TAPS_GROUP_CONN_LIMIT:
+        return TAPSI_HANDLED;
+    case TAPS_CONN_CAPACITY_PROFILE:
+        s->profile = value->enumeration;
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+static int give_integer(union tapsi_got *ret, uint64_t value)
+{
+    ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = value};
+    return TAPSI_HANDLED;
+}
+
+static int direction_of(const struct quic_stream *st)
+{
+    if (!st->uni)
+        return TAPS_BIDIRECTIONAL;
+    return st->remote ? TAPS_UNIDIRECTIONAL_RECEIVE : TAPS_UNIDIRECTIONAL_SEND;
+}
+
+static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
+{
+    struct quic_stream *st = of(layer);
+    struct quic_session *s = st->session;
+    bool open = s->state != QUIC_HANDSHAKE;
+    switch (what) {
+    case TAPSI_GET_REMOTE:
+        ret->address = s->remote;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_LOCAL:
+        if (!s->local.sa.sa_family)
+            return TAPS_E_STATE;
+        ret->address = s->local;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_INTERFACE:
+        return s->interface_index ? give_integer(ret, s->interface_index) : TAPSI_PASS;
+    case TAPSI_GET_SPOKE:
+        ret->value.boolean = s->hs.spoke;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_BOND:
+        ret->bond = &s->bond;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_ALPN:
+        ret->text = s->hs.alpn;
+        return open ? TAPSI_HANDLED : TAPSI_PASS;
+    case TAPSI_GET_SECURITY:
+        ret->text = tapsi_handshake_version(&s->hs);
+        return open ? TAPSI_HANDLED : TAPSI_PASS;
+    case TAPSI_GET_UNSENT:
+        return give_integer(ret, tapsi_layer_unused(layer));
+    case TAPSI_GET_UNACKED:
+        return give_integer(ret, st->sent - st->acked);
+    case TAPS_DIRECTION:
+        ret->value = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = direction_of(st)};
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+static void statistics(struct tapsi_layer *layer, uint64_t *values)
+{
+    const struct quic_stream *st = of(layer);
+    struct quic_session *s = st->session;
+    ngtcp2_conn_info info;
+    if (!s->conn)
+        return;
+    ngtcp2_conn_get_conn_info(s->conn, &info);
+    values[TAPS_BYTES_SENT] = st->sent;
+    values[TAPS_BYTES_UNACKNOWLEDGED] = st->sent - st->acked;
+    values[TAPS_ROUND_TRIP_US] = info.smoothed_rtt / 1000;
+    values[TAPS_ROUND_TRIP_VARIATION_US] = info.rttvar / 1000;
+    values[TAPS_MIN_ROUND_TRIP_US] = info.min_rtt / 1000;
+    values[TAPS_CONGESTION_WINDOW] = info.cwnd;
+    values[TAPS_DELIVERY_RATE] = info.delivery_rate_sec;
+    values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
+}
+
+static int clone_stream(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
+                        struct tapsi_error *ret_error)
+{
+    struct quic_session *s = of(layer)->session;
+    if (s->state == QUIC_OVER || s->leaving)
+        return tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "the QUIC connection is over");
+    if (how->direction == TAPS_UNIDIRECTIONAL_RECEIVE)
+        return tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "only the peer can open a stream to receive from");
+    struct quic_stream *st = tapsi_quic_stream_new(s, how->env, how->direction == TAPS_UNIDIRECTIONAL_SEND);
+    if (!st)
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC stream");
+    *ret = &st->layer;
+    return 0;
+}
+
+static const struct tapsi_layer_ops layer_ops = {
+    .start = start,
+    .send = send_op,
+    .want = want,
+    .flush = flush,
+    .close = close_stream,
+    .destroy = destroy,
+    .free = free_stream,
+    .set = set,
+    .get = get,
+    .statistics = statistics,
+    .clone = clone_stream,
+};
+
+struct quic_stream *tapsi_quic_stream_new(struct quic_session *s, struct tapsi_env *env, bool uni)
+{
+    struct quic_stream *st = tapsi_zalloc(&env->loop->mem, sizeof(*st));
+    if (!st)
+        return NULL;
+    if (tapsi_timer_init(env->loop, &st->patience, on_patience)) {
+        tapsi_free(&env->loop->mem, st);
+        return NULL;
+    }
+    tapsi_layer_init(&st->layer, &layer_ops, env, NULL);
+    st->layer.role = (uint8_t)s->role;
+    st->session = tapsi_quic_ref(s);
+    st->id = -1;
+    st->uni = uni;
+    st->layered = true;
+    tapsi_sched_entry_init(&st->entry, (uint32_t)env->properties->values[TAPS_CONN_PRIORITY].integer);
+    tapsi_link_init(&st->news);
+    tapsi_link_init(&st->turn);
+    tapsi_link_init(&st->finished);
+    tapsi_link_init(&st->link);
+    tapsi_list_append(&s->streams, &st->link);
+    s->layers++;
+    return st;
+}
