@@ -331,7 +331,7 @@ TEST(security_is_logged)
         "connection 1 0.000 - resolved name=example.test type=AAAA source=hosts count=1",
         "connection 1 0.000 - resolved name=example.test type=A source=dns count=0: no A record for example.test",
         "connection 1 0.000 - attempt id=1.1.1 stack=tls/tcp remote=[2001:db8::1]:443 interface=eth0",
-        "connection 1 * tls/tcp ready local=[2001:db8::2]:* remote=[2001:db8::1]:443 security=TLS 1.3 alpn=echo",
+        "connection 1 * tls/tcp ready local=[2001:db8::2]:* remote=[2001:db8::1]:443 security=TLS 1.3 alpn=http/1.1",
         "connection 1 * tls/tcp send bytes=5 end",
         "connection 1 * tls/tcp sent bytes=5",
         "connection 1 * tls/tcp received bytes=5",
@@ -342,11 +342,11 @@ TEST(security_is_logged)
     world_logged(&w, &lines, TAPS_LOG_EVENT);
     tapsi_sim_file(w.client, "/etc/hosts", "2001:db8::1 example.test\n");
     world_secure(&w);
-    taps_security_parameters_add_alpn(w.security, "echo");
+    taps_security_parameters_add_alpn(w.security, "http/1.1");
     peer_new(&w, w.server, &peer);
     struct tapsi_test_identity identity = peer_certificate("example.test", NULL, NULL);
     peer_secure(&peer, &identity);
-    taps_security_parameters_add_alpn(peer.security, "echo");
+    taps_security_parameters_add_alpn(peer.security, "http/1.1");
     peer.echo = true;
     peer_listen(&w, &peer, "[2001:db8::1]:443");
     world_initiate(&w, "example.test:443", 0);

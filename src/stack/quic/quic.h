@@ -19,6 +19,7 @@
 #define QUIC_IDLE          (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
 #define QUIC_PACKET_MOST   1500            /* bytes of the largest packet we write */
 #define QUIC_SEGMENT       1200            /* of one turn of a stream, where streams take turns by packets */
+#define QUIC_BURST         12000           /* that leaves without a pause: ten packets, as RFC 9002, 7.7 allows */
 #define QUIC_REASON_MAX    128
 
 struct quic_session;
@@ -116,6 +117,7 @@ struct quic_session {
     size_t train_length, train_segment;
     struct tapsi_port_way train_way;
 
+    size_t burst;         /* bytes written since the last pause */
     size_t held;          /* bytes that all streams hold */
     uint64_t owed;        /* window of the connection not given back yet */
     uint64_t path_change; /* when the peer's address was last another */
