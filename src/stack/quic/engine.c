@@ -336,6 +336,15 @@ static const ngtcp2_mem *memory_of(struct quic_session *s)
     return &s->mem;
 }
 
+/* By its first bits QUIC is told from others on the port, so the peer must not be allowed to play with them (RFC 9443,
+   3). The engine always allows it, whatever it was given, so this is said behind its back, before it has told it. */
+static void forbid_grease(ngtcp2_conn *conn)
+{
+    ngtcp2_transport_params *params =
+        (ngtcp2_transport_params *)(uintptr_t)ngtcp2_conn_get_local_transport_params(conn);
+    params->grease_quic_bit = 0;
+}
+
 static int engine_failed(int r, struct tapsi_error *ret_error)
 {
     int code = r == NGTCP2_ERR_NOMEM || r == NGTCP2_ERR_CALLBACK_FAILURE ? TAPS_E_MEMORY : TAPS_E_PROTOCOL;
@@ -358,6 +367,7 @@ int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error)
         s->conn = NULL;
         return engine_failed(r, ret_error);
     }
+    forbid_grease(s->conn);
     return open_tls(s, ret_error);
 }
 
@@ -386,5 +396,6 @@ int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngt
         s->conn = NULL;
         return engine_failed(r, ret_error);
     }
+    forbid_grease(s->conn);
     return open_tls(s, ret_error);
 }
