@@ -138,7 +138,7 @@ def test_echo():
                   and counts["done"] + counts["behind"] == 250 and value["rate"] == 500, result)
         result, value = bench(*PLAIN, "--rate", "100kB", "--size", "1000", "--count", "20", there)
         tap.check("bench --rate in bytes", result.code == 0 and value["rate"] == 100
-                  and 0.19 < value["seconds"] < result.seconds, result)
+                  and value["seconds"] > 0.19, result)
         result = taps("bench", *PLAIN, "--count", "10", there)
         tap.check("bench as text", result.code == 0 and all(word in result.out for word in (
             b"Throughput", b"p50", b"p90", b"p99", b"p99.9", b"max", b"per second")) and b"\033" not in result.out, result)

@@ -34,6 +34,7 @@ class DnsStub:
     def __init__(self, host, address, port=53):
         self.address, self.port = address, port
         self.records = {}
+        self.orders = {}  # (name, type): the type whose answer goes first
         self.queries = []  # (seconds, name, type, "udp" or "tcp")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.udp = host.socket(family, socket.SOCK_DGRAM)
@@ -50,9 +51,12 @@ class DnsStub:
     def resolver(self):
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
-    def add(self, name, kind, addresses, delay=0.0, ttl=60):
-        """addresses: a list, [] for an empty answer, None for none at all, or an error's number."""
+    def add(self, name, kind, addresses, delay=0.0, ttl=60, after=None):
+        """addresses: a list, [] for an empty answer, None for none at all, or an error's number. Over UDP it does not go
+        before the answer of the kind `after`."""
         self.records.setdefault(name.lower(), {})[TYPES[kind]] = (addresses, delay, ttl)
+        if after:
+            self.orders[name.lower(), TYPES[kind]] = TYPES[after]
 
     def close(self):
         self.closing = True
@@ -63,7 +67,7 @@ class DnsStub:
         return [kind for _, asked, kind, _ in self.queries if asked == name.lower()]
 
     def _answer(self, packet, over):
-        """(delay, packet), or None where nobody answers."""
+        """(delay, packet, (name, type)), or None where nobody answers."""
         if len(packet) < 17:
             return None
         name, end = _read_name(packet, 12)
@@ -85,10 +89,10 @@ class DnsStub:
         if over == "udp" and 12 + len(question) + len(answers) > UDP_LIMIT:
             answers, count, flags = b"", 0, flags | 0x0200
         header = packet[:2] + struct.pack("!HHHHH", flags, 1, count, 0, 0)
-        return delay, header + question + answers
+        return delay, header + question + answers, (name, kind)
 
     def _serve_udp(self):
-        late, order = [], 0
+        late, order, held, gone = [], 0, [], set()
         with contextlib.suppress(OSError, ValueError):
             while not self.closing:
                 wait = max(0.0, late[0][0] - time.monotonic()) if late else 0.2
@@ -98,10 +102,23 @@ class DnsStub:
                     answer = self._answer(packet, "udp")
                     if answer:
                         order += 1
-                        heapq.heappush(late, (time.monotonic() + answer[0], order, answer[1], peer))
+                        heapq.heappush(late, (time.monotonic() + answer[0], order, *answer[1:], peer))
                 while late and late[0][0] <= time.monotonic():
-                    _, _, packet, peer = heapq.heappop(late)
-                    self.udp.sendto(packet, peer)
+                    held.append(heapq.heappop(late)[2:])
+                held = self._send(self._send(held, gone), gone)  # twice: what waited for one of the first
+
+    def _send(self, answers, gone):
+        """Sends those that need not wait; returns the others."""
+        wait = []
+        for packet, (name, kind), peer in answers:
+            first = self.orders.get((name, kind))
+            if first and (name, first) not in gone:
+                wait.append((packet, (name, kind), peer))
+                continue
+            gone.discard((name, first))
+            gone.add((name, kind))
+            self.udp.sendto(packet, peer)
+        return wait
 
     def _serve_tcp(self):
         with contextlib.suppress(OSError):

@@ -76,7 +76,7 @@ def wait_listening(host, process, port, kind="tcp", family=None, address=None):
     def there():
         need(process.running(), f"{process.name} ended instead of serving:\n{process.describe()}")
         return host.listens(process.pid, port, kind, family, address)
-    poll(there, 15, f"{process.name} to serve port {port}")
+    poll(there, 30, f"{process.name} to serve port {port}")
 
 
 def nginx(host, port, tls=None, files=None):
@@ -370,7 +370,7 @@ def listening(process):
     def lines():
         need(process.running(), f"it ended instead of listening:\n{process.describe()}")
         return LISTENING.findall(process.out + process.err)
-    poll(lines, 15, "the listening lines")
+    poll(lines, 30, "the listening lines")
     return [(address.decode().strip("[]"), int(port), rest.decode()) for address, port, rest in lines()]
 
 

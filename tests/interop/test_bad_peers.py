@@ -48,12 +48,12 @@ def plain_reset(net):
     closing(net.server, SERVER4, PORT, how="reset")
     Listener(net.server, SERVER4, PORT + 1, serve_some)
     at_once = net.client.spawn(*command(f"{SERVER4}:{PORT}"), stdin=subprocess.PIPE)
-    at_once.status = at_once.wait(10)
+    at_once.status = at_once.wait(30)
     fails_clearly(at_once, "reset at once")
     later = net.client.spawn(*command(f"{SERVER4}:{PORT + 1}"), stdin=subprocess.PIPE)
-    poll(lambda: later.out == b"first words\n", 10, "the first words")
+    poll(lambda: later.out == b"first words\n", 30, "the first words")
     later.write(b"go on\n")
-    later.status = later.wait(10)
+    later.status = later.wait(30)
     fails_clearly(later, "reset later")
     check(b"reset" in later.err.lower(), f"it says reset: {later.err!r}")
 
@@ -88,7 +88,7 @@ def plain_never_reads(net):
     check(client.running(), "it waits")
     release.append(True)
     client.close_stdin()
-    poll(lambda: listener.ended and listener.ended[0] == "closed", 20, "the rest to be delivered")
+    poll(lambda: listener.ended and listener.ended[0] == "closed", 30, "the rest to be delivered")
     check_equal(len(listener.received[0]), written, "bytes delivered")
     client.end()
 
@@ -97,12 +97,12 @@ def plain_never_reads(net):
 @test("plain: a server that vanishes in mid-transfer (reset by its kernel) is an error")
 def plain_vanishes(net):
     server = net.server.spawn("socat", "-u", "OPEN:/dev/zero", f"TCP4-LISTEN:{PORT},reuseaddr")
-    poll(lambda: net.server.listens(server.pid, PORT), 10, "socat")
+    poll(lambda: net.server.listens(server.pid, PORT), 30, "socat")
     client = net.client.spawn(*command("-v", f"{SERVER4}:{PORT}"), stdin=subprocess.PIPE)
-    poll(lambda: client.out_path.stat().st_size > 100_000, 10, "some data")
+    poll(lambda: client.out_path.stat().st_size > 100_000, 30, "some data")
     net.server.nft("add table inet cut\nadd chain inet cut input { type filter hook input priority 0; }\n"
                    f"add rule inet cut input tcp dport {PORT} reject with tcp reset\n")
-    client.status = client.wait(10)
+    client.status = client.wait(30)
     fails_clearly(client, "vanished")
 
 
@@ -126,7 +126,7 @@ def relays(net, how):
 def handshake_closed(net):
     options = behind_relay(net)
     for relay, cut in zip(relays(net, "close"), CUTS):
-        answer = probe(net.client, *options, "--timeout", "5", f"server.test:{relay.socket.getsockname()[1]}")
+        answer = probe(net.client, *options, "--timeout", "30", f"server.test:{relay.socket.getsockname()[1]}")
         check_equal(answer.result, "error", f"closed after {cut} bytes")
         check(answer.error and answer.error["reason"] != "Timeout", f"not by the deadline: {answer.explain()}")
 
@@ -136,20 +136,20 @@ def handshake_closed(net):
 def handshake_reset(net):
     options = behind_relay(net)
     for relay, cut in zip(relays(net, "reset"), CUTS):
-        answer = probe(net.client, *options, "--timeout", "5", f"server.test:{relay.socket.getsockname()[1]}")
+        answer = probe(net.client, *options, "--timeout", "30", f"server.test:{relay.socket.getsockname()[1]}")
         check_equal(answer.result, "error", f"reset after {cut} bytes")
         check(answer.error and answer.error["reason"] != "Timeout", f"not by the deadline: {answer.explain()}")
 
 
 # proves API-062, IMPL-11
-@test("TLS: stalled after so many bytes of the server's handshake ends at the deadline, and is closed", limit=90)
+@test("TLS: stalled after so many bytes of the server's handshake ends at the deadline, and is closed")
 def handshake_stalled(net):
     options = behind_relay(net)
     for relay, cut in zip(relays(net, "stall"), CUTS):
-        answer = probe(net.client, *options, "--timeout", "0.5", f"server.test:{relay.socket.getsockname()[1]}")
+        answer = probe(net.client, *options, "--timeout", "2", f"server.test:{relay.socket.getsockname()[1]}")
         check_equal((answer.error or {}).get("reason"), "Timeout", f"stalled after {cut} bytes")
         check(relay.from_server == cut, f"the relay let {relay.from_server} of {cut} bytes pass")
-        poll(lambda: relay.ended and relay.ended[0] != "open", 5, "the connection to be closed")
+        poll(lambda: relay.ended and relay.ended[0] != "open", 30, "the connection to be closed")
 
 
 # proves API-062
@@ -251,13 +251,13 @@ def secure_server(net):
 def connect(net, port=PORT):
     peer = net.client.socket(socket.AF_INET, socket.SOCK_STREAM)
     net.at_close(peer.close)
-    peer.settimeout(10)
+    peer.settimeout(30)
     peer.connect((SERVER4, port))
     return peer
 
 
 def still_serves(net, server, arguments, text):
-    answer = cat(net.client, *arguments, stdin=b"still there?\n", seconds=15)
+    answer = cat(net.client, *arguments, stdin=b"still there?\n", seconds=30)
     check_equal((answer.status, answer.out), (0, b"still there?\n"), f"a good client {text}")
     check(server.running(), f"the server lives {text}")
 
@@ -265,7 +265,7 @@ def still_serves(net, server, arguments, text):
 def lets_go(net):
     """The server closes what its clients have closed."""
     try:
-        poll(lambda: not net.server.tcp_sockets(), 10, "the server to let go of all its clients")
+        poll(lambda: not net.server.tcp_sockets(), 30, "the server to let go of all its clients")
     finally:
         check_equal(net.server.tcp_sockets(), [], "sockets left")
 
@@ -293,7 +293,7 @@ def bad_clients(net):
 def first_flight(net):
     """A real ClientHello, caught from taps itself."""
     peer = stalled(net.server, SERVER4, PORT + 100)
-    answer = probe(net.client, "--timeout", "0.3", f"server.test:{PORT + 100}")
+    answer = probe(net.client, "--timeout", "2", f"server.test:{PORT + 100}")
     need(answer.result == "error" and peer.received and len(peer.received[0]) > 100, "a ClientHello")
     return bytes(peer.received[0])
 
@@ -340,7 +340,7 @@ def datagrams(net):
     server = serve(net.server, *PLAIN, "--profile", "unreliable-datagram", "--idle", "1", str(PORT))
     for size in (0, 1, 1200, 1472, 9000, 65507):
         with net.client.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.settimeout(5)
+            peer.settimeout(30)
             data = bytes([size % 251]) * size
             peer.sendto(data, (SERVER4, PORT))
             echo = peer.recv(70000)
@@ -352,7 +352,7 @@ def datagrams(net):
     with net.client.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(0.5)
         answer = None
-        for _ in range(20):
+        for _ in range(60):
             peer.sendto(b"still there?", (SERVER4, PORT))
             with contextlib.suppress(TimeoutError):
                 answer = peer.recv(100)

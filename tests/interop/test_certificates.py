@@ -18,14 +18,14 @@ def known_hosts(net):
 def refused(net, *arguments, target=f"server.test:{PORT}", words=(), server=None):
     """Probes and cats the target: both fail, say why in these words, and the marker is nowhere. Returns the error."""
     capture = Capture(net.server)
-    answer = probe(net.client, *arguments, "--timeout", "5", target)
+    answer = probe(net.client, *arguments, "--timeout", "30", target)
     check_equal(answer.result, "error", "result")
     check_equal(answer.status, 1, "exit status of probe")
     need(answer.error, "an error")
     text = answer.explain().lower()
     check(any(word in text for word in words), f"it says one of {words}: {answer.explain()}")
     check("timeout" not in text, f"it is found out, not waited for: {answer.explain()}")
-    transfer = cat(net.client, *arguments, "--timeout", "5", target, stdin=MARKER + b"\n")
+    transfer = cat(net.client, *arguments, "--timeout", "30", target, stdin=MARKER + b"\n")
     check_equal(transfer.status, 1, "exit status of cat")
     check_equal(transfer.out, b"", "nothing came")
     check(any(word in transfer.err.decode(errors="replace").lower() for word in words),
@@ -165,10 +165,10 @@ def listener_minimum(net):
                                   authority.certificate, "-quiet", version, stdin=subprocess.PIPE)
         client.write(b"hello\n")
         if good:
-            poll(lambda: b"hello\n" in client.out, 10, "the echo")
+            poll(lambda: b"hello\n" in client.out, 30, "the echo")
             client.end()
         else:
-            check(client.wait(10) not in (0, None), "the client ended with an error")
+            check(client.wait(30) not in (0, None), "the client ended with an error")
             check(b"alert" in client.err, f"an alert told it: {client.err!r}")
 
 
@@ -241,10 +241,10 @@ def bad_files(net):
     empty.write_bytes(b"")
     text.write_bytes(b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     for path in (empty, text, net.folder / "missing.pem", net.folder):
-        answer = net.client.run(TAPS, "probe", "--cafile", path, f"{SERVER4}:{PORT}", seconds=10)
+        answer = net.client.run(TAPS, "probe", "--cafile", path, f"{SERVER4}:{PORT}", seconds=30)
         check(answer.status in (1, 2), f"{path.name}: exit status {answer.status}")
         check(str(path).encode() in answer.err, f"the file is named: {answer.err!r}")
-    answer = net.client.run(TAPS, "serve", "--cert", first[0], "--key", second[1], str(PORT), seconds=10)
+    answer = net.client.run(TAPS, "serve", "--cert", first[0], "--key", second[1], str(PORT), seconds=30)
     check(answer.status in (1, 2), f"a key of another certificate: exit status {answer.status}")
     check(answer.err.strip(), "it says so")
     check_equal(sum(net.server.syns().values()), 0, "attempts")
@@ -267,7 +267,7 @@ def distinct(net):
     cases = [["--cafile", stranger.certificate, f"server.test:{PORT}"], [*trusted, f"server.test:{PORT + 1}"],
              [*trusted, f"server.test:{PORT + 2}"], [*trusted, "--min-version", "1.3", f"server.test:{PORT + 3}"],
              [*trusted, f"server.test:{PORT + 4}"], [*trusted, f"server.test:{PORT + 5}"]]
-    texts = [probe(net.client, "--timeout", "5", *case).error["detail"] for case in cases]
+    texts = [probe(net.client, "--timeout", "30", *case).error["detail"] for case in cases]
     blank = [text for text in texts if not text.strip()]
     check(not blank, "every detail says something")
     # The port of the target may stand in the text; without it the texts still differ.

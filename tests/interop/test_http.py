@@ -53,7 +53,7 @@ def nginx_pipeline(net):
     wanted = b"".join(b"%d," % (number % 10) for number in range(99))
     check(answer.out.startswith(wanted), f"in their order: {answer.out[:80]!r}")
     check(b"/nothing: 404" in answer.err, f"the error: {answer.err[-200:]!r}")
-    poll(lambda: len(server.access_log.read_text().splitlines()) == 100, 5, "a hundred lines in the log")
+    poll(lambda: len(server.access_log.read_text().splitlines()) == 100, 30, "a hundred lines in the log")
 
 
 @test("nginx, chunked: what is compressed on the way has no length")
@@ -86,7 +86,7 @@ def nginx_chunked(net):
 def http_server(net):
     require_programs("curl")
     process = net.server.spawn(example("http_server"), f"{SERVER4}:8080")
-    poll(lambda: b"listening" in process.out, 10, "the server")
+    poll(lambda: b"listening" in process.out, 30, "the server")
     return process, f"http://{SERVER4}:8080"
 
 

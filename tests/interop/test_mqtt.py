@@ -22,7 +22,7 @@ def broker(net, port=1883, lines="allow_anonymous true", tls=None):
 def subscriber(host, *arguments, to=SERVER4, port=1883):
     """mosquitto_sub, once the server has answered its SUBSCRIBE."""
     process = host.spawn("stdbuf", "-oL", "mosquitto_sub", "-d", "-h", to, "-p", port, *arguments)
-    poll(lambda: b"Subscribed" in process.out, 10, "the subscription of mosquitto_sub")
+    poll(lambda: b"Subscribed" in process.out, 30, "the subscription of mosquitto_sub")
     return process
 
 
@@ -44,7 +44,7 @@ def broker_and_back(net):
         check_equal(answer.status, 0, f"exit status with QoS {qos}: {answer.err[-300:]!r}")
         check_equal(answer.out, b"".join(b"%d\n" % number for number in range(200)), f"all in order, QoS {qos}")
         check(b"mqtt/topic=a/b" in answer.err and f"mqtt/qos={qos}".encode() in answer.err, "the metadata")
-        poll(lambda: f"Received DISCONNECT from me{qos}".encode() in log.err, 5, "the DISCONNECT")
+        poll(lambda: f"Received DISCONNECT from me{qos}".encode() in log.err, 30, "the DISCONNECT")
 
 
 # proves API-131
@@ -55,14 +55,14 @@ def broker_from_pub(net):
     publish(net.client, "-t", "kept/1", "-m", "retained", "-r", "-q", "1")
     process = cat_open(net.client, *PLAIN, "-v", "--framer", "mqtt:subscribe=kept/+,subscribe=in/#,subscribe-qos=2",
                        f"{SERVER4}:1883")
-    poll(lambda: process.out == b"retained\n", 10, "what was retained")
+    poll(lambda: process.out == b"retained\n", 30, "what was retained")
     check(b"mqtt/retain=1" in process.err, "that it was")
     publish(net.client, "-t", "in/large", "-s", "-q", "2", stdin=large)
-    poll(lambda: len(process.out) == 9 + len(large) + 1, 20, "a large one")
+    poll(lambda: len(process.out) == 9 + len(large) + 1, 30, "a large one")
     check_equal(process.out[9:-1], large, "the large one")
     publish(net.client, "-t", "in/empty", "-n", "-q", "1")
     publish(net.client, "-t", "in/last", "-m", "end")
-    poll(lambda: process.out.endswith(b"\n\nend\n"), 10, "an empty one, and another")
+    poll(lambda: process.out.endswith(b"\n\nend\n"), 30, "an empty one, and another")
 
 
 @test("broker: mosquitto_sub gets ours, with topics from the metadata")
@@ -73,7 +73,7 @@ def broker_to_sub(net):
         answer = cat(net.client, *PLAIN, "--metadata", f"topic=out/{qos}", "--metadata", f"qos={qos}", "--count", 1,
                      "--keep-open", "--framer", "mqtt:subscribe=out/+", f"{SERVER4}:1883", stdin=b"hello\n")
         check_equal((answer.status, answer.out), (0, b"hello\n"), f"our own, QoS {qos}")
-        poll(lambda: b"out/%d hello\n" % qos in process.out, 5, f"it, with QoS {qos}")
+        poll(lambda: b"out/%d hello\n" % qos in process.out, 30, f"it, with QoS {qos}")
 
 
 # proves API-132
@@ -111,16 +111,16 @@ def broker_keep_alive(net):
     watcher = subscriber(net.client, "-t", "will/#")
     options = "mqtt:keep-alive=1,client-id=mortal,will-topic=will/1,will-message=gone,will-qos=1"
     process = cat_open(net.client, *PLAIN, "--framer", options, f"{SERVER4}:1883")
-    poll(lambda: log.err.count(b"Received PINGREQ from mortal") >= 5, 10, "five pings")
+    poll(lambda: log.err.count(b"Received PINGREQ from mortal") >= 5, 30, "five pings")
     check(process.running(), "it is still there")
     check(b"exceeded timeout" not in log.err, "the broker is content")
     process.close_stdin()
-    poll(lambda: b"Received DISCONNECT from mortal" in log.err or not process.running(), 10, "its end")
+    poll(lambda: b"Received DISCONNECT from mortal" in log.err or not process.running(), 30, "its end")
     process.end()
     process = cat_open(net.client, *PLAIN, "--framer", options.replace("will/1", "will/2"), f"{SERVER4}:1883")
-    poll(lambda: log.err.count(b"Sending CONNACK to mortal") == 2, 10, "another")
+    poll(lambda: log.err.count(b"Sending CONNACK to mortal") == 2, 30, "another")
     process.end(by=9)
-    poll(lambda: b"gone\n" in watcher.out, 10, "the will")
+    poll(lambda: b"gone\n" in watcher.out, 30, "the will")
 
 
 # ------------------------------------------------------------------------------------------------- the clients
@@ -139,7 +139,7 @@ def pub_to_us(net):
         lines = b"".join(b"%d\n" % number for number in range(100))
         publish(net.client, "-u", "u", "-P", "p", "-i", "them", "-t", "x/y", "-q", str(qos), "-l",
                 port=1883 + qos, stdin=lines)
-        poll(lambda: server.out == lines, 10, f"all of them, QoS {qos}")
+        poll(lambda: server.out == lines, 30, f"all of them, QoS {qos}")
         check(b"mqtt/client-id=them" in server.err and b"mqtt/user=u" in server.err, "who it is")
         check(b"mqtt/topic=x/y" in server.err, "the topic")
         server.end()
@@ -164,8 +164,8 @@ def sub_to_us(net):
     process = subscriber(net.client, "-t", "news/#", "-t", "other", "-q", "1", "-v", "-k", "5")
     check(b"mqtt/type=subscribe" in server.err and b"mqtt/topic=news/#" in server.err, "the subscription is told")
     server.write(b"one\ntwo\n")
-    poll(lambda: b"news/today one\n" in process.out and b"news/today two\n" in process.out, 10, "both")
-    poll(lambda: b"received PINGRESP" in process.out, 15, "the answer to a ping")
+    poll(lambda: b"news/today one\n" in process.out and b"news/today two\n" in process.out, 30, "both")
+    poll(lambda: b"received PINGRESP" in process.out, 30, "the answer to a ping")
     check(process.running(), "it is still there")
 
 

@@ -94,11 +94,11 @@ def openssl_server(net):
         server = s_server(net.server, port, certificate, version, "-quiet")
         client = cat_open(net.client, "--cafile", authority.certificate, f"server.test:{port}")
         client.write(b"from the client\n")
-        poll(lambda: b"from the client\n" in server.out, 10, "the client's words at the server")
+        poll(lambda: b"from the client\n" in server.out, 30, "the client's words at the server")
         server.write(b"from the server\n")
-        poll(lambda: b"from the server\n" in client.out, 10, "the server's words at the client")
+        poll(lambda: b"from the server\n" in client.out, 30, "the server's words at the client")
         client.close_stdin()
-        check_equal(client.wait(10), 0, f"exit status {version}")
+        check_equal(client.wait(30), 0, f"exit status {version}")
 
 
 # proves API-111
@@ -110,7 +110,7 @@ def openssl_reverse(net):
     client = cat_open(net.client, "--cafile", authority.certificate, "server.test:4433")
     for word in (b"stressed", b"drawer", b"x" * 3000 + b"y"):
         client.write(word + b"\n")
-        poll(lambda: word[::-1] + b"\n" in client.out, 10, "the reversed line")
+        poll(lambda: word[::-1] + b"\n" in client.out, 30, "the reversed line")
     client.end()
 
 
@@ -122,7 +122,7 @@ def openssl_alpn(net):
     server = s_server(net.server, 4434, authority.issue("server.test"), "-alpn", "h2,echo/1")
     client = cat_open(net.client, "--cafile", authority.certificate, "--alpn", "echo/1,other", "server.test:4434")
     client.write(b"hello\n")
-    poll(lambda: b"hello" in server.out, 10, "the words at the server")
+    poll(lambda: b"hello" in server.out, 30, "the words at the server")
     check(b"ALPN protocols selected: echo/1" in server.out, "the server chose echo/1")
     check(b"ALPN protocols advertised by the client: echo/1, other" in server.out, "in the client's order")
     client.end()
@@ -139,10 +139,10 @@ def openssl_client_certificate(net):
     trusted = ["--cafile", authority.certificate, "server.test:4435"]
     client = cat_open(net.client, "--cert", mine[0], "--key", mine[1], *trusted)
     client.write(b"it is me\n")
-    poll(lambda: b"it is me" in server.out, 10, "the words at the server")
+    poll(lambda: b"it is me" in server.out, 30, "the words at the server")
     check(b"client.test" in server.out + server.err, "the server saw the certificate")
     client.end()
-    without = cat(net.client, *trusted, stdin=b"it is nobody\n", seconds=15)
+    without = cat(net.client, *trusted, stdin=b"it is nobody\n", seconds=30)
     check_equal(without.status, 1, "exit status without a certificate")
     check(b"certificate" in without.err.lower(), f"it says why: {without.err!r}")
     check(b"it is nobody" not in server.out, "nothing of it reached the server")
@@ -160,7 +160,7 @@ def gnutls_echo(net):
         gnutls_serv(net.server, port, certificate, "--echo", "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{version}")
         client = cat_open(net.client, "--cafile", authority.certificate, f"server.test:{port}")
         client.write(b"echo, please\n")
-        poll(lambda: b"echo, please\n" in client.out, 10, f"the echo over TLS {version}")
+        poll(lambda: b"echo, please\n" in client.out, 30, f"the echo over TLS {version}")
         client.end()
 
 
@@ -189,7 +189,7 @@ def socat_udp(net):
         client = cat_open(net.client, *PLAIN, "--profile", "unreliable-datagram", target)
         for number in range(3):
             client.write(b"datagram %d\n" % number)
-            poll(lambda: b"datagram %d\n" % number in client.out, 10, "the echo")
+            poll(lambda: b"datagram %d\n" % number in client.out, 30, "the echo")
         check_equal(client.out, b"datagram 0\ndatagram 1\ndatagram 2\n", f"the echoes of {target}")
         client.end()
 
@@ -202,7 +202,7 @@ def socat_ends(net):
     source.write_bytes(data)
     socat(net.server, 7004, "tcp", "-u", f"OPEN:{source}", "TCP4-LISTEN:7004,reuseaddr")
     client = cat_open(net.client, *PLAIN, f"{SERVER4}:7004")
-    check_equal(client.wait(20), 0, "exit status")
+    check_equal(client.wait(30), 0, "exit status")
     check_equal(len(client.out), len(data), "bytes")
     check(client.out == data, "unchanged")
 
@@ -282,7 +282,7 @@ def serve_udp(net):
                 peer.write(b"peer %d round %d\n" % (number, round_number))
         for number, peer in enumerate(peers):
             wanted = b"peer %d round 0\npeer %d round 1\n" % (number, number)
-            poll(lambda: len(peer.out) >= len(wanted), 10, f"the echoes of peer {number} by {target}")
+            poll(lambda: len(peer.out) >= len(wanted), 30, f"the echoes of peer {number} by {target}")
             check_equal(peer.out, wanted, f"the echoes of peer {number}")
             peer.end()
 
@@ -295,7 +295,7 @@ def serve_udp_source(net):
     for address in (SERVER4, v4[1]):
         peer = net.client.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with peer:
-            peer.settimeout(5)
+            peer.settimeout(30)
             peer.sendto(b"where from?", (address, 9003))
             data, source = peer.recvfrom(100)
         check_equal((data, source), (b"where from?", (address, 9003)), "the echo and its source")
@@ -311,7 +311,7 @@ def serve_both(net):
     for profile in ("reliable-inorder-stream", "unreliable-datagram"):
         client = cat_open(net.client, *PLAIN, "--profile", profile, f"{SERVER4}:9004")
         client.write(b"hello\n")
-        poll(lambda: client.out == b"hello\n", 10, f"the echo with {profile}")
+        poll(lambda: client.out == b"hello\n", 30, f"the echo with {profile}")
         client.end()
 
 
@@ -319,7 +319,7 @@ def serve_both(net):
 @test("taps serve: a port that is taken is a clear error")
 def serve_taken(net):
     socat(net.server, 9005, "tcp", "TCP4-LISTEN:9005,reuseaddr", "PIPE")
-    answer = net.server.run(TAPS, "serve", *PLAIN, "-4", "9005", seconds=10)
+    answer = net.server.run(TAPS, "serve", *PLAIN, "-4", "9005", seconds=30)
     check_equal(answer.status, 1, "exit status")
     check(b"9005" in answer.err and b"use" in answer.err.lower(), f"the error tells: {answer.err!r}")
 
@@ -332,7 +332,7 @@ def serve_many(net):
     for number in range(100):
         peer = net.client.socket(socket.AF_INET, socket.SOCK_STREAM)
         net.at_close(peer.close)
-        peer.settimeout(10)
+        peer.settimeout(30)
         peer.connect((SERVER4, 9006))
         peers.append(peer)
     for number, peer in enumerate(peers):
@@ -372,7 +372,7 @@ def serve_openssl(net):
                                   "-verify_hostname", "server.test", "-verify_return_error", "-CAfile",
                                   authority.certificate, "-quiet", version, stdin=subprocess.PIPE)
         client.write(b"hello from OpenSSL\n")
-        poll(lambda: b"hello from OpenSSL\n" in client.out, 10, f"the echo {version}")
+        poll(lambda: b"hello from OpenSSL\n" in client.out, 30, f"the echo {version}")
         client.end()
 
 
@@ -383,9 +383,9 @@ def serve_gnutls(net):
     authority = secure_serve(net, 9442)
     client = net.client.spawn("gnutls-cli", "--x509cafile", authority.certificate, "--port", "9442", "server.test",
                               stdin=subprocess.PIPE)
-    poll(lambda: b"Handshake was completed" in client.out, 10, "the handshake")
+    poll(lambda: b"Handshake was completed" in client.out, 30, "the handshake")
     client.write(b"hello from GnuTLS\n")
-    poll(lambda: b"hello from GnuTLS\n" in client.out, 10, "the echo")
+    poll(lambda: b"hello from GnuTLS\n" in client.out, 30, "the echo")
     client.end()
 
 
@@ -409,7 +409,7 @@ def serve_alpn(net):
     authority = secure_serve(net, 9444, "--alpn", "echo/1")
     for offer, good in (("other,echo/1", True), ("other", False)):
         client = net.client.run("openssl", "s_client", "-connect", "server.test:9444", "-CAfile",
-                                authority.certificate, "-alpn", offer, stdin=b"", seconds=10)
+                                authority.certificate, "-alpn", offer, stdin=b"", seconds=30)
         check_equal(b"ALPN protocol: echo/1" in client.out, good, f"echo/1 chosen from {offer}")
         check_equal(b"no application protocol" in client.err.lower(), not good, f"alert for {offer}: {client.err!r}")
 
@@ -420,7 +420,7 @@ def serve_plain_client(net):
     authority = secure_serve(net, 9445)
     plain = net.client.socket(socket.AF_INET, socket.SOCK_STREAM)
     with plain:
-        plain.settimeout(10)
+        plain.settimeout(30)
         plain.connect((SERVER4, 9445))
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
         answer = b""
@@ -451,16 +451,16 @@ def taps_to_taps(net):
 @test("taps cat -l: takes one connection of socat and ends with it")
 def cat_listens(net):
     listener = net.server.spawn(TAPS, "cat", *PLAIN, "-l", "9007", stdin=subprocess.PIPE)
-    poll(lambda: net.server.listens(listener.pid, 9007), 10, "it to listen")
+    poll(lambda: net.server.listens(listener.pid, 9007), 30, "it to listen")
     client = net.client.spawn("socat", "-t", "10", "-", f"TCP:{SERVER4}:9007", stdin=subprocess.PIPE)
     client.write(b"to the listener\n")
-    poll(lambda: b"to the listener\n" in listener.out, 10, "the client's words")
+    poll(lambda: b"to the listener\n" in listener.out, 30, "the client's words")
     listener.write(b"to the client\n")
-    poll(lambda: b"to the client\n" in client.out, 10, "the listener's words")
+    poll(lambda: b"to the client\n" in client.out, 30, "the listener's words")
     listener.close_stdin()
     client.close_stdin()
-    check_equal(listener.wait(10), 0, "exit status of the listener")
-    check_equal(client.wait(15), 0, "exit status of socat")
+    check_equal(listener.wait(30), 0, "exit status of the listener")
+    check_equal(client.wait(30), 0, "exit status of socat")
 
 
 # ---------------------------------------------------------------------------------------------------- the examples
@@ -508,11 +508,11 @@ def server_example(net):
     authority = Authority(net)
     certificate = authority.issue("server.test")
     server = net.server.spawn(example("server"), ":9448", certificate[0], certificate[1])
-    poll(lambda: net.server.listens(server.pid, 9448), 10, "it to listen")
+    poll(lambda: net.server.listens(server.pid, 9448), 30, "it to listen")
     client = net.client.spawn("openssl", "s_client", "-connect", "server.test:9448", "-verify_return_error", "-CAfile",
                               authority.certificate, "-quiet", stdin=subprocess.PIPE)
     client.write(b"hello\n")
-    poll(lambda: b"hello\n" in client.out, 10, "the echo")
+    poll(lambda: b"hello\n" in client.out, 30, "the echo")
     client.end()
 
 

@@ -1,26 +1,31 @@
 """The race on real sockets: dead, refusing, slow and missing addresses. Faults are nft rules and a name server that
-answers late. Bounds are those a user would notice: an attempt delay (250 ms) plus a round trip plus 20 ms."""
+answers late. No timer may fire early; how late it is, is the machine's matter, and tests/scenario looks at it in virtual
+time. What is to happen at once happens here before a delay of two seconds is over."""
 import socket
 
 from dns_stub import DnsStub
 from netns import CLIENT4, SECOND_CLIENT4, SECOND_SERVER4, SERVER4, SERVER6, syn_label
 from peers import TAPS, Authority, Listener, cat_open, closing, probe, s_server, stalled, talking
-from tap import SLACK_MS, check, check_between, check_equal, main, need, poll, test
+from tap import check, check_between, check_equal, main, need, poll, test
 
 PORT = 8000
 ATTEMPT_DELAY_MS = 250
 RESOLUTION_DELAY_MS = 50
-# What a round trip on the veth pair and one more turn of the loop may take beyond a timer.
-MARGIN_MS = 20 + SLACK_MS
-AT_ONCE_MS = 5 + SLACK_MS / 2
+# What a machine under load may take beyond a timer.
+SLOW_MS = 10_000
+# The longest attempt delay there is.
+LONG_MS = 2000
+LONG = ["--attempt-delay", str(LONG_MS)]
 PLAIN = ["--security", "disabled"]
 
 
-def dual(net, name="dual.test", v6_delay=0.0, v4_delay=0.0, v6=(SERVER6,), v4=(SERVER4,)):
-    """A name server that knows this name; returns the options that use it."""
+def dual(net, name="dual.test", v6_delay=0.0, v6=(SERVER6,), v4=(SERVER4,), both=True):
+    """A name server that knows this name; returns the options that use it. Where both answers come, and none is late,
+    that of IPv6 is the first; `both` false: they are not always asked for."""
     stub = DnsStub(net.server, SERVER4)
     stub.add(name, "AAAA", list(v6) if v6 is not None else None, delay=v6_delay)
-    stub.add(name, "A", list(v4) if v4 is not None else None, delay=v4_delay)
+    ordered = both and v6 is not None and not v6_delay
+    stub.add(name, "A", list(v4) if v4 is not None else None, after="AAAA" if ordered else None)
     return stub, ["--resolver", stub.resolver()]
 
 
@@ -43,8 +48,8 @@ def only_the_first(net):
     serve_on(net, SERVER6, SERVER4)
     net.server.count_syns(SERVER6, SERVER4)
     _, options = dual(net)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER6, 0, MARGIN_MS, "nothing wrong")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER6, 0, LONG_MS, "nothing wrong")
     check_equal(net.server.syns(), {syn_label(SERVER6): 1, syn_label(SERVER4): 0}, "connection attempts")
     other = answer.to(SERVER4)
     # It is no candidate at all if the race was over before the A answer came.
@@ -59,12 +64,12 @@ def first_is_a_black_hole(net):
     net.server.blackhole(SERVER6)
     _, options = dual(net)
     answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, ATTEMPT_DELAY_MS - 1, ATTEMPT_DELAY_MS + MARGIN_MS, "black hole")
+    check_ready(answer, SERVER4, ATTEMPT_DELAY_MS - 1, SLOW_MS, "black hole")
     loser = answer.to(SERVER6)
     check(loser is not None and loser["state"] == "cancelled", f"the dead address was given up: {loser}")
     if loser and loser["start_ms"] is not None:
         gap = answer.to(SERVER4)["start_ms"] - loser["start_ms"]
-        check_between(gap, ATTEMPT_DELAY_MS - 2, ATTEMPT_DELAY_MS + MARGIN_MS, "the second starts so long after")
+        check_between(gap, ATTEMPT_DELAY_MS - 2, SLOW_MS, "the second starts so long after")
 
 
 # proves IMPL-08
@@ -74,7 +79,7 @@ def attempt_delay(net):
     net.server.blackhole(SERVER6)
     _, options = dual(net)
     answer = probe(net.client, *PLAIN, *options, "--attempt-delay", "100", f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, 99, 100 + MARGIN_MS, "attempt delay 100 ms")
+    check_ready(answer, SERVER4, 99, SLOW_MS, "attempt delay 100 ms")
 
 
 # proves IMPL-07
@@ -82,33 +87,35 @@ def attempt_delay(net):
 def first_refuses(net):
     serve_on(net, SERVER4)
     _, options = dual(net)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, 0, MARGIN_MS, "refused")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER4, 0, LONG_MS, "refused")
     loser = answer.to(SERVER6)
     need(loser is not None and loser["state"] == "failed", f"the refusing address failed: {loser}")
     check("refused" in loser["reason"].lower(), f"the reason says refused: {loser['reason']}")
-    check_between(answer.to(SERVER4)["start_ms"] - loser["end_ms"], -0.5, AT_ONCE_MS, "the next starts so long after")
+    check_next_at_once(answer)
 
 
 # proves IMPL-08
-@test("the AAAA answer comes 30 ms late, within the resolution delay: IPv6 still wins")
+@test("the AAAA answer comes 30 ms late: IPv4 does not start before the resolution delay is over")
 def aaaa_a_little_late(net):
     serve_on(net, SERVER6, SERVER4)
-    net.server.count_syns(SERVER6, SERVER4)
     _, options = dual(net, v6_delay=0.030)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER6, 29, 30 + MARGIN_MS, "AAAA after 30 ms")
-    if not SLACK_MS:
-        check_equal(net.server.syns()[syn_label(SERVER4)], 0, "attempts by IPv4")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    need(answer.result == "established", answer.explain())
+    first, other = answer.to(SERVER6), answer.to(SERVER4)
+    if first and first["state"] == "won" and other["start_ms"] is None:
+        check(answer.ready_ms >= 29, f"not before its address was there: {answer.ready_ms}")
+    else:  # this machine was slower than the delay
+        check(other["start_ms"] >= RESOLUTION_DELAY_MS - 1, f"IPv4 started at {other['start_ms']}")
 
 
 # proves IMPL-08
-@test("the AAAA answer comes 300 ms late: IPv4 starts after the resolution delay")
+@test("the AAAA answer comes seconds late: IPv4 starts after the resolution delay")
 def aaaa_late(net):
     serve_on(net, SERVER6, SERVER4)
-    _, options = dual(net, v6_delay=0.300)
+    _, options = dual(net, v6_delay=SLOW_MS / 1000)
     answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, RESOLUTION_DELAY_MS - 1, RESOLUTION_DELAY_MS + MARGIN_MS, "AAAA after 300 ms")
+    check_ready(answer, SERVER4, RESOLUTION_DELAY_MS - 1, SLOW_MS, "AAAA comes late")
 
 
 # proves IMPL-08
@@ -116,8 +123,8 @@ def aaaa_late(net):
 def aaaa_never(net):
     serve_on(net, SERVER4)
     _, options = dual(net, v6=None)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, RESOLUTION_DELAY_MS - 1, RESOLUTION_DELAY_MS + MARGIN_MS, "no AAAA answer")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER4, RESOLUTION_DELAY_MS - 1, SLOW_MS, "no AAAA answer")
 
 
 # proves IMPL-08
@@ -125,8 +132,8 @@ def aaaa_never(net):
 def a_never(net):
     serve_on(net, SERVER6)
     _, options = dual(net, v4=None)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER6, 0, MARGIN_MS, "no A answer")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER6, 0, LONG_MS, "no A answer")
 
 
 # proves IMPL-08
@@ -134,8 +141,8 @@ def a_never(net):
 def no_a_record(net):
     serve_on(net, SERVER6)
     _, options = dual(net, v4=())
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER6, 0, MARGIN_MS, "no A record")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER6, 0, LONG_MS, "no A record")
 
 
 # proves IMPL-08
@@ -143,8 +150,8 @@ def no_a_record(net):
 def no_aaaa_record(net):
     serve_on(net, SERVER4)
     _, options = dual(net, v6=())
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER4, 0, min(MARGIN_MS, 45) if not SLACK_MS else MARGIN_MS, "no AAAA record")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, SERVER4, 0, LONG_MS, "no AAAA record")
 
 
 # proves IMPL-08
@@ -154,21 +161,19 @@ def aaaa_joins(net):
     net.server.blackhole(SERVER4, protocol="tcp")
     _, options = dual(net, v6_delay=0.150)
     answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, SERVER6, 149, RESOLUTION_DELAY_MS + ATTEMPT_DELAY_MS + MARGIN_MS, "AAAA joins")
+    check_ready(answer, SERVER6, 149, SLOW_MS, "AAAA joins")
 
 
 # proves IMPL-08
 @test("families are interleaved: after a dead IPv6 address comes an IPv4 one, not the next IPv6")
 def interleaved(net):
     v4, v6 = net.more_addresses(3)
-    serve_on(net, v4[2], v6[2])
-    # The late AAAA answer makes sure that both lists are there when the race begins.
-    _, options = dual(net, v4=v4, v6=v6, v6_delay=0.02)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    need(answer.result == "established", answer.explain())
-    families = ["6" if leaf["remote"].startswith("[") else "4" for leaf in answer.started()]
-    check(len(families) >= 2 and families[0] == "6", f"IPv6 first: {families}")
-    check(all(a != b for a, b in zip(families, families[1:])), f"alternating: {families}")
+    net.server.blackhole(v6[0])
+    serve_on(net, v4[0], v6[1])
+    _, options = dual(net, v4=v4, v6=v6)
+    answer = probe(net.client, *PLAIN, *options, "--attempt-delay", "1000", f"dual.test:{PORT}")
+    check_ready(answer, v4[0], 999, SLOW_MS, "the second in the list of both")
+    check_equal([leaf["remote"] for leaf in answer.started()], [f"[{v6[0]}]:{PORT}", f"{v4[0]}:{PORT}"], "what was tried")
 
 
 # proves IMPL-12, API-006
@@ -177,8 +182,8 @@ def many_refuse(net):
     v4, v6 = net.more_addresses(32)
     serve_on(net, v4[31])
     stub, options = dual(net, v4=v4, v6=v6)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
-    check_ready(answer, v4[31], 0, 64 * AT_ONCE_MS + MARGIN_MS, "the last of 64")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
+    check_ready(answer, v4[31], 0, SLOW_MS, "the last of 64")
     check(len(answer.leaves) <= 64, f"{len(answer.leaves)} candidates")
     check(any(over == "tcp" for _, _, _, over in stub.queries), "the answer was too large for UDP and came over TCP")
 
@@ -192,7 +197,7 @@ def many_black_holes(net):
     answer = probe(net.client, *PLAIN, *options, "--timeout", "1.5", f"dual.test:{PORT}")
     check_timeout(answer, 1500)
     starts = [leaf["start_ms"] for leaf in answer.started()]
-    check_between(len(starts), 4, 7, "attempts in 1.5 s")
+    check_between(len(starts), 2, 7, "attempts in 1.5 s")
     check(all(b - a >= ATTEMPT_DELAY_MS - 2 for a, b in zip(starts, starts[1:])), f"staggered: {starts}")
 
 
@@ -202,9 +207,9 @@ def check_timeout(answer, deadline_ms):
     check_equal((answer.error or {}).get("reason"), "Timeout", "reason")
     check_equal(answer.status, 1, "exit status")
     check_equal(answer.rest, "", "one object and nothing more")
-    check_between(answer.wall_ms, deadline_ms - 1, deadline_ms + 400 + 4 * SLACK_MS, "the program's whole time")
+    check_between(answer.wall_ms, deadline_ms - 1, SLOW_MS, "the program's whole time")
     ends = [leaf["end_ms"] for leaf in answer.started() if leaf["end_ms"] is not None]
-    check(ends and all(end <= deadline_ms + MARGIN_MS for end in ends), f"all ended by the deadline: {ends}")
+    check(ends and all(end <= answer.wall_ms for end in ends), f"all ended: {ends}")
 
 
 # proves API-062, IMPL-25
@@ -215,7 +220,7 @@ def all_dead(net):
     answer = probe(net.client, *PLAIN, *options, "--timeout", "1.2", f"dual.test:{PORT}")
     check_timeout(answer, 1200)
     ends = [leaf["end_ms"] for leaf in answer.started()]
-    check(any(end is not None and abs(end - 1200) <= MARGIN_MS for end in ends), f"ended at the deadline: {ends}")
+    check(any(end is not None and end >= 1199 for end in ends), f"ended at the deadline: {ends}")
 
 
 # proves API-060, API-062
@@ -225,19 +230,19 @@ def resolver_dead(net):
     answer = probe(net.client, *PLAIN, "--resolver", SERVER4, "--timeout", "1", f"dual.test:{PORT}")
     check_equal(answer.result, "error", "result")
     check(answer.error["reason"] in ("Timeout", "ResolutionFailed"), answer.explain())
-    check_between(answer.wall_ms, 900, 1400 + 4 * SLACK_MS, "the program's whole time")
+    check_between(answer.wall_ms, 900, SLOW_MS, "the program's whole time")
 
 
 # proves API-062, IMPL-25
 @test("all addresses refuse: EstablishmentFailed at once, and it says refused")
 def all_refuse(net):
     _, options = dual(net)
-    answer = probe(net.client, *PLAIN, *options, f"dual.test:{PORT}")
+    answer = probe(net.client, *PLAIN, *options, *LONG, f"dual.test:{PORT}")
     check_equal(answer.result, "error", "result")
     check_equal(answer.error["reason"], "EstablishmentFailed", "reason")
     check("refused" in answer.error["detail"].lower(), f"the detail says refused: {answer.error['detail']}")
     check_equal(answer.status, 1, "exit status")
-    check(all(leaf["end_ms"] < MARGIN_MS for leaf in answer.started()), "it did not wait")
+    check(all(leaf["end_ms"] < LONG_MS for leaf in answer.started()), "it did not wait")
 
 
 # proves API-062, IMPL-25
@@ -249,7 +254,6 @@ def unknown_name(net):
     check_equal(answer.error["reason"], "ResolutionFailed", "reason")
     check("nosuch.test" in answer.error["detail"], f"the detail names it: {answer.error['detail']}")
     check_equal(answer.status, 1, "exit status")
-    check(answer.wall_ms < 1000 + 4 * SLACK_MS, f"at once: {answer.wall_ms} ms")
 
 
 # proves API-062
@@ -278,7 +282,7 @@ def literal(net):
     serve_on(net, SERVER4)
     stub = DnsStub(net.server, SERVER4)
     answer = probe(net.client, *PLAIN, "--resolver", stub.resolver(), f"{SERVER4}:{PORT}")
-    check_ready(answer, SERVER4, 0, MARGIN_MS, "by address")
+    check_ready(answer, SERVER4, 0, SLOW_MS, "by address")
     check_equal(stub.queries, [], "queries")
     check_equal(len(answer.leaves), 1, "candidates")
 
@@ -289,7 +293,7 @@ def link_local(net):
     rows = net.server.ip("-6", "-o", "addr", "show", "dev", "link0", "scope", "link").split()
     address = rows[rows.index("inet6") + 1].split("/")[0]
     poll(lambda: "tentative" not in net.server.ip("-6", "addr", "show", "dev", "link0", "scope", "link") and
-         "tentative" not in net.client.ip("-6", "addr", "show", "dev", "link0", "scope", "link"), 10, "the link-local "
+         "tentative" not in net.client.ip("-6", "addr", "show", "dev", "link0", "scope", "link"), text="the link-local "
          "addresses")
     listener = net.server.socket(socket.AF_INET6, socket.SOCK_STREAM)
     listener.bind(("::", PORT))
@@ -330,10 +334,10 @@ def no_such_interface(net):
 @test("-4 and -6 keep to one family")
 def one_family(net):
     serve_on(net, SERVER6, SERVER4)
-    _, options = dual(net)
+    _, options = dual(net, both=False)
     for flag, winner in (("-4", SERVER4), ("-6", SERVER6)):
         answer = probe(net.client, *PLAIN, *options, flag, f"dual.test:{PORT}")
-        check_ready(answer, winner, 0, RESOLUTION_DELAY_MS + MARGIN_MS, flag)
+        check_ready(answer, winner, 0, SLOW_MS, flag)
         check(all((":" in winner) == leaf["remote"].startswith("[") for leaf in answer.started()), f"{flag} only")
 
 
@@ -341,9 +345,10 @@ def one_family(net):
 @test("the same request twice gives the same candidates in the same order")
 def same_order(net):
     v4, v6 = net.more_addresses(4)
-    _, options = dual(net, v4=v4, v6=v6, v6_delay=0.02)
+    net.server.blackhole(*v4, *v6)  # so that both answers are there before it is over
+    _, options = dual(net, v4=v4, v6=v6)
     orders = [[(leaf["id"], leaf["stack"], leaf["remote"]) for leaf in
-               probe(net.client, *PLAIN, *options, f"dual.test:{PORT}").leaves] for _ in range(2)]
+               probe(net.client, *PLAIN, *options, *LONG, "--timeout", "1", f"dual.test:{PORT}").leaves] for _ in range(2)]
     check(len(orders[0]) == 8, f"8 candidates: {orders[0]}")
     check_equal(orders[0], orders[1], "the order")
 
@@ -365,9 +370,9 @@ def tls_stalls(net):
     _, arguments = tls_pair(net)
     silent = stalled(net.server, SERVER6, PORT)
     answer = probe(net.client, *arguments)
-    check_ready(answer, SERVER4, ATTEMPT_DELAY_MS - 1, ATTEMPT_DELAY_MS + 30 + MARGIN_MS, "TLS stalls")
+    check_ready(answer, SERVER4, ATTEMPT_DELAY_MS - 1, SLOW_MS, "TLS stalls")
     check_equal(answer.chosen["stack"], "tls/tcp", "stack")
-    poll(lambda: silent.ended and silent.ended[0] != "open", 5, "the loser to be closed")
+    poll(lambda: silent.ended and silent.ended[0] != "open", text="the loser to be closed")
 
 
 # proves IMPL-11, IMPL-07
@@ -375,8 +380,8 @@ def tls_stalls(net):
 def tls_closes(net):
     _, arguments = tls_pair(net)
     closing(net.server, SERVER6, PORT, after=1)
-    answer = probe(net.client, *arguments)
-    check_ready(answer, SERVER4, 0, 30 + MARGIN_MS, "TLS closes")
+    answer = probe(net.client, *LONG, *arguments)
+    check_ready(answer, SERVER4, 0, LONG_MS, "TLS closes")
     check_next_at_once(answer)
 
 
@@ -385,8 +390,8 @@ def tls_closes(net):
 def tls_resets(net):
     _, arguments = tls_pair(net)
     closing(net.server, SERVER6, PORT, after=1, how="reset")
-    answer = probe(net.client, *arguments)
-    check_ready(answer, SERVER4, 0, 30 + MARGIN_MS, "TLS reset")
+    answer = probe(net.client, *LONG, *arguments)
+    check_ready(answer, SERVER4, 0, LONG_MS, "TLS reset")
     check_next_at_once(answer)
 
 
@@ -395,8 +400,8 @@ def tls_resets(net):
 def tls_garbage(net):
     _, arguments = tls_pair(net)
     plain = talking(net.server, SERVER6, PORT, b"220 mail.test ESMTP ready\r\n")
-    answer = probe(net.client, *arguments)
-    check_ready(answer, SERVER4, 0, 30 + MARGIN_MS, "no TLS")
+    answer = probe(net.client, *LONG, *arguments)
+    check_ready(answer, SERVER4, 0, LONG_MS, "no TLS")
     check_next_at_once(answer)
     check(all(data[:1] == b"\x16" for data in plain.received if data), "only TLS was said to it")
 
@@ -407,15 +412,15 @@ def tls_wrong_certificate(net):
     authority, arguments = tls_pair(net)
     other = authority.issue("other.test")
     s_server(net.server, PORT, other, "-quiet", address=SERVER6)
-    answer = probe(net.client, *arguments)
-    check_ready(answer, SERVER4, 0, 60 + MARGIN_MS, "wrong certificate first")
+    answer = probe(net.client, *LONG, *arguments)
+    check_ready(answer, SERVER4, 0, LONG_MS, "wrong certificate first")
     check_next_at_once(answer)
 
 
 def check_next_at_once(answer):
     loser = answer.to(SERVER6)
     need(loser is not None and loser["state"] == "failed", f"the first address failed: {loser}")
-    check_between(answer.to(SERVER4)["start_ms"] - loser["end_ms"], -0.5, AT_ONCE_MS, "the next starts so long after")
+    check_between(answer.to(SERVER4)["start_ms"] - loser["end_ms"], -0.5, LONG_MS / 2, "the next starts so long after")
 
 
 # proves IMPL-10, IMPL-12
@@ -430,8 +435,8 @@ def losers_are_gone(net):
     process = cat_open(net.client, *options, "--cafile", authority.certificate, "--attempt-delay", "20",
                        f"dual.test:{PORT}")
     process.write(b"hello\n")
-    poll(lambda: b"hello" in server.out, 10, "the message at the winner")
-    poll(lambda: all(one.ended and "open" not in one.ended for one in silent if one.ended), 5, "losers to be closed")
+    poll(lambda: b"hello" in server.out, text="the message at the winner")
+    poll(lambda: all(one.ended and "open" not in one.ended for one in silent if one.ended), text="losers to be closed")
     tried = sum(len(one.ended) for one in silent)
     check(tried >= 1, f"some lost: {[one.ended for one in silent]}")
     sockets = net.client.tcp_sockets()
@@ -449,7 +454,7 @@ def half_open_losers(net):
     _, options = dual(net)
     process = cat_open(net.client, *PLAIN, *options, f"dual.test:{PORT}")
     process.write(b"hello\n")
-    poll(lambda: keeper.received and b"hello" in keeper.received[0], 10, "the message at the winner")
+    poll(lambda: keeper.received and b"hello" in keeper.received[0], text="the message at the winner")
     check_equal([(remote, state) for _, remote, state in net.client.tcp_sockets()], [(f"{SERVER4}:{PORT}", "ESTAB")],
                 "sockets")
     process.end()
@@ -463,7 +468,7 @@ def tls_deadline(net):
     answer = probe(net.client, *options, "--timeout", "1", f"dual.test:{PORT}")
     check_timeout(answer, 1000)
     poll(lambda: all(one.ended == ["open"] or one.ended for one in silent) and
-         not any("open" in one.ended for one in silent), 5, "both to be closed")
+         not any("open" in one.ended for one in silent), text="both to be closed")
 
 
 # proves IMPL-15
@@ -473,7 +478,7 @@ def udp_ready(net):
     answer = probe(net.client, *PLAIN, *options, "--profile", "unreliable-datagram", f"dual.test:{PORT}")
     need(answer.result == "established", answer.explain())
     check_equal(answer.chosen["stack"], "udp", "stack")
-    check_between(answer.ready_ms, 0, RESOLUTION_DELAY_MS + MARGIN_MS, "ready_ms")
+    check_between(answer.ready_ms, 0, SLOW_MS, "ready_ms")
     check_equal(len(answer.started()), 1, "candidates started")
 
 
@@ -488,7 +493,7 @@ def ephemeral(net):
     listener = Listener(net.server, SERVER4, PORT, note)
     answer = probe(net.client, *PLAIN, f"{SERVER4}:{PORT}")
     need(answer.result == "established", answer.explain())
-    poll(lambda: seen, 5, "the server to see it")
+    poll(lambda: seen, text="the server to see it")
     check_equal(answer.chosen["local"], f"{seen[0][0]}:{seen[0][1]}", "what the report says")
     check_equal(seen[0][0], CLIENT4, "from the interface's address")
     check(seen[0][1] >= 1024, f"an ephemeral port: {seen[0][1]}")

@@ -26,7 +26,7 @@ def check_answer(answer, number, address):
 
 def ask(net, where, *options, name="host.test"):
     process = net.client.run(PROGRAM, "cat", "--profile", "reliable-message", *options, where,
-                             stdin=question(name, 77), seconds=20)
+                             stdin=question(name, 77), seconds=30)
     check_equal(process.status, 0, f"exit status; {process.err.decode(errors='replace')}")
     return process.out
 
@@ -68,7 +68,7 @@ def cut_off(net):
 
     net.thread(serve)
     process = net.client.run(PROGRAM, "cat", "--profile", "reliable-message", "--security", "disabled",
-                             f"{SERVER4}:5300", stdin=question("host.test", 1), seconds=20)
+                             f"{SERVER4}:5300", stdin=question("host.test", 1), seconds=30)
     check_equal(process.status, 1, "exit status")
     check(b"middle of a Message" in process.err, f"the reason: {process.err!r}")
 

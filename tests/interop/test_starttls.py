@@ -49,7 +49,7 @@ def converse(net, arguments, commands, where):
     process = cat_open(net.client, *arguments, where)
     for command, answer in commands:
         process.write(command + b"\n")
-        poll(lambda: answer in process.out or not process.running(), 10, f"{answer} to {command}")
+        poll(lambda: answer in process.out or not process.running(), 30, f"{answer} to {command}")
         check(answer in process.out, f"{answer} to {command}: {process.out!r}, {process.err!r}")
     process.close_stdin()
     return process
@@ -68,7 +68,7 @@ def smtp_server(net):
     authority = Authority(net)
     server = aiosmtpd(net, *authority.issue("mail.test"))
     converse(net, lines("smtp", "--cafile", authority.certificate), SMTP, "mail.test:25")
-    poll(lambda: b"a@b.test ['c@d.test'] True" in server.out, 5, "the letter, over TLS")
+    poll(lambda: b"a@b.test ['c@d.test'] True" in server.out, 30, "the letter, over TLS")
     answer = cat(net.client, *lines("smtp"), "mail.test:25", stdin=LETTER)
     check_equal(answer.status, 1, "exit status without the authority")
     check(b"certificate" in answer.err, f"its words: {answer.err!r}")
@@ -84,7 +84,7 @@ def smtp_without(net):
     check_equal(server.out, b"", "no letter")
     for mode in ("opportunistic", "disabled"):
         converse(net, lines("smtp", "--security", mode), SMTP, "mail.test:25")
-    poll(lambda: server.out.count(b"False") == 2, 5, "two letters in clear")
+    poll(lambda: server.out.count(b"False") == 2, 30, "two letters in clear")
 
 
 def dovecot(net, tls):
@@ -208,7 +208,7 @@ def clients(net):
                                    authority.certificate, "-verify_return_error", "-servername", "mail.test", "-quiet",
                                    stdin=subprocess.PIPE)
         process.write(b"hello\n")
-        poll(lambda: b"hello\n" in process.out or not process.running(), 10, f"the echo over {protocol}")
+        poll(lambda: b"hello\n" in process.out or not process.running(), 30, f"the echo over {protocol}")
         check(b"hello\n" in process.out, f"{protocol}: {process.out!r} {process.err!r}")
         process.end()
         server.end()

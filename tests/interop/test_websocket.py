@@ -40,7 +40,7 @@ def python():
 def ws_server(net, options="{}", port=8080, tls=()):
     require_ws()
     process = net.server.spawn("node", PEERS / "echo.js", str(port), options, *tls, env=NODE)
-    poll(lambda: b"listening" in process.out, 20, "the server")
+    poll(lambda: b"listening" in process.out, 30, "the server")
     return process
 
 
@@ -56,7 +56,7 @@ def chat(net, framer, *texts, where=f"{SERVER4}:8080", trust=PLAIN):
 
 def echo(net, framer="websocket", port=8080):
     process = net.server.spawn(example("websocket_echo"), f"{SERVER4}:{port}", framer)
-    poll(lambda: b"listening" in process.out, 10, "the server")
+    poll(lambda: b"listening" in process.out, 30, "the server")
     return process
 
 
@@ -74,7 +74,7 @@ def ws_texts(net):
                   "hello", "gr\u00fc\u00df", "")
     check_equal(answer.status, 0, f"exit status: {answer.err!r}")
     check_equal(answer.out, "hello\ngr\u00fc\u00df\n\n".encode(), "the answers")
-    poll(lambda: b"closed 1000" in server.out, 10, "the Close")
+    poll(lambda: b"closed 1000" in server.out, 30, "the Close")
     check(b"accepted /a?b=1 one  http://o.test yes" in server.out, f"what it was asked: {server.out!r}")
 
 
@@ -100,7 +100,7 @@ def ws_fragments(net):
         server = ws_server(net, options, port)
         answer = chat(net, f"websocket:deflate={'on' if port > 8080 else 'off'}", "fragments", where=f"{SERVER4}:{port}")
         check_equal(answer.out, ("".join(f"part {n} \u00fc," for n in range(10)) + "\n").encode(), "the Message")
-        poll(lambda: all(b"pong %d" % n in server.out for n in range(9)), 10, "the pongs")
+        poll(lambda: all(b"pong %d" % n in server.out for n in range(9)), 30, "the pongs")
         server.end()
 
 
@@ -184,7 +184,7 @@ def ws_too_big(net):
 def python_websockets(net):
     program = python()
     process = net.server.spawn(program, PEERS / "peer.py", "serve", "8080")
-    poll(lambda: b"listening" in process.out, 20, "the server")
+    poll(lambda: b"listening" in process.out, 30, "the server")
     answer = chat(net, "websocket:deflate=on,protocol=chat", "hello", "x" * 100_000, "end")
     check_equal(answer.out, b"hello\n" + b"x" * 100_000 + b"\nend\n", f"the answers: {answer.err!r}")
     echo(net, "websocket:deflate=on,protocol=chat", 8081)
