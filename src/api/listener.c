@@ -16,6 +16,16 @@ TAPS_API int taps_listener_set_new_connection_limit(taps_listener *l, uint64_t l
     return l ? tapsi_listener_limit(l, limit) : TAPS_E_ARGUMENT;
 }
 
+TAPS_API int taps_listener_set_security_parameters(taps_listener *l, const taps_security_parameters *parameters)
+{
+    return l && parameters ? tapsi_listener_reload(l, tapsi_security_of_const(parameters)) : TAPS_E_ARGUMENT;
+}
+
+TAPS_API const struct taps_error *taps_listener_error(const taps_listener *l)
+{
+    return l && l->refused ? &l->refused->pub : NULL;
+}
+
 TAPS_API taps_context *taps_listener_context(const taps_listener *l)
 {
     return l ? l->context : NULL;

@@ -12,6 +12,7 @@ struct incoming {
     struct taps_listener *listener;
     struct tapsi_link link;
     const struct tapsi_stack_row *row;
+    struct tapsi_security *security; /* what the Listener asked for when it came; NULL: nothing */
     struct tapsi_layer *top;
     uint64_t deadline;
 };
@@ -40,6 +41,7 @@ static void free_incoming(struct incoming *in)
     if (tapsi_list_empty(&l->incoming))
         tapsi_timer_cancel(&l->context->loop, &l->patience);
     l->half_open--;
+    tapsi_security_unref(in->security);
     tapsi_free(&l->context->loop.mem, in);
 }
 
@@ -76,10 +78,9 @@ static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *
     tapsi_loop_post(&l->context->loop, &l->task);
 }
 
-static bool secure_enough(const struct taps_listener *l, const struct tapsi_ready_info *info)
+static bool secure_enough(const struct tapsi_security *security, const struct tapsi_ready_info *info)
 {
-    const struct tapsi_security *security = l->config->security;
-    return security->mode != TAPS_SECURITY_REQUIRED ||
+    return !security || security->mode != TAPS_SECURITY_REQUIRED ||
            (info->security && (tapsi_security_versions(security) & (1u << info->security)));
 }
 
@@ -88,7 +89,7 @@ static void on_ready(struct tapsi_sink *sink, struct tapsi_layer *layer, const s
     struct incoming *in = TAPSI_CONTAINER(sink, struct incoming, sink);
     struct taps_listener *l = in->listener;
     (void)layer;
-    if (!secure_enough(l, info)) {
+    if (!secure_enough(in->security, info)) {
         drop(in, "it is not as secure as was required");
         return;
     }
@@ -126,6 +127,7 @@ static struct incoming *new_incoming(struct taps_listener *l, const struct tapsi
     if (!in)
         return NULL;
     *in = (struct incoming){.sink = {&incoming_ops}, .listener = l, .row = row};
+    in->security = l->env->security ? tapsi_security_ref(l->env->security) : NULL;
     in->deadline = tapsi_loop_now(&l->context->loop) + HANDSHAKE_PATIENCE;
     tapsi_link_init(&in->link);
     tapsi_list_append(&l->incoming, &in->link);

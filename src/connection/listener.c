@@ -281,6 +281,7 @@ static void reap(struct tapsi_task *task)
     tapsi_config_unref(l->config);
     tapsi_free(mem, l->sockets);
     tapsi_free(mem, l->error);
+    tapsi_free(mem, l->refused);
     tapsi_free(mem, l);
 }
 

@@ -33,6 +33,7 @@ struct taps_listener {
     uint64_t waiting; /* accepted and not delivered yet */
     uint64_t dropped;
     struct tapsi_error *error;
+    struct tapsi_error *refused; /* why new security parameters were not taken, or NULL */
     int end_code;
     bool has_lookups, begun, pending_listening, pending_end, stopping, ended, freed;
 };
@@ -43,6 +44,10 @@ int tapsi_listener_new(struct taps_context *context, struct tapsi_config *config
 int tapsi_listener_stop(struct taps_listener *listener);
 void tapsi_listener_free(struct taps_listener *listener);
 int tapsi_listener_limit(struct taps_listener *listener, uint64_t limit);
+
+/* reload.c: security parameters for whoever comes from now on. 0, or a negative taps_err with `refused` filled in, and
+   then the old ones stay. */
+int tapsi_listener_reload(struct taps_listener *listener, const struct tapsi_security *security);
 
 /* accept.c: from a listening layer's child to a Connection. */
 void tapsi_listener_child(struct tapsi_sink *sink, struct tapsi_layer *layer, struct tapsi_layer *child);

@@ -3,14 +3,8 @@
 #include <string.h>
 #include "base/str.h"
 #include "stack/secure/issuer.h"
+#include "stack/secure/priority.h"
 #include "stack/secure/trust.h"
-
-/* AES-128-GCM first, since it is the fastest with AES instructions; only forward-secret key exchange and AEAD, unless
-   the application names others. PROFILE_MEDIUM refuses RSA keys below 2048 bits. */
-#define DEFAULT_CIPHERS ":+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
-#define DEFAULT_GROUPS                                                                                                 \
-    ":+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448:+GROUP-FFDHE2048:+GROUP-FFDHE3072"  \
-    ":+GROUP-FFDHE4096"
 
 static int no_memory(struct tapsi_error *ret_error)
 {
@@ -32,59 +26,15 @@ static gnutls_datum_t datum(const struct tapsi_bytes *bytes)
 
 /* ------------------------------------------------------------------------------------------------ priority */
 
-static void add_names(struct tapsi_str *s, const struct tapsi_names *names, const char *none, const char *defaults)
-{
-    tapsi_str_add(s, none);
-    if (names->count == 0)
-        tapsi_str_add(s, defaults);
-    for (size_t i = 0; i < names->count; i++)
-        tapsi_str_format(s, ":+%s", names->names[i]);
-}
-
-/* Of the versions allowed, those of this protocol. */
-static unsigned versions_of(const struct tapsi_security *security, enum tapsi_secure_kind kind)
-{
-    static const unsigned of_kind[TAPSI_SECURE_KINDS] = {
-        [TAPSI_SECURE_TLS] = 1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3,
-        [TAPSI_SECURE_DTLS] = 1U << TAPS_DTLS_1_2,
-        [TAPSI_SECURE_QUIC] = 1U << TAPS_QUIC_1,
-    };
-    return tapsi_security_versions(security) & of_kind[kind];
-}
-
-/* QUIC has no middleboxes to please, and forbids to try (RFC 9001, 8.4). */
-static void priority_text(const struct tapsi_security *security, enum tapsi_secure_kind kind, struct tapsi_str *s)
-{
-    unsigned versions = versions_of(security, kind);
-    tapsi_str_add(s, kind == TAPSI_SECURE_QUIC ? "%DISABLE_TLS13_COMPAT_MODE:NORMAL" : "NORMAL");
-    tapsi_str_add(s, ":-VERS-ALL");
-    if (versions & (1U << TAPS_TLS_1_3 | 1U << TAPS_QUIC_1))
-        tapsi_str_add(s, ":+VERS-TLS1.3");
-    if (versions & 1U << TAPS_TLS_1_2)
-        tapsi_str_add(s, ":+VERS-TLS1.2");
-    if (versions & 1U << TAPS_DTLS_1_2)
-        tapsi_str_add(s, ":+VERS-DTLS1.2");
-    tapsi_str_add(s, ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA");
-    add_names(s, &security->ciphersuites, ":-CIPHER-ALL", DEFAULT_CIPHERS);
-    if (security->ciphersuites.count)
-        tapsi_str_add(s, ":+SHA256:+SHA384"); /* CBC suites have them for MAC */
-    add_names(s, &security->groups, ":-GROUP-ALL", DEFAULT_GROUPS);
-    if (security->signatures.count)
-        add_names(s, &security->signatures, ":-SIGN-ALL", "");
-    else
-        tapsi_str_add(s, ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1");
-    tapsi_str_add(s, ":%PROFILE_MEDIUM");
-}
-
 static int make_priority(struct tapsi_credentials *c, const struct tapsi_security *security,
                          enum tapsi_secure_kind kind, struct tapsi_error *ret_error)
 {
-    if (versions_of(security, kind) == 0)
+    if (tapsi_priority_versions(security, kind) == 0)
         return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
                                "allowedSecurityProtocols has nothing at or above the minimum version");
     struct tapsi_str s;
     tapsi_str_init(&s, c->mem);
-    priority_text(security, kind, &s);
+    tapsi_priority_text(security, kind, &s);
     const char *where = NULL;
     int err = 0, r = s.failed ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(&c->priority[kind], s.text, &where);
     if (r == GNUTLS_E_MEMORY_ERROR)
@@ -98,72 +48,30 @@ static int make_priority(struct tapsi_credentials *c, const struct tapsi_securit
 
 /* ---------------------------------------------------------------------------------------- certificates */
 
-static int try_names(gnutls_x509_crt_t certificate)
+static int add_certificate(struct tapsi_credentials *c, gnutls_certificate_credentials_t to, size_t number,
+                           struct tapsi_error *ret_error)
 {
-    int r = 0;
-    for (unsigned i = 0; r >= 0 || r == GNUTLS_E_SHORT_MEMORY_BUFFER; i++) {
-        char name[256];
-        size_t size = sizeof(name);
-        r = gnutls_x509_crt_get_subject_alt_name(certificate, i, name, &size, NULL);
-    }
-    return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : r;
-}
-
-/* Do they belong together? GnuTLS 3.7 asks only RSA and ECDSA keys. One that cannot be read is left for it to tell. */
-static int try_key(gnutls_x509_crt_t certificate, const gnutls_datum_t *pem)
-{
-    gnutls_x509_privkey_t key;
-    unsigned char shown[32], own[32];
-    size_t shown_size = sizeof(shown), own_size = sizeof(own);
-    int r = gnutls_x509_privkey_init(&key);
+    bool server = c->role == TAPSI_ROLE_SERVER;
+    const struct tapsi_certificate *from = server ? &c->security->server[number] : &c->security->client[number];
+    struct tapsi_identity identity;
+    int r = tapsi_identity_open(&identity, c->mem, from);
     if (r < 0)
-        return r;
-    if (gnutls_x509_privkey_import2(key, pem, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0 &&
-        gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, own, &own_size) >= 0 &&
-        gnutls_x509_crt_get_key_id(certificate, GNUTLS_KEYID_USE_SHA256, shown, &shown_size) >= 0 &&
-        (own_size != shown_size || memcmp(own, shown, own_size) != 0))
-        r = GNUTLS_E_CERTIFICATE_KEY_MISMATCH;
-    gnutls_x509_privkey_deinit(key);
-    return r;
-}
-
-/* GnuTLS leaks a chain that it was given to show when it cannot read it, or a name in it: so it is read before. */
-static int try_chain(const gnutls_datum_t *chain, const gnutls_datum_t *key)
-{
-    gnutls_x509_crt_t *list = NULL;
-    unsigned count = 0;
-    int r = gnutls_x509_crt_list_import2(&list, &count, chain, GNUTLS_X509_FMT_PEM, 0);
-    if (r < 0)
-        return r;
-    r = count ? try_names(list[0]) : 0;
-    if (count && r >= 0)
-        r = try_key(list[0], key);
-    for (unsigned i = 0; i < count; i++)
-        gnutls_x509_crt_deinit(list[i]);
-    gnutls_free(list);
-    return r;
-}
-
-static int add_certificates(struct tapsi_credentials *c, const struct tapsi_certificate *list, size_t count,
-                            const char *what, struct tapsi_error *ret_error)
-{
-    for (size_t i = 0; i < count; i++) {
-        gnutls_datum_t chain = datum(&list[i].chain), key = datum(&list[i].key);
-        int r = try_chain(&chain, &key);
-        if (r >= 0)
-            r = gnutls_certificate_set_x509_key_mem2(c->own, &chain, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
-        if (r < 0)
-            return unusable(ret_error, what, i, r);
+        return unusable(ret_error, server ? "server certificate" : "client certificate", number, r);
+    r = tapsi_identity_give(&identity, to);
+    if (r >= 0 && !c->names[number].count) {
+        c->names[number] = identity.names;
+        identity.names = (struct tapsi_dns_names){0};
     }
-    return 0;
+    tapsi_identity_done(&identity);
+    return r < 0 ? unusable(ret_error, server ? "server certificate" : "client certificate", number, r) : 0;
 }
 
-static int add_authorities(struct tapsi_credentials *c, const struct tapsi_security *security,
+static int add_authorities(const struct tapsi_security *security, gnutls_certificate_credentials_t to,
                            struct tapsi_error *ret_error)
 {
     for (size_t i = 0; i < security->authority_count; i++) {
         gnutls_datum_t pem = datum(&security->authorities[i]);
-        int r = gnutls_certificate_set_x509_trust_mem(c->own, &pem, GNUTLS_X509_FMT_PEM);
+        int r = gnutls_certificate_set_x509_trust_mem(to, &pem, GNUTLS_X509_FMT_PEM);
         if (r <= 0)
             return unusable(ret_error, "authority", i, r);
     }
@@ -188,7 +96,7 @@ static int add_pins(struct tapsi_credentials *c, const struct tapsi_security *se
 static int make_trust(struct tapsi_credentials *c, const struct tapsi_security *security, struct tapsi_error *ret_error)
 {
     if (security->authority_count)
-        return add_authorities(c, security, ret_error);
+        return add_authorities(security, c->own, ret_error);
     return c->verify ? tapsi_trust_take(&c->system, ret_error) : 0;
 }
 
@@ -203,8 +111,56 @@ static int make_own(struct tapsi_credentials *c, const struct tapsi_security *se
         return 0;
     if (gnutls_certificate_allocate_credentials(&c->own) < 0)
         return no_memory(ret_error);
-    return server ? add_certificates(c, security->server, shown, "server certificate", ret_error)
-                  : add_certificates(c, security->client, shown, "client certificate", ret_error);
+    int err = 0;
+    for (size_t i = 0; i < shown && !err; i++)
+        err = add_certificate(c, c->own, i, ret_error);
+    return err;
+}
+
+/* ------------------------------------------------------------------------------------------- chosen by name */
+
+static size_t find_name(const struct tapsi_credentials *c, const char *name)
+{
+    size_t i = 0;
+    while (i < c->security->server_count && !tapsi_dns_names_have(&c->names[i], name))
+        i++;
+    return i;
+}
+
+/* Those for the name first, in their order, so that GnuTLS, which sees none that has it, takes the first of them whose
+   key the client knows. */
+static int fill_for(struct tapsi_credentials *c, gnutls_certificate_credentials_t to, const char *name)
+{
+    int err = add_authorities(c->security, to, NULL);
+    for (int other = 0; other < 2; other++) {
+        for (size_t i = 0; i < c->security->server_count && !err; i++) {
+            if (tapsi_dns_names_have(&c->names[i], name) == !other)
+                err = add_certificate(c, to, i, NULL);
+        }
+    }
+    return err;
+}
+
+gnutls_certificate_credentials_t tapsi_credentials_for(const struct tapsi_credentials *credentials, const char *name)
+{
+    /* Filled when needed, like the rest: what is seen from outside does not change. */
+    struct tapsi_credentials *c = (struct tapsi_credentials *)(uintptr_t)credentials;
+    if (c->security->server_count < 2)
+        return c->own;
+    size_t first = find_name(c, name);
+    if (first == c->security->server_count)
+        return c->own;
+    if (c->by_name[first])
+        return c->by_name[first];
+    gnutls_certificate_credentials_t fresh;
+    if (gnutls_certificate_allocate_credentials(&fresh) < 0)
+        return NULL;
+    if (fill_for(c, fresh, name) != 0) {
+        gnutls_certificate_free_credentials(fresh);
+        return NULL;
+    }
+    c->by_name[first] = fresh;
+    return fresh;
 }
 
 /* --------------------------------------------------------------------------------------------------- all */
@@ -223,6 +179,11 @@ static void free_credentials(void *derived)
     for (unsigned i = 0; i < c->pin_count; i++)
         gnutls_x509_crt_deinit(c->pins[i]);
     tapsi_issuer_free(c->issuer);
+    for (size_t i = 0; i < TAPSI_SECURITY_LIST_MAX; i++) {
+        tapsi_dns_names_done(&c->names[i], c->mem);
+        if (c->by_name[i])
+            gnutls_certificate_free_credentials(c->by_name[i]);
+    }
     tapsi_free(c->mem, c);
 }
 
@@ -277,6 +238,8 @@ int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enu
         if (!c)
             return no_memory(ret_error);
         c->mem = security->mem;
+        c->security = security;
+        c->role = role == TAPSI_ROLE_SERVER ? TAPSI_ROLE_SERVER : TAPSI_ROLE_CLIENT;
         int err = make(c, security, role, ret_error);
         if (err) {
             free_credentials(c);

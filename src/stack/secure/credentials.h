@@ -6,6 +6,7 @@
 #include <gnutls/x509.h>
 #include "select/security.h"
 #include "select/select.h"
+#include "stack/secure/identity.h"
 
 /* Which protocol they are for: versions, ALPN and the shape of a session differ. */
 enum tapsi_secure_kind { TAPSI_SECURE_TLS, TAPSI_SECURE_DTLS, TAPSI_SECURE_QUIC, TAPSI_SECURE_KINDS };
@@ -16,6 +17,8 @@ struct tapsi_issuer;
 
 struct tapsi_credentials {
     struct tapsi_mem *mem;
+    const struct tapsi_security *security; /* what they are made of, and owned by */
+    enum tapsi_role role;                  /* client or server */
     /* What a session shows, and its own authorities. NULL: it has neither, and uses `system` alone. */
     gnutls_certificate_credentials_t own;
     /* The process's trust store; NULL when own authorities are given, or nothing is verified. */
@@ -29,6 +32,8 @@ struct tapsi_credentials {
     struct tapsi_issuer *issuer;    /* of a server's tickets; NULL: it gives none */
     uint8_t binding[TAPSI_BINDING]; /* of a client: binding.h */
     bool has_binding;
+    struct tapsi_dns_names names[TAPSI_SECURITY_LIST_MAX];             /* of each certificate shown */
+    gnutls_certificate_credentials_t by_name[TAPSI_SECURITY_LIST_MAX]; /* tapsi_credentials_for: that one first */
     bool verify; /* the peer must have a certificate that the authorities signed */
 };
 
@@ -41,5 +46,8 @@ struct tapsi_credentials {
  */
 int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enum tapsi_secure_kind kind,
                       const struct tapsi_credentials **ret, struct tapsi_error *ret_error);
+/* What a server shows to a client that asks for `name` (in lower case): borrowed likewise. It is `own` where no
+   certificate has the name: then the first is shown. NULL: no memory, or a key that cannot be read any more. */
+gnutls_certificate_credentials_t tapsi_credentials_for(const struct tapsi_credentials *credentials, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
 #include "stack/secure/handshake.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 #include "stack/secure/resume.h"
@@ -46,13 +47,12 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
     }
     if (!name && role == TAPSI_ROLE_CLIENT && env->security->mode == TAPS_SECURITY_REQUIRED)
         return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
+    h->security = tapsi_security_ref(env->security);
     int err = take_name(h, name, ret_error);
     if (!err && role != TAPSI_ROLE_UNDECIDED)
-        err = tapsi_credentials(env->security, role, kind, &h->credentials, ret_error);
-    if (err) {
-        tapsi_free(&env->loop->mem, h->peer);
-        h->peer = NULL;
-    }
+        err = tapsi_credentials(h->security, role, kind, &h->credentials, ret_error);
+    if (err)
+        tapsi_handshake_done(h);
     return err;
 }
 
@@ -64,7 +64,9 @@ void tapsi_handshake_done(struct tapsi_handshake *h)
         gnutls_deinit(h->session);
     tapsi_free(mem, h->peer);
     tapsi_free(mem, h->error);
+    tapsi_security_unref(h->security); /* after the session, which uses credentials that are derived from it */
     h->session = NULL;
+    h->security = NULL;
     h->peer = NULL;
     h->error = NULL;
 }
@@ -77,21 +79,43 @@ static unsigned alpn_flags(const struct tapsi_handshake *h)
     return must ? GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE : 0;
 }
 
+/* The client has said whom it wants (SNI). GnuTLS would know the name only where a certificate has it letter by letter:
+   no wildcard, no other case. */
+static int choose_by_name(gnutls_session_t session)
+{
+    struct tapsi_handshake *h = gnutls_session_get_ptr(session);
+    char name[256];
+    size_t size = sizeof(name);
+    unsigned type;
+    if (gnutls_server_name_get(session, name, &size, &type, 0) < 0 || type != GNUTLS_NAME_DNS)
+        return 0;
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    gnutls_certificate_credentials_t shown = tapsi_credentials_for(h->credentials, name);
+    if (!shown)
+        return GNUTLS_E_MEMORY_ERROR;
+    h->shown = shown;
+    return gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, shown);
+}
+
 static int configure(struct tapsi_handshake *h)
 {
     const struct tapsi_credentials *c = h->credentials;
     gnutls_session_t s = h->session;
     bool client = h->role == TAPSI_ROLE_CLIENT;
     gnutls_session_set_ptr(s, h);
+    h->shown = c->own ? c->own : c->system;
     int r = gnutls_priority_set(s, c->priority[h->kind]);
     if (r >= 0)
-        r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->own ? c->own : c->system);
+        r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, h->shown);
     if (r >= 0 && c->alpn_count[h->kind])
         r = gnutls_alpn_set_protocols(s, c->alpn[h->kind], c->alpn_count[h->kind], alpn_flags(h));
     if (r >= 0 && client && h->host && h->address.sa.sa_family == AF_UNSPEC)
         r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, h->host, strlen(h->host));
     if (c->verify || c->pin_count)
         gnutls_session_set_verify_function(s, tapsi_handshake_verify);
+    if (!client && h->security->server_count > 1)
+        gnutls_handshake_set_post_client_hello_function(s, choose_by_name);
     if (!client)
         gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
     return r;
@@ -103,7 +127,7 @@ int tapsi_handshake_open(struct tapsi_handshake *h, enum tapsi_role role, unsign
     h->role = role;
     if (!h->credentials) {
         e = tapsi_handshake_error(h);
-        if (!e || tapsi_credentials(h->env->security, role, h->kind, &h->credentials, e) != 0)
+        if (!e || tapsi_credentials(h->security, role, h->kind, &h->credentials, e) != 0)
             return e ? GNUTLS_E_INSUFFICIENT_CREDENTIALS : GNUTLS_E_MEMORY_ERROR;
     }
     int r = gnutls_init(&h->session, (role == TAPSI_ROLE_CLIENT ? GNUTLS_CLIENT : GNUTLS_SERVER) | flags);

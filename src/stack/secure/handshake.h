@@ -20,10 +20,13 @@ struct tapsi_handshake {
     void *user_data;
 
     struct tapsi_env *env; /* borrowed from the layer */
+    /* A reference to what env->security was when this began: a Listener's may be replaced meanwhile. Ask this one. */
+    struct tapsi_security *security;
     enum tapsi_secure_kind kind;
     enum tapsi_role role;                        /* UNDECIDED until the layer below is ready */
     gnutls_session_t session;                    /* NULL until tapsi_handshake_open */
     const struct tapsi_credentials *credentials; /* of the snapshot; NULL until the role is known */
+    gnutls_certificate_credentials_t shown;      /* what of them this end shows */
     char *peer;                                  /* how errors call the peer: "the peer", "the peer example.test" */
     const char *host;                            /* the name within `peer`, or NULL */
     union tapsi_addr address;  /* what the certificate must hold instead of the name; family 0 = the name */

@@ -19,7 +19,7 @@ static void alert_words(gnutls_alert_description_t alert, char *to, size_t size)
 
 const char *tapsi_handshake_ours(const struct tapsi_handshake *h)
 {
-    unsigned versions = tapsi_security_versions(h->env->security);
+    unsigned versions = tapsi_security_versions(h->security);
     if (h->kind != TAPSI_SECURE_TLS)
         return h->kind == TAPSI_SECURE_QUIC ? "TLS 1.3" : "DTLS 1.2";
     versions &= 1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3;
@@ -30,7 +30,7 @@ const char *tapsi_handshake_ours(const struct tapsi_handshake *h)
 
 static void our_alpn(const struct tapsi_handshake *h, char *to, size_t size)
 {
-    const struct tapsi_names *names = &h->env->security->alpn;
+    const struct tapsi_names *names = &h->security->alpn;
     size_t length = 0;
     to[0] = '\0';
     for (size_t i = 0; i < names->count && length < size; i++)

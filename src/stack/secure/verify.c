@@ -213,14 +213,15 @@ static unsigned demands(struct tapsi_handshake *h, gnutls_typed_vdata_st *to)
 static int check_trust(struct tapsi_handshake *h, unsigned *ret_status)
 {
     const struct tapsi_credentials *c = h->credentials;
-    bool borrow = c->own && c->system;
+    gnutls_certificate_credentials_t judge = c->system ? c->system : c->own;
+    bool borrow = h->shown != judge;
     gnutls_typed_vdata_st wanted[2];
     unsigned count = demands(h, wanted);
-    if (borrow && gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, c->system) < 0)
+    if (borrow && gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, judge) < 0)
         return GNUTLS_E_MEMORY_ERROR;
     int r = gnutls_certificate_verify_peers(h->session, wanted, count, ret_status);
     if (borrow)
-        gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, c->own);
+        gnutls_credentials_set(h->session, GNUTLS_CRD_CERTIFICATE, h->shown);
     return r;
 }
 
