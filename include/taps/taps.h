@@ -783,11 +783,11 @@ TAPS_API void taps_listener_free(taps_listener *listener);
 TAPS_API int taps_listener_set_new_connection_limit(taps_listener *listener, uint64_t limit);
 /* Other security parameters for whoever comes from now on: certificates that were renewed, say. They are copied. Who is
    connected, or in the middle of the handshake, keeps the old ones. TAPS_E_CONFIGURATION, with words in
-   taps_listener_error, if they cannot be used, if a stack that listens would not be eligible with them, or if their mode
-   is another; TAPS_E_STATE: it has stopped. Then the old ones stay. */
+   taps_listener_error, if they cannot be used, if a stack that listens would not be eligible with them, or if their
+   mode is another; TAPS_E_STATE: it has stopped. Then the old ones stay. */
 TAPS_API int taps_listener_set_security_parameters(taps_listener *listener, const taps_security_parameters *parameters);
-/* Why the last taps_listener_set_security_parameters was refused. Returns borrowed until the next call; NULL or code 0 =
-   it was not. */
+/* Why the last taps_listener_set_security_parameters was refused. Returns borrowed until the next call; NULL or code 0
+   = it was not. */
 TAPS_API const struct taps_error *taps_listener_error(const taps_listener *listener);
 /* The context it lives in. */
 TAPS_API taps_context *taps_listener_context(const taps_listener *listener);
