@@ -67,13 +67,31 @@ static void failed(taps_connection *c, const struct taps_error *error, void *use
     f->job->waiting--;
 }
 
+/* What the server opens are unidirectional streams of HTTP/3's own: read, and not minded. */
+static void ignored(taps_connection *c, const struct taps_received *part, void *user)
+{
+    (void)user;
+    if (!part->end_of_message)
+        taps_connection_receive(c, 1, 65536, NULL);
+}
+
+static const struct taps_connection_events ignoring = {.received = ignored, .received_partial = ignored};
+
+static void opened(taps_connection *c, taps_connection *stream, void *user)
+{
+    (void)c;
+    taps_connection_set_events(stream, &ignoring, user);
+    taps_connection_receive(stream, 1, 65536, NULL);
+}
+
 static void ready(taps_connection *c, void *user);
 
 static const struct taps_connection_events events = {.ready = ready,
                                                      .received = received,
                                                      .received_partial = received,
                                                      .establishment_error = failed,
-                                                     .connection_error = failed};
+                                                     .connection_error = failed,
+                                                     .connection_received = opened};
 
 /* [streams] */
 /* The first stream is there, and with it the connection: all others cost no round trip. */

@@ -28,8 +28,8 @@ static void answer(taps_connection *c, const struct page *page)
 
 static bool can_send(taps_connection *c)
 {
-    char text[8];
-    return taps_connection_get_property(c, "canSend", text, sizeof(text)) == 0 && strcmp(text, "true") == 0;
+    struct taps_value value;
+    return taps_connection_get_value(c, TAPS_CAN_SEND, &value) == 0 && value.boolean;
 }
 
 static void received(taps_connection *c, const struct taps_received *part, void *user)

@@ -376,7 +376,9 @@ static void tell(struct quic_stream *st)
         if (!layer->dead && tapsi_quic_stream_receives(st))
             tell_final(st);
     }
-    if (!layer->dead && st->session->state == QUIC_OVER)
+    if (!layer->dead && st->closing && !tapsi_quic_stream_sends(st))
+        close_up(st, NULL); /* there is nothing to wait for: destroyed, it tells the peer to stop */
+    else if (!layer->dead && st->session->state == QUIC_OVER)
         tell_over(st);
     else if (!layer->dead && st->engine_closed)
         tell_forgotten(st);

@@ -330,6 +330,28 @@ TEST(a_peer_that_never_ends_is_left_after_the_close_timeout)
     net_finish(&n);
 }
 
+TEST(a_stream_that_only_receives_is_closed_at_once)
+{
+    struct net n;
+    net_begin(&n);
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    struct end *u = net_clone(&n, c, TAPS_UNIDIRECTIONAL_SEND);
+    net_run(&n, MS);
+    net_send_text(u, "endless", 0);
+    net_run(&n, 50 * MS);
+    NEED(n.server);
+    CHECK_INT(tapsi_layer_close(n.server->layer), 0);
+    net_run(&n, MS);
+    CHECK_INT(n.server->closed, 1);
+    CHECK_INT(n.server->error.pub.code, 0);
+    net_run(&n, 50 * MS);
+    CHECK_INT(u->closed, 1);
+    CHECK_INT(u->error.pub.code, TAPS_E_ABORTED);
+    net_finish(&n);
+}
+
 TEST(a_peer_that_vanishes_is_noticed)
 {
     struct net n;

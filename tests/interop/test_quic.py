@@ -1,0 +1,108 @@
+"""QUIC against real peers: ngtcp2's gtlsserver for the example http3_get, its gtlsclient for the example http3_server."""
+import os
+import random
+
+from netns import SERVER4, SERVER6
+from peers import Authority, require_programs, wait_listening
+from tap import Skip, check, check_equal, main, test
+
+
+def example(name):
+    path = os.path.join(os.environ.get("TAPS_EXAMPLES", ""), "example-" + name)
+    if not os.path.exists(path):
+        raise Skip(f"the example {name} was not built")
+    return path
+
+
+def large(size=3_000_000):
+    return random.Random(11).randbytes(size)
+
+
+def known_hosts(net):
+    net.client.hosts(f"127.0.0.1 localhost\n{SERVER4} server.test\n{SERVER6} server.test\n")
+
+
+def gtlsserver(net, files, *options):
+    require_programs("gtlsserver")
+    authority = Authority(net)
+    certificate, key = authority.issue("server.test")
+    root = net.folder / "pages"
+    root.mkdir()
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    server = net.server.spawn("gtlsserver", "-q", "-d", str(root), *options, "0.0.0.0", "443", str(key),
+                              str(certificate))
+    wait_listening(net.server, server, 443, kind="udp")
+    return authority
+
+
+def http3_server(net, data):
+    require_programs("gtlsclient")
+    page = net.folder / "page"
+    page.write_bytes(data)
+    certificate, key = Authority(net).issue("server.test")
+    server = net.server.spawn(example("http3-server"), ":443", str(certificate), str(key), str(page))
+    wait_listening(net.server, server, 443, kind="udp")
+
+
+# proves ARCH-08, API-031
+@test("gtlsserver: files over streams of one connection")
+def gtlsserver_files(net):
+    known_hosts(net)
+    data = large()
+    authority = gtlsserver(net, {"large": data, "page.html": b"<p>a page</p>"})
+    answer = net.client.run(example("http3-get"), "server.test:443", authority.certificate, "/large")
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    check_equal(answer.out, data, "the file")
+    answer = net.client.run(example("http3-get"), "server.test:443", authority.certificate, "/page.html", "/page.html")
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    check_equal(len(answer.out), 2 * len(b"<p>a page</p>"), "both of them")
+
+
+@test("gtlsserver: an address is validated by Retry")
+def gtlsserver_retry(net):
+    known_hosts(net)
+    authority = gtlsserver(net, {"page.html": b"<p>a page</p>"}, "-V")
+    answer = net.client.run(example("http3-get"), "server.test:443", authority.certificate, "/page.html")
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    check_equal(answer.out, b"<p>a page</p>", "the page")
+
+
+# proves API-054
+@test("gtlsserver: a certificate for another name, or of nobody we trust, is refused")
+def gtlsserver_certificate(net):
+    net.client.hosts(f"127.0.0.1 localhost\n{SERVER4} other.test server.test\n")
+    authority = gtlsserver(net, {"page.html": b"<p>a page</p>"})
+    answer = net.client.run(example("http3-get"), "other.test:443", authority.certificate, "/page.html")
+    check_equal(answer.status, 1, "exit status with another name")
+    check(b"other.test" in answer.err, f"the reason names it: {answer.err!r}")
+    stranger = Authority(net, "Stranger")
+    answer = net.client.run(example("http3-get"), "server.test:443", stranger.certificate, "/page.html")
+    check_equal(answer.status, 1, "exit status with another authority")
+
+
+@test("gtlsclient: requests over streams of one connection")
+def gtlsclient_requests(net):
+    known_hosts(net)
+    data = large()
+    http3_server(net, data)
+    folder = net.folder / "got"
+    folder.mkdir()
+    answer = net.client.run("gtlsclient", "-q", "--exit-on-all-streams-close", f"--download={folder}", SERVER4, "443",
+                            "https://server.test/one", "https://server.test/two")
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    for name in ("one", "two"):
+        check_equal((folder / name).read_bytes(), data, name)
+
+
+@test("gtlsclient: a version we do not speak is answered with ours")
+def gtlsclient_version(net):
+    known_hosts(net)
+    http3_server(net, b"page")
+    answer = net.client.run("gtlsclient", "--version=0x1a2a3a4a", "--exit-on-all-streams-close", SERVER4, "443",
+                            "https://server.test/one")
+    check(b"ERR_RECV_VERSION_NEGOTIATION" in answer.err, f"it was told: {answer.err[-300:]!r}")
+
+
+if __name__ == "__main__":
+    main()
