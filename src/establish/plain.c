@@ -78,6 +78,8 @@ void tapsi_plain_note(struct tapsi_race *race, const struct tapsi_leaf *leaf, in
         plain->barred = true;
         return;
     }
+    if (leaf->node.row->offer.alpn != TAPSI_ALPN_TLS && error != TAPS_E_CONFIGURATION && error != TAPS_E_MEMORY)
+        return; /* who has no QUIC and no DTLS may well have TLS */
     switch (error) {
     case TAPS_E_CONFIGURATION:
     case TAPS_E_MEMORY:

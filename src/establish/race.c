@@ -12,7 +12,7 @@
  * ones wait for those of the other paths. When plain.c lets them go, such paths are taken up again in order, each a
  * stagger delay after the one before, as if they started only then (`resumes`).
  */
-#include "establish/race.h"
+#include "establish/past.h"
 
 #include <assert.h>
 #include <string.h>
@@ -217,12 +217,23 @@ static bool holds_back(const struct tapsi_node *parent)
     return false;
 }
 
+/* Of what a path has under way: did the last one stand on UDP, which many networks swallow? */
+static bool may_be_swallowed(const struct tapsi_node *path)
+{
+    const struct tapsi_node *last = NULL;
+    for (size_t i = 0; i < path->count; i++) {
+        if (path->children[i]->start && (!last || path->children[i]->start >= last->start))
+            last = path->children[i];
+    }
+    return last && (last->row->offer.alpn == TAPSI_ALPN_QUIC || last->row->offer.alpn == TAPSI_ALPN_DTLS);
+}
+
 static uint64_t stagger_delay(const struct tapsi_node *parent)
 {
     uint64_t delay = parent->race->attempt_delay;
     if (parent->root)
         return delay * 4; /* another path costs more than another protocol, and that more than another address */
-    return parent->kind == TAPS_CANDIDATE_PATH ? delay * 2 : delay;
+    return parent->kind == TAPS_CANDIDATE_PATH && !may_be_swallowed(parent) ? delay * 2 : delay;
 }
 
 static void on_stagger(struct tapsi_timer *timer)
@@ -438,6 +449,7 @@ void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_inf
         node->state = TAPS_CANDIDATE_WON;
         node->end = tapsi_loop_now(race->loop);
     }
+    tapsi_past_learn(race, leaf);
     race->winner = leaf;
     race->ready = tapsi_loop_now(race->loop);
     end(race, "another candidate was ready first");

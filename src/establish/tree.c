@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/str.h"
-#include "establish/race.h"
+#include "establish/past.h"
 
 #define REASON_MAX 200
 
@@ -138,14 +138,26 @@ static int add_protocol(struct tapsi_node *path, const struct tapsi_stack_row *r
     return 0;
 }
 
+/* The reason of what waits for others since an earlier race. */
+static void tell_doubt(struct tapsi_node *protocol, const struct tapsi_past_turn *turn)
+{
+    char text[REASON_MAX];
+    tapsi_past_word(turn, text, sizeof(text));
+    tapsi_node_reason(protocol, "%s", text);
+}
+
 int tapsi_tree_protocols(struct tapsi_node *path)
 {
     const struct tapsi_plan *plan = path->race->plan;
-    size_t count;
+    struct tapsi_past_turn turns[TAPSI_STACKS_MAX];
+    size_t count, eligible = tapsi_past_order(path, turns);
     const struct tapsi_stack_row *rows = tapsi_registry(&count);
     int err = 0;
-    for (size_t i = 0; i < plan->stacks_eligible && !err; i++)
-        err = add_protocol(path, rows, plan->stack_order[i], true);
+    for (size_t i = 0; i < eligible && !err; i++) {
+        err = add_protocol(path, rows, turns[i].place, true);
+        if (!err && turns[i].doubt)
+            tell_doubt(path->children[path->count - 1], &turns[i]);
+    }
     for (size_t i = 0; i < plan->stack_count && !err; i++) {
         if (!plan->stacks[i].eligible)
             err = add_protocol(path, rows, (unsigned)i, false);

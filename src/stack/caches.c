@@ -1,5 +1,6 @@
 #include "stack/caches.h"
 
+#include "select/history.h"
 #include "stack/secure/tickets.h"
 
 struct tapsi_caches *tapsi_caches_new(struct tapsi_mem *mem)
@@ -15,5 +16,6 @@ void tapsi_caches_free(struct tapsi_caches *caches)
     if (!caches)
         return;
     tapsi_tickets_free(caches->tickets);
+    tapsi_history_free(caches->history);
     tapsi_free(caches->mem, caches);
 }
