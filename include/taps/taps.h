@@ -177,6 +177,10 @@ struct taps_context_options {
     uint32_t resolution_delay_ms;   /* RFC 8305 Resolution Delay: default 50 */
     uint32_t resolution_timeout_ms; /* one query to one server: default 1000 (c-ares 1.32: at least 250), three tries */
     uint32_t half_open_limit;       /* handshakes in progress per Listener: default 1024 */
+    /* No establishment leaves anything for a later one: neither which stacks came through, nor any session. By default
+       the context remembers, in memory, and shares it with no other (RFC 9621, 4.2); a Connection whose isolateSession
+       is true takes no part in that. */
+    bool no_caches;
 };
 
 /* `options` may be NULL. Returns owned. */

@@ -69,8 +69,10 @@ static int open_resolver(struct taps_context *context, const struct taps_context
     return tapsi_resolver_new(&context->loop, &resolver, &context->resolver);
 }
 
-static int open_caches(struct taps_context *context)
+static int open_caches(struct taps_context *context, const struct taps_context_options *options)
 {
+    if (options->no_caches)
+        return 0;
     context->caches = tapsi_caches_new(&context->loop.mem);
     return context->caches ? 0 : TAPS_E_MEMORY;
 }
@@ -110,7 +112,7 @@ int tapsi_context_new(const struct taps_context_options *options, struct tapsi_p
     init_lists(context);
     err = read_options(context, options);
     if (!err)
-        err = open_caches(context);
+        err = open_caches(context, options);
     if (!err)
         err = open_resolver(context, options);
     if (err) {

@@ -1,6 +1,6 @@
 /*
- * What earlier races tell this one, and what it tells later ones (RFC 9623, 4.3; IMPL-14, ARCH-16): the glue between the
- * tree and the history (select/history.h).
+ * What earlier races tell this one, and what it tells later ones (RFC 9623, 4.3; IMPL-14, ARCH-16): the glue between
+ * the tree and the history (select/history.h).
  *
  * Among secure stacks that the application's own preferences rank alike, those in doubt are tried behind the others;
  * they are not left out. Plain stacks neither teach nor learn, since some of them are ready without any answer, and

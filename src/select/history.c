@@ -148,7 +148,7 @@ void tapsi_history_worked(struct tapsi_history *history, const struct tapsi_hist
         e->alone = true;
         if (e->endpoint != key->endpoint)
             continue;
-        e->level /= 2;
+        e->level = is_stale(e, now) ? 0 : e->level / 2;
         e->until = (int64_t)now;
         if (e->level == 0)
             *e = history->entries[--history->count];
@@ -183,9 +183,17 @@ enum tapsi_history_doubt tapsi_history_ask(const struct tapsi_history *history, 
 
 static const char *const kinds[] = {"silent", "refused", "alone"};
 
+#define SINCE_MAX ((LONGEST + KEPT) / SECOND)
+
 static uint64_t seconds_until(int64_t when, uint64_t now)
 {
     return when > (int64_t)now ? (uint64_t)(when - (int64_t)now) / SECOND : 0;
+}
+
+static uint64_t seconds_since(int64_t when, uint64_t now)
+{
+    uint64_t seconds = (uint64_t)((int64_t)now - when) / SECOND;
+    return seconds < SINCE_MAX ? seconds : SINCE_MAX;
 }
 
 void tapsi_history_save(const struct tapsi_history *history, uint64_t now, struct tapsi_str *to)
@@ -196,7 +204,7 @@ void tapsi_history_save(const struct tapsi_history *history, uint64_t now, struc
         if (!is_stale(e, now))
             tapsi_str_format(to, "%s %016llx %016llx %s %u %llu %llu\n", kind, (unsigned long long)e->network,
                              (unsigned long long)e->endpoint, e->stack, e->level,
-                             (unsigned long long)(((int64_t)now - e->failed) / (int64_t)SECOND),
+                             (unsigned long long)seconds_since(e->failed, now),
                              (unsigned long long)seconds_until(e->until, now));
     }
 }
@@ -256,8 +264,8 @@ int tapsi_history_load(struct tapsi_history *history, const char *line, uint64_t
     struct entry read = {0};
     if (!split(line, words) || !read_kind(words[0], &read) || !read_hash(words[1], &read.network) ||
         !read_hash(words[2], &read.endpoint) || !is_stack(words[3]) || tapsi_parse_uint(words[4], LEVEL_MAX, &level) ||
-        tapsi_parse_uint(words[5], (LONGEST + KEPT) / SECOND, &since) ||
-        tapsi_parse_uint(words[6], LONGEST / SECOND, &left) || level == 0)
+        tapsi_parse_uint(words[5], SINCE_MAX, &since) || tapsi_parse_uint(words[6], LONGEST / SECOND, &left) ||
+        level == 0)
         return TAPS_E_RANGE;
     if (elapsed > LONGEST + KEPT)
         return 0;

@@ -156,8 +156,7 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
         "any",
         .min = 1, .max = UINT32_MAX, .words = {"unlimited"}),
     BOOLEAN(TAPS_ISOLATE_SESSION, "isolateSession", CONNECTION, false, "false", "RFC 9622, 8.1.10",
-            "use and leave no cached state outside the Connection Group; always so: no stack of this version keeps "
-            "any"),
+            "use and leave no cached state outside the Connection Group, as it was at Initiate or Listen"),
 
     ENUMERATION(TAPS_CONN_STATE, "connState", READ_ONLY, TAPS_ESTABLISHING, "establishing", "RFC 9622, 8.1.11.1",
                 state_names, "the Connection's state"),
@@ -194,8 +193,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
            "seconds that the peer may acknowledge nothing during Close, as it was at Initiate or Listen; on tcp and "
            "tls/tcp"),
     NUMBER(TAPS_ATTEMPT_DELAY, "_attemptDelay", CONNECTION, 0.25, "0.25", 0.01, 2, "libtaps; RFC 8305, 5",
-           "seconds between attempts at two addresses, as it was at Initiate; two protocols twice, two paths four "
-           "times that"),
+           "seconds between attempts at two addresses, as it was at Initiate, and from QUIC or DTLS to the next "
+           "protocol; from another protocol twice, between two paths four times that"),
     BOOLEAN(TAPS_TLS_ALLOW_TRUNCATION, "_tls.allowTruncation", CONNECTION, false, "false", "libtaps",
             "the end of TCP without TLS close_notify ends the data as if it were complete; on tls/tcp",
             .protocol = "tls"),
