@@ -12,23 +12,23 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: PROGRAM server|client STACK JOB [options]\n"
-    "  STACK: tcp, udp, tls\n"
-    "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle, framed-flood, framed-pingpong, framed-bulk\n"
-    "  --port N --peer PID       client: where the server is, and its process\n"
-    "  --warm-ms N --run-ms N    client: how long (default 30 and 300)\n"
-    "  --ops N                   client: exactly so many operations instead\n"
-    "  --bytes N                 bulk: the whole transfer (default 1 GiB)\n"
-    "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
-    "  --split                   exchange: second send only after the first is done\n"
-    "  --drop                    connect: close at once, do not wait for the peer\n"
-    "  --drain                   plain server: accept until nobody is left\n"
-    "  --name NAME               connect: to a name instead of an address\n"
-    "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
-    "                            websocket-echo: N messages under way; 0: one\n"
-    "  --idle N                  pingpong, idle: N connections that do nothing\n"
-    "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
+static const char usage[] = "usage: PROGRAM server|client STACK JOB [options]\n"
+                            "  STACK: tcp, udp, tls, quic\n"
+                            "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle, streams, framed-flood, "
+                            "framed-pingpong, framed-bulk\n"
+                            "  --port N --peer PID       client: where the server is, and its process\n"
+                            "  --warm-ms N --run-ms N    client: how long (default 30 and 300)\n"
+                            "  --ops N                   client: exactly so many operations instead\n"
+                            "  --bytes N                 bulk: the whole transfer (default 1 GiB)\n"
+                            "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
+                            "  --split                   exchange: second send only after the first is done\n"
+                            "  --drop                    connect: close at once, do not wait for the peer\n"
+                            "  --drain                   plain server: accept until nobody is left\n"
+                            "  --name NAME               connect: to a name instead of an address\n"
+                            "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
+                            "                            websocket-echo: N messages under way; 0: one\n"
+                            "  --idle N                  pingpong, idle: N connections that do nothing\n"
+                            "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
 
 static uint64_t parse_number(const char *text, uint64_t most)
 {
@@ -145,10 +145,10 @@ static bool is_one_of(const char *word, const char *const *words)
 void bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     static const char *const roles[] = {"server", "client", NULL};
-    static const char *const stacks[] = {"tcp", "udp", "tls", NULL};
-    static const char *const jobs[] = {"pingpong",        "exchange",    "bulk",           "flood",
-                                       "connect",         "hammer",      "idle",           "framed-flood",
-                                       "framed-pingpong", "framed-bulk", "websocket-echo", NULL};
+    static const char *const stacks[] = {"tcp", "udp", "tls", "quic", NULL};
+    static const char *const jobs[] = {"pingpong",    "streams",        "exchange", "bulk",         "flood",
+                                       "connect",     "hammer",         "idle",     "framed-flood", "framed-pingpong",
+                                       "framed-bulk", "websocket-echo", NULL};
     *options = (struct bench_options){.warm_ns = 30000000, .run_ns = 300000000, .bytes = UINT64_C(1) << 30};
     bool good = true;
     for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {

@@ -54,6 +54,8 @@ void plain_idle_client(const struct bench_options *options);
 void plain_exchange_client(const struct bench_options *options);
 void plain_tls_server(const struct bench_options *options);
 void plain_tls_client(const struct bench_options *options);
+void plain_quic_server(const struct bench_options *options);
+void plain_quic_client(const struct bench_options *options);
 /* Writes a fresh self-signed certificate for BENCH_NAME and its key, so that the TLS rows need no tool. */
 void plain_tls_make_certificate(const char *certificate_path, const char *key_path);
 

@@ -25,6 +25,10 @@ static const struct job jobs[] = {
     {"tls", "bulk", plain_tls_server, plain_tls_client},
     {"tls", "connect", plain_tls_server, plain_tls_client},
     {"tls", "idle", plain_tls_server, plain_tls_client},
+    {"quic", "pingpong", plain_quic_server, plain_quic_client},
+    {"quic", "bulk", plain_quic_server, plain_quic_client},
+    {"quic", "connect", plain_quic_server, plain_quic_client},
+    {"quic", "streams", plain_quic_server, plain_quic_client},
 };
 
 int main(int argc, char **argv)

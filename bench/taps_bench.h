@@ -19,7 +19,7 @@ struct taps_job {
 };
 
 extern const struct taps_job taps_pingpong, taps_exchange, taps_bulk, taps_flood, taps_connect, taps_hammer, taps_idle,
-    taps_framed_flood, taps_framed_pingpong, taps_framed_bulk, taps_websocket_echo;
+    taps_framed_flood, taps_framed_pingpong, taps_framed_bulk, taps_websocket_echo, taps_streams;
 
 /* Servers that serve several jobs. */
 void taps_serve_pings(taps_connection *connection);

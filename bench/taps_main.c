@@ -13,10 +13,10 @@ static taps_context *context;
 static taps_preconnection *preconnection;
 static const struct taps_job *job;
 
-static const struct taps_job *const jobs[] = {&taps_pingpong,    &taps_exchange,      &taps_bulk,
-                                              &taps_flood,       &taps_connect,       &taps_hammer,
-                                              &taps_idle,        &taps_framed_flood,  &taps_framed_pingpong,
-                                              &taps_framed_bulk, &taps_websocket_echo};
+static const struct taps_job *const jobs[] = {&taps_pingpong,    &taps_exchange,       &taps_bulk,
+                                              &taps_flood,       &taps_connect,        &taps_hammer,
+                                              &taps_idle,        &taps_framed_flood,   &taps_framed_pingpong,
+                                              &taps_framed_bulk, &taps_websocket_echo, &taps_streams};
 
 void bench_check(int status, const char *what)
 {
@@ -93,7 +93,8 @@ static void set_properties(void)
 static void set_security(void)
 {
     taps_security_parameters *security = NULL;
-    if (strcmp(bench_options.stack, "tls") != 0) {
+    bool quic = strcmp(bench_options.stack, "quic") == 0;
+    if (strcmp(bench_options.stack, "tls") != 0 && !quic) {
         bench_check(taps_security_parameters_new_disabled(&security), "security");
     } else if (bench_options.server) {
         bench_check(taps_security_parameters_new(&security), "security");
@@ -104,6 +105,10 @@ static void set_security(void)
         bench_check(taps_security_parameters_new(&security), "security");
         bench_check(taps_security_parameters_add_ca_file(security, bench_options.certificate), "certificate");
         bench_check(taps_security_parameters_set_server_name(security, BENCH_NAME), "server name");
+    }
+    if (quic) {
+        bench_check(taps_security_parameters_allow_protocol(security, TAPS_QUIC_1), "QUIC");
+        bench_check(taps_security_parameters_add_alpn(security, "bench"), "ALPN");
     }
     bench_check(taps_preconnection_set_security_parameters(preconnection, security), "security");
     taps_security_parameters_free(security);

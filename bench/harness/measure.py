@@ -18,7 +18,7 @@ def window_of(row, options):
         return {"ops": row.smoke_ops, "bytes": 1 << 20, "crowd": min(row.crowd, 20)}
     window = {"warm_ms": row.warm_ms, "run_ms": row.run_ms, "crowd": row.crowd}
     if "bulk" in row.key:
-        window["bytes"] = (options.tls_bulk_mib if "tls" in row.key else options.bulk_mib) << 20
+        window["bytes"] = (options.tls_bulk_mib if "tls" in row.key or "quic" in row.key else options.bulk_mib) << 20
     return window
 
 
