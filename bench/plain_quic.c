@@ -238,7 +238,8 @@ static const ngtcp2_callbacks callbacks = {
 
 static void secure(struct quic_peer *peer)
 {
-    static const gnutls_datum_t alpn = {(unsigned char *)"bench", 5};
+    static unsigned char name[] = "bench";
+    static const gnutls_datum_t alpn = {name, sizeof name - 1};
     unsigned side = peer->server ? GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_CLIENT;
     check(gnutls_init(&peer->session, side | GNUTLS_NO_END_OF_EARLY_DATA), "session");
     check(gnutls_priority_set(peer->session, the_job->priority), "priority");

@@ -94,9 +94,15 @@ static bool put_train(struct quic_session *s)
     return true;
 }
 
+/* Family 0 is no address, which no address equals. */
+static bool same_source(const union tapsi_addr *a, const union tapsi_addr *b)
+{
+    return a->sa.sa_family == AF_UNSPEC ? b->sa.sa_family == AF_UNSPEC : tapsi_addr_equal(a, b);
+}
+
 static bool same_way(const struct tapsi_port_way *a, const struct tapsi_port_way *b)
 {
-    return a->tos == b->tos && tapsi_addr_equal(&a->to, &b->to) && tapsi_addr_equal(&a->from, &b->from);
+    return a->tos == b->tos && tapsi_addr_equal(&a->to, &b->to) && same_source(&a->from, &b->from);
 }
 
 static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_path *path, uint8_t ecn)
