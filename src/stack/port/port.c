@@ -161,7 +161,11 @@ static void give(struct tapsi_port *port, enum tapsi_port_class class, const str
 /* In runs of pieces that one user gets. */
 static void hand_out(struct tapsi_port *port, const struct tapsi_datagram *d, unsigned *got)
 {
-    size_t at = 0, size = d->segment ? d->segment : d->length;
+    size_t at = 0, size = d->segment;
+    if (!size) {
+        give(port, taker_of(port, d->data, d->length), d, got);
+        return;
+    }
     do {
         enum tapsi_port_class class = taker_of(port, d->data + at, d->length - at);
         size_t end = at + size;
@@ -542,6 +546,11 @@ int tapsi_port_connect(struct tapsi_env *env, const struct tapsi_target *target,
 const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port)
 {
     return &port->local;
+}
+
+struct tapsi_udpsocket *tapsi_port_socket(struct tapsi_port *port)
+{
+    return &port->socket;
 }
 
 bool tapsi_port_is_connected(const struct tapsi_port *port)

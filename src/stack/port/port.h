@@ -63,6 +63,8 @@ const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port);
 /* The size of datagrams (without headers) that the interface or the route to `remote` has; 0 = not known. */
 unsigned tapsi_port_mtu(const struct tapsi_port *port, const union tapsi_addr *local, const union tapsi_addr *remote);
 bool tapsi_port_is_connected(const struct tapsi_port *port);
+/* For tapsi_udpsocket_send, by users whose layers queue ops; opening, watching and reading it is the port's. */
+struct tapsi_udpsocket *tapsi_port_socket(struct tapsi_port *port);
 /* Does the kernel cut trains? Else they are written piece by piece, which costs as much as single datagrams. */
 bool tapsi_port_takes_trains(const struct tapsi_port *port);
 /*

@@ -202,6 +202,8 @@ static bool send_failed(struct tapsi_udpsocket *s, struct tapsi_layer *layer, st
         union tapsi_addr to = {0};
         struct tapsi_platform *p = platform_of(s);
         *retried = op;
+        if (way && s->recverr)
+            return true; /* it may be about another peer: the error queue tells */
         if (way)
             to = way->to;
         else if (p->ops->getpeername(p, s->fd, &to) < 0)

@@ -143,11 +143,11 @@ static void flush_peer(struct tapsi_layer *layer)
         tapsi_layer_ready(layer, &(struct tapsi_ready_info){0});
     if (layer->dead || layer->state == TAPSI_LAYER_CLOSED)
         return;
-    tapsi_udpsocket_send(&port->socket, layer, &p->way, &p->counts);
+    tapsi_udpsocket_send(port->socket, layer, &p->way, &p->counts);
     if (layer->dead)
         return;
-    if (port->socket.too_large) {
-        port->socket.too_large = false;
+    if (port->socket->too_large) {
+        port->socket->too_large = false;
         tapsi_udppeer_check_mtu(p);
     }
     if (p->path_news) {
@@ -240,12 +240,12 @@ static const struct tapsi_layer_ops peer_ops = {
 };
 
 struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi_env *env,
-                                        const struct tapsi_datagram *d, const union tapsi_addr *local)
+                                        const struct tapsi_datagram *d)
 {
     struct tapsi_udppeer *p = tapsi_zalloc(&port->loop->mem, sizeof(*p));
     if (!p)
         return NULL;
-    p->path = (struct tapsi_path){.local = *local, .remote = d->from, .interface_index = d->interface_index};
+    p->path = (struct tapsi_path){.local = d->to, .remote = d->from, .interface_index = d->interface_index};
     if (tapsi_udppeers_add(&port->peers, p) < 0) {
         tapsi_free(&port->loop->mem, p);
         return NULL;
@@ -256,8 +256,8 @@ struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi
     port->refs++;
     p->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
     p->way = (struct tapsi_port_way){.to = d->from, .tos = tapsi_udp_tos(p->profile)};
-    if (port->socket.tells_path && !tapsi_addr_is_any(local))
-        p->way.from = *local; /* else the socket has one address, and sends from it */
+    if (port->socket->tells_path && !tapsi_addr_is_any(&d->to))
+        p->way.from = d->to; /* else the socket has one address, and sends from it */
     tapsi_link_init(&p->kept);
     tapsi_link_init(&p->waiting_link);
     tapsi_udp_take_mtu(&p->layer, 0, d->from.sa.sa_family);

@@ -1,4 +1,4 @@
-/* What the files of the shared port have in common: port.c (socket, reading, listener), peer.c, peers.c (the table). */
+/* What the files of the listener have in common: port.c (demultiplexing, the gate), peer.c, peers.c (the table). */
 #ifndef TAPSI_STACK_UDP_PEER_H
 #define TAPSI_STACK_UDP_PEER_H
 
@@ -15,18 +15,17 @@ struct tapsi_udppeers {
 };
 
 struct tapsi_udpport {
-    unsigned refs; /* the listener's, one per peer, and while reading */
+    unsigned refs; /* the listener's, one per peer, and while something is handed out */
     struct tapsi_loop *loop;
-    struct tapsi_udpsocket socket;
-    struct tapsi_timer rest;            /* reads what one turn left */
+    struct tapsi_port_user user;
+    struct tapsi_udpsocket *socket;     /* the port's */
     struct tapsi_task task;             /* the reaper's */
+    const struct tapsi_gate *gate;      /* whom the protocol above lets in; NULL: everybody */
     struct tapsi_udplistener *listener; /* NULL: gone */
     struct tapsi_udppeers peers;
-    union tapsi_addr local;    /* as bound */
-    bool one_address;          /* which is where all datagrams come to and replies leave from */
-    unsigned interface_index;  /* of `local`, when it is one address; 0 = several, or not known */
     struct tapsi_link waiting; /* peers that the kernel keeps waiting */
     uint64_t ignored;          /* datagrams of strangers */
+    uint64_t turned_away;      /* and those that the gate did not let in */
     uint64_t dropped;          /* datagrams over a peer's bound */
 };
 
@@ -57,7 +56,7 @@ void tapsi_udppeers_remove(struct tapsi_udppeers *peers, struct tapsi_udppeer *p
 
 /* A new peer in the table, NEW, with a reference of the port. NULL = no memory. */
 struct tapsi_udppeer *tapsi_udppeer_new(struct tapsi_udpport *port, struct tapsi_env *env,
-                                        const struct tapsi_datagram *datagram, const union tapsi_addr *local);
+                                        const struct tapsi_datagram *datagram);
 /* Delivers, keeps or drops. The peer may be gone after it. */
 void tapsi_udppeer_take(struct tapsi_udppeer *peer, const struct tapsi_datagram *datagram);
 /* A datagram did not fit, or the network says so: is there a new limit? */

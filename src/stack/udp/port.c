@@ -1,16 +1,18 @@
 /*
- * The port is a session: it is held by the listener and by every peer, and goes with the last of them. The listener may
- * go first; accepted peers then live on and strangers are ignored.
+ * What the listener and its peers share is a session, a user of a port: it is held by the listener and by every peer,
+ * and goes with the last of them. The listener may go first; accepted peers then live on and strangers are ignored.
  *
- * A datagram of a known pair (remote, local) goes to that peer. A stranger becomes a new layer, NEW, handed up as
- * `child` and counted off the listener's `want`; its first datagrams are kept until it is started and asked for data.
- * Replies leave from the address the datagram came to.
+ * A datagram of a known pair (remote, local) goes to that peer. A stranger is shown to the gate of the protocol above,
+ * if that has one, which may have it answered, and keeps nothing; one that may come in becomes a new layer, NEW, handed
+ * up as `child` and counted off the listener's `want`; its first datagrams are kept until it is started and asked for
+ * data. Replies leave from the address the datagram came to.
  *
  * Bounds on what the network causes: TAPSI_UDP_PEERS_MAX peers; per peer TAPSI_UDP_KEPT_MAX datagrams and
- * TAPSI_UDP_KEPT_BYTES; the listener's `want` limits new peers. Everything over a bound is dropped and counted.
+ * TAPSI_UDP_KEPT_BYTES; the listener's `want` limits new peers; a stranger's answer is no longer than what it sent.
+ * Everything over a bound is dropped and counted.
  *
- * The surprising thing: an up-call may destroy any peer, the listener and with them the port. The reader therefore
- * holds a reference of its own, looks every peer up anew, and touches nothing it found before an up-call.
+ * The surprising thing: an up-call may destroy any peer, the listener and with them the session. Whoever hands out
+ * therefore holds a reference of its own, looks every peer up anew, and touches nothing it found before an up-call.
  */
 #include "stack/udp/port.h"
 
@@ -18,8 +20,6 @@
 #include <string.h>
 #include "stack/registry.h"
 #include "stack/udp/peer.h"
-
-#define NEXT_TURN_NS 1 /* a timer due now would fire in this turn again */
 
 struct tapsi_udplistener {
     struct tapsi_layer layer;
@@ -41,42 +41,65 @@ static void free_port(struct tapsi_task *task)
     tapsi_free(mem, port);
 }
 
+static void log_counts(const struct tapsi_udpport *port)
+{
+    if (port->ignored || port->turned_away || port->dropped)
+        tapsi_log(port->loop, TAPS_LOG_INFO,
+                  "udp port %u: %llu datagrams of strangers ignored, %llu not let in, %llu over a bound dropped",
+                  tapsi_addr_port(tapsi_port_local(port->user.port)), (unsigned long long)port->ignored,
+                  (unsigned long long)port->turned_away, (unsigned long long)port->dropped);
+}
+
 void tapsi_udpport_unref(struct tapsi_udpport *port)
 {
     if (--port->refs)
         return;
-    if (port->ignored || port->dropped)
-        tapsi_log(port->loop, TAPS_LOG_INFO,
-                  "udp port %u: %llu datagrams of strangers ignored, %llu over a bound dropped",
-                  tapsi_addr_port(&port->local), (unsigned long long)port->ignored, (unsigned long long)port->dropped);
-    tapsi_udpsocket_close(&port->socket);
+    if (port->user.port)
+        log_counts(port);
+    tapsi_port_leave(&port->user);
     tapsi_udppeers_done(&port->peers);
-    tapsi_timer_done(port->loop, &port->rest);
     tapsi_loop_reap(port->loop, &port->task, free_port);
 }
 
 /* --------------------------------------------------------------------------------------------------- reading */
 
-/* To whom it came, as a reply's source: a group or broadcast address cannot be one. */
-static void local_of(const struct tapsi_udpport *port, const struct tapsi_datagram *d, union tapsi_addr *ret)
+/* The answer to a stranger: never more than came, since the sender's address may be somebody else's. */
+static void answer(struct tapsi_udpport *port, const struct tapsi_datagram *d, const uint8_t *reply, size_t length)
 {
-    static const uint8_t none[16];
-    *ret = d->to.sa.sa_family ? d->to : port->local;
-    bool broadcast = ret->sa.sa_family == AF_INET && ret->in.sin_addr.s_addr == INADDR_BROADCAST;
-    if (tapsi_addr_is_multicast(ret) || broadcast || ret->sa.sa_family != d->from.sa.sa_family)
-        tapsi_addr_from_bytes(ret, d->from.sa.sa_family, none);
-    if (tapsi_addr_is_link_local(ret) && ret->sa.sa_family == AF_INET6)
-        ret->in6.sin6_scope_id = d->interface_index;
-    tapsi_addr_set_port(ret, tapsi_addr_port(&port->local));
+    size_t taken;
+    struct tapsi_port_way way = {.to = d->from};
+    if (length > d->length || port->socket->blocked)
+        return;
+    if (port->socket->tells_path)
+        way.from = d->to;
+    tapsi_udpsocket_write(port->socket, &way, reply, length, 0, &taken);
 }
 
-static void meet_stranger(struct tapsi_udpport *port, const struct tapsi_datagram *d, const union tapsi_addr *local)
+static bool is_let_in(struct tapsi_udpport *port, struct tapsi_env *env, const struct tapsi_datagram *d)
+{
+    uint8_t reply[TAPSI_UDP_REPLY_MAX];
+    size_t length = 0;
+    if (!port->gate || port->gate->stranger(env, d, reply, &length))
+        return true;
+    port->turned_away++;
+    if (length)
+        answer(port, d, reply, length);
+    return false;
+}
+
+static void meet_stranger(struct tapsi_udpport *port, const struct tapsi_datagram *d)
 {
     struct tapsi_udplistener *l = port->listener;
     struct tapsi_udppeer *p;
     if (!l || l->closing || l->layer.want == 0 || !l->layer.up->ops->child ||
-        port->peers.count >= TAPSI_UDP_PEERS_MAX || tapsi_addr_port(&d->from) == 0 ||
-        !(p = tapsi_udppeer_new(port, l->layer.env, d, local))) {
+        port->peers.count >= TAPSI_UDP_PEERS_MAX || tapsi_addr_port(&d->from) == 0) {
+        port->ignored++;
+        return;
+    }
+    if (!is_let_in(port, l->layer.env, d))
+        return;
+    p = tapsi_udppeer_new(port, l->layer.env, d);
+    if (!p) {
         port->ignored++;
         return;
     }
@@ -85,51 +108,37 @@ static void meet_stranger(struct tapsi_udpport *port, const struct tapsi_datagra
     l->layer.up->ops->child(l->layer.up, &l->layer, &p->layer);
 }
 
-static void demultiplex(struct tapsi_udpport *port, struct tapsi_datagram *d)
+static struct tapsi_udpport *port_of(struct tapsi_port_user *user)
 {
-    union tapsi_addr told;
-    const union tapsi_addr *local = &port->local;
-    if (!port->socket.tells_path)
-        d->interface_index = port->interface_index;
-    if (!port->one_address) {
-        local_of(port, d, &told);
-        local = &told;
-    }
-    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, local);
+    return TAPSI_CONTAINER(user, struct tapsi_udpport, user);
+}
+
+static void demultiplex(struct tapsi_udpport *port, const struct tapsi_datagram *d)
+{
+    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, &d->to);
     if (p)
         tapsi_udppeer_take(p, d);
     else
-        meet_stranger(port, d, local);
+        meet_stranger(port, d);
 }
 
-static bool has_owner(const struct tapsi_udpport *port)
+/* A train comes only where another protocol on the port has asked for them. */
+static void on_packet(struct tapsi_port_user *user, const struct tapsi_datagram *train)
 {
-    return port->listener || port->peers.count;
-}
-
-static void receive(struct tapsi_udpport *port)
-{
+    struct tapsi_udpport *port = port_of(user);
     struct tapsi_datagram d;
     port->refs++;
-    for (int i = 0; i < TAPSI_UDP_TURN && has_owner(port) && port->socket.readable; i++) {
-        if (tapsi_udpsocket_receive(&port->socket, &d) <= 0)
-            continue;
-        demultiplex(port, &d);
-        tapsi_buffer_unref(d.buffer);
-    }
-    if (has_owner(port) && port->socket.readable && !port->socket.level)
-        tapsi_timer_start(port->loop, &port->rest, NEXT_TURN_NS);
+    if (!train->segment)
+        demultiplex(port, train);
+    else
+        for (size_t at = 0; tapsi_port_piece(train, &at, &d);)
+            demultiplex(port, &d);
     tapsi_udpport_unref(port);
 }
 
-static void receive_rest(struct tapsi_timer *timer)
+static void on_error(struct tapsi_port_user *user, const union tapsi_addr *to, int err)
 {
-    receive(TAPSI_CONTAINER(timer, struct tapsi_udpport, rest));
-}
-
-static void report_error(void *arg, const union tapsi_addr *to, int err)
-{
-    struct tapsi_udpport *port = arg;
+    struct tapsi_udpport *port = port_of(user);
     struct tapsi_udppeer *p = to->sa.sa_family == AF_UNSPEC ? NULL : tapsi_udppeers_find(&port->peers, to, NULL);
     if (p && err == EMSGSIZE)
         tapsi_udppeer_check_mtu(p);
@@ -137,28 +146,15 @@ static void report_error(void *arg, const union tapsi_addr *to, int err)
         tapsi_udp_soft_error(&p->layer, err, to);
 }
 
-static void wake_waiting(struct tapsi_udpport *port)
+static void on_writable(struct tapsi_port_user *user)
 {
+    struct tapsi_udpport *port = port_of(user);
     struct tapsi_link *link;
     while ((link = tapsi_list_pop(&port->waiting)))
         tapsi_layer_dirty(&TAPSI_CONTAINER(link, struct tapsi_udppeer, waiting_link)->layer);
 }
 
-static void on_event(struct tapsi_watch *watch, unsigned io)
-{
-    struct tapsi_udpsocket *s = TAPSI_CONTAINER(watch, struct tapsi_udpsocket, watch);
-    struct tapsi_udpport *port = TAPSI_CONTAINER(s, struct tapsi_udpport, socket);
-    port->refs++;
-    tapsi_udpsocket_event(s, io);
-    if (io & TAPSI_IO_OUT)
-        wake_waiting(port);
-    if ((io & TAPSI_IO_ERROR) && s->recverr)
-        tapsi_udpsocket_errors(s, report_error, port);
-    if (io & TAPSI_IO_ERROR)
-        tapsi_udpsocket_take_error(s);
-    receive(port);
-    tapsi_udpport_unref(port);
-}
+static const struct tapsi_port_user_ops user_ops = {.packet = on_packet, .writable = on_writable, .error = on_error};
 
 /* ------------------------------------------------------------------------------------------------ the listener */
 
@@ -211,7 +207,7 @@ static int get_listener(struct tapsi_layer *layer, int what, union tapsi_got *re
 {
     if (what != TAPSI_GET_LOCAL)
         return TAPSI_PASS;
-    ret->address = listener_of(layer)->port->local;
+    ret->address = *tapsi_port_local(listener_of(layer)->port->user.port);
     return TAPSI_HANDLED;
 }
 
@@ -226,74 +222,37 @@ static const struct tapsi_layer_ops listener_ops = {
     .get = get_listener,
 };
 
-/* The interface of the one address, for the MTU. */
-static void find_interface(struct tapsi_udpport *port)
-{
-    struct tapsi_network *network;
-    if (port->loop->platform->ops->network(port->loop->platform, &network) < 0)
-        return;
-    for (size_t i = 0; i < network->interface_count; i++) {
-        const struct tapsi_interface *interface = &network->interfaces[i];
-        for (size_t a = 0; a < interface->address_count; a++) {
-            if (tapsi_addr_same_host(&interface->addresses[a].address, &port->local))
-                port->interface_index = interface->index;
-        }
-    }
-    tapsi_network_unref(network);
-}
-
 static int open_port(struct tapsi_udpport *port, struct tapsi_env *env, const struct tapsi_target *target,
-                     const union tapsi_addr *local)
+                     struct tapsi_error *ret_error)
 {
     struct tapsi_platform *p = env->loop->platform;
-    struct tapsi_udpsocket *s = &port->socket;
-    bool soft = tapsi_preference(env->properties, TAPS_SOFT_ERROR_NOTIFY) >= TAPS_PREFER;
-    bool dual = local->sa.sa_family == AF_INET6 && tapsi_addr_is_any(local) && !target->v6_only;
     struct tapsi_siphash_key key = {0, 0};
+    enum tapsi_port_class class = target->gate ? target->gate->class : TAPSI_PORT_OTHER;
     int err = p->ops->random(p, &key, sizeof(key));
     tapsi_udppeers_init(&port->peers, &port->loop->mem, &key);
-    if (err < 0 || (err = tapsi_udpsocket_open(s, env->loop, local->sa.sa_family, soft)) < 0)
-        return err;
-    if (env->properties->values[TAPS_REUSE_PORT].boolean &&
-        (err = tapsi_udpsocket_set(s, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
-        return err;
-    if (s->family == AF_INET6) {
-        err = tapsi_udpsocket_set(s, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
-        if (err < 0)
-            return err;
-    }
-    if (dual)
-        tapsi_udpsocket_become_dual(s);
-    bool many = tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local) || tapsi_addr_is_link_local(local) ||
-                (local->sa.sa_family == AF_INET && local->in.sin_addr.s_addr == INADDR_BROADCAST);
-    port->one_address = !many;
-    if (tapsi_addr_is_any(local) || tapsi_addr_is_multicast(local))
-        tapsi_udpsocket_ask_path(s);
-    if ((err = tapsi_udpsocket_bind(s, target->interface, local)) < 0 ||
-        (err = p->ops->getsockname(p, s->fd, &port->local)) < 0)
-        return err;
-    if (!s->tells_path)
-        find_interface(port);
-    return tapsi_udpsocket_watch(s, on_event);
+    if (err < 0)
+        return tapsi_error_native(ret_error, tapsi_err_from_errno(-err), TAPS_DOMAIN_ERRNO, -err, "udp: %s",
+                                  strerror(-err));
+    err = tapsi_port_listen(env, target, class, &port->user, ret_error);
+    if (!err)
+        port->socket = tapsi_port_socket(port->user.port);
+    return err;
 }
 
-static int new_port(struct tapsi_env *env, const struct tapsi_target *target, const union tapsi_addr *local,
-                    struct tapsi_udpport **ret)
+static int new_port(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_udpport **ret,
+                    struct tapsi_error *ret_error)
 {
     struct tapsi_udpport *port = tapsi_zalloc(&env->loop->mem, sizeof(*port));
     if (!port)
-        return -ENOMEM;
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for udp");
     port->refs = 1;
     port->loop = env->loop;
-    port->socket.fd = port->socket.watch.fd = -1;
+    port->user.ops = &user_ops;
+    port->gate = target->gate;
     tapsi_task_init(&port->task, NULL);
-    if (tapsi_timer_init(env->loop, &port->rest, receive_rest) < 0) {
-        tapsi_free(&env->loop->mem, port);
-        return -ENOMEM;
-    }
     tapsi_link_init(&port->waiting);
-    int err = open_port(port, env, target, local);
-    if (err < 0) {
+    int err = open_port(port, env, target, ret_error);
+    if (err) {
         tapsi_udpport_unref(port);
         return err;
     }
@@ -301,35 +260,16 @@ static int new_port(struct tapsi_env *env, const struct tapsi_target *target, co
     return 0;
 }
 
-static int open_somewhere(struct tapsi_env *env, const struct tapsi_target *target, union tapsi_addr *local,
-                          struct tapsi_udpport **ret)
-{
-    static const uint8_t any[16];
-    if (target->local) {
-        *local = *target->local;
-        return new_port(env, target, local, ret);
-    }
-    tapsi_addr_from_bytes(local, AF_INET6, any);
-    int err = new_port(env, target, local, ret);
-    if (err != -EAFNOSUPPORT && err != -EADDRNOTAVAIL)
-        return err;
-    tapsi_addr_from_bytes(local, AF_INET, any);
-    return new_port(env, target, local, ret);
-}
-
 int tapsi_udp_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
                      struct tapsi_layer **ret, struct tapsi_error *ret_error)
 {
-    union tapsi_addr local;
-    char text[TAPSI_ADDR_TEXT];
     struct tapsi_udplistener *l = tapsi_zalloc(&env->loop->mem, sizeof(*l));
     if (!l)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for udp");
-    int err = open_somewhere(env, target, &local, &l->port);
-    if (err < 0) {
+    int err = new_port(env, target, &l->port, ret_error);
+    if (err) {
         tapsi_free(&env->loop->mem, l);
-        return tapsi_error_native(ret_error, tapsi_err_from_errno(-err), TAPS_DOMAIN_ERRNO, -err, "udp on %s: %s",
-                                  tapsi_addr_text(&local, text), strerror(-err));
+        return err;
     }
     tapsi_layer_init(&l->layer, &listener_ops, env, NULL);
     l->layer.role = TAPSI_ROLE_SERVER;
