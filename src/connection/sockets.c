@@ -1,5 +1,12 @@
-/* Which sockets a Listener opens: every eligible stack on every local address, one port for all stacks. */
+/*
+ * Which sockets a Listener opens: every eligible stack on every local address, one port for all stacks. The number is
+ * TCP's where there is a choice, since there most others are taken: UDP's of that number are nearly always free.
+ *
+ * Stacks over UDP share one socket, each with its class of datagrams (RFC 9443). Plain UDP is of none: its first byte
+ * may be any. So it does not listen where a secure stack does, which is what opportunistic security wants anyway.
+ */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include "connection/listener.h"
 
@@ -12,6 +19,16 @@ struct place {
     bool dual; /* [::] for both families */
 };
 
+/* Who says which strangers come in: the lowest protocol above datagrams that cares. */
+static const struct tapsi_gate *gate_of(const struct tapsi_stack_row *row)
+{
+    for (size_t i = 1; i < TAPSI_STACK_LAYERS && row->protos[i]; i++) {
+        if (row->protos[i]->gate)
+            return row->protos[i]->gate;
+    }
+    return NULL;
+}
+
 static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *row, const struct place *place,
                        struct tapsi_error *ret_error)
 {
@@ -20,7 +37,8 @@ static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *ro
     struct tapsi_target target = {.local = &place->address,
                                   .interface = on ? on->name : NULL,
                                   .interface_index = on ? on->index : 0,
-                                  .v6_only = !place->dual};
+                                  .v6_only = !place->dual,
+                                  .gate = gate_of(row)};
     union tapsi_got got;
     int err = row->protos[0]->listen(l->env, &target, &l->sink, &s->layer, ret_error);
     if (err)
@@ -50,14 +68,20 @@ void tapsi_listener_close_sockets(struct taps_listener *l)
         close_from(l, 0);
 }
 
-/* Two stacks over one bottom cannot share a port: the better one listens. */
+/* Two stacks over one bottom cannot share a port, unless their datagrams can be told apart: the better one listens. */
 static bool bottom_taken(const struct taps_listener *l, size_t first, const struct tapsi_stack_row *row)
 {
     for (size_t i = first; i < l->socket_count; i++) {
-        if (l->sockets[i].row->protos[0] == row->protos[0])
+        const struct tapsi_stack_row *other = l->sockets[i].row;
+        if (other->protos[0] == row->protos[0] && gate_of(other) == gate_of(row))
             return true;
     }
     return false;
+}
+
+static bool is_over_tcp(const struct tapsi_stack_row *row)
+{
+    return row->protos[0]->ip_protocol == IPPROTO_TCP;
 }
 
 static bool protocol_fits(const struct taps_endpoint *e, const struct tapsi_stack_row *row)
@@ -65,26 +89,55 @@ static bool protocol_fits(const struct taps_endpoint *e, const struct tapsi_stac
     return !e->protocol[0] || tapsi_stack_has_proto(row, e->protocol);
 }
 
-/* All stacks on one address, on the port of `place`; 0 = the first stack gets any, the others the same. */
-static int open_stacks(struct taps_listener *l, struct place place, struct tapsi_error *ret_error)
+static const struct tapsi_stack_row *eligible_row(const struct taps_listener *l, size_t i)
 {
-    size_t first = l->socket_count, rows;
-    const struct tapsi_stack_row *registry = tapsi_registry(&rows);
+    size_t rows;
+    return &tapsi_registry(&rows)[l->plan->stack_order[i]];
+}
+
+/* Is it plain UDP where a secure stack listens over UDP? */
+static bool gives_way(const struct taps_listener *l, const struct place *place, const struct tapsi_stack_row *row)
+{
+    if (is_over_tcp(row) || row->offer.secure)
+        return false;
     for (size_t i = 0; i < l->plan->stacks_eligible; i++) {
-        const struct tapsi_stack_row *row = &registry[l->plan->stack_order[i]];
-        if (!protocol_fits(place.endpoint, row) || bottom_taken(l, first, row))
+        const struct tapsi_stack_row *other = eligible_row(l, i);
+        if (!is_over_tcp(other) && other->offer.secure && protocol_fits(place->endpoint, other))
+            return true;
+    }
+    return false;
+}
+
+/* Those over TCP, or the others, on the port of `place`; 0 = the first gets any, the others the same. */
+static int open_kind(struct taps_listener *l, size_t first, bool over_tcp, struct place *place,
+                     struct tapsi_error *ret_error)
+{
+    for (size_t i = 0; i < l->plan->stacks_eligible; i++) {
+        const struct tapsi_stack_row *row = eligible_row(l, i);
+        if (is_over_tcp(row) != over_tcp || !protocol_fits(place->endpoint, row) || bottom_taken(l, first, row) ||
+            gives_way(l, place, row))
             continue;
         if (l->socket_count == TAPSI_LISTEN_MAX)
             return tapsi_error_set(ret_error, TAPS_E_RANGE, "a Listener holds at most %d sockets", TAPSI_LISTEN_MAX);
-        int err = open_socket(l, row, &place, ret_error);
-        if (err) {
-            close_from(l, first);
+        int err = open_socket(l, row, place, ret_error);
+        if (err)
             return err;
-        }
-        if (!tapsi_addr_port(&place.address))
-            tapsi_addr_set_port(&place.address, l->sockets[first].local.port);
+        if (!tapsi_addr_port(&place->address))
+            tapsi_addr_set_port(&place->address, l->sockets[first].local.port);
     }
     return 0;
+}
+
+/* All stacks on one address, or none. */
+static int open_stacks(struct taps_listener *l, struct place place, struct tapsi_error *ret_error)
+{
+    size_t first = l->socket_count;
+    int err = open_kind(l, first, true, &place, ret_error);
+    if (!err)
+        err = open_kind(l, first, false, &place, ret_error);
+    if (err)
+        close_from(l, first);
+    return err;
 }
 
 static int open_place(struct taps_listener *l, const struct place *place, struct tapsi_error *ret_error)

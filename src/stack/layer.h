@@ -211,6 +211,7 @@ struct tapsi_proto {
     const char *name;
     enum tapsi_proto_needs needs;
     enum tapsi_proto_offers offers;
+    int ip_protocol; /* bottoms: IPPROTO_TCP where port numbers are TCP's; else they are UDP's */
     bool secure;
     /* A layer over `below` (NULL for a bottom), NEW. On success it owns `below`. A `below` that is READY is legal: an
        accepted connection. */

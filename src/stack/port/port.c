@@ -25,6 +25,7 @@ struct tapsi_port {
     struct tapsi_link link;
     struct tapsi_udpsocket socket;
     struct tapsi_port_user *users[TAPSI_PORT_CLASSES]; /* of a connected one all are the same */
+    unsigned used;                                     /* the classes that have one: bits */
     struct tapsi_timer later;                          /* for the next turn: reads what is left, tells `told` */
     struct tapsi_task task;                            /* the reaper's */
     union tapsi_addr local;                            /* as bound */
@@ -80,13 +81,12 @@ void tapsi_port_unref(struct tapsi_port *port)
     tapsi_loop_reap(loop_of(port), &port->task, free_port);
 }
 
-static bool has_user(const struct tapsi_port *port)
+static void take_class(struct tapsi_port *port, int class, struct tapsi_port_user *user)
 {
-    for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
-        if (port->users[i])
-            return true;
-    }
-    return false;
+    port->users[class] = user;
+    port->used |= 1u << class;
+    user->port = port;
+    user->class = (enum tapsi_port_class) class;
 }
 
 void tapsi_port_leave(struct tapsi_port_user *user)
@@ -95,11 +95,13 @@ void tapsi_port_leave(struct tapsi_port_user *user)
     if (!port)
         return;
     for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
-        if (port->users[i] == user)
+        if (port->users[i] == user) {
             port->users[i] = NULL;
+            port->used &= ~(1u << i);
+        }
     }
     user->port = NULL;
-    if (!has_user(port))
+    if (!port->used)
         tapsi_udpsocket_listen_in(&port->socket, false);
     tapsi_port_unref(port);
 }
@@ -154,7 +156,8 @@ static void give(struct tapsi_port *port, enum tapsi_port_class class, const str
         port->ignored++;
         return;
     }
-    *got |= 1u << class;
+    if (user->ops->turn)
+        *got |= 1u << class;
     user->ops->packet(user, d);
 }
 
@@ -208,13 +211,12 @@ static void take_errors(struct tapsi_port *port, int err)
 static void end_turn(struct tapsi_port *port, unsigned got)
 {
     struct tapsi_port_user *done = NULL;
-    for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
+    for (int i; (got &= port->used) != 0; got &= ~(1u << i)) {
+        i = __builtin_ctz(got);
         struct tapsi_port_user *user = port->users[i];
-        if (!(got & (1u << i)) || !user || user == done)
-            continue;
-        done = user; /* of a connected port, all classes are one user's */
-        if (user->ops->turn)
+        if (user != done && user->ops->turn)
             user->ops->turn(user);
+        done = user; /* of a connected port, all classes are one user's */
     }
 }
 
@@ -225,7 +227,7 @@ static void receive(struct tapsi_port *port)
     struct tapsi_udpsocket *s = &port->socket;
     size_t bytes = 0;
     unsigned got = 0;
-    for (int i = 0; i < TAPSI_UDP_TURN && bytes < TAPSI_TURN_BYTES && has_user(port) && s->readable; i++) {
+    for (int i = 0; i < TAPSI_UDP_TURN && bytes < TAPSI_TURN_BYTES && port->used && s->readable; i++) {
         int result = tapsi_udpsocket_receive(s, &d);
         if (result < 0 && result != -EAGAIN)
             take_errors(port, -result);
@@ -236,7 +238,7 @@ static void receive(struct tapsi_port *port)
         hand_out(port, &d, &got);
         tapsi_buffer_unref(d.buffer);
     }
-    if (has_user(port) && s->readable && !s->level)
+    if (port->used && s->readable && !s->level)
         tapsi_timer_start(loop_of(port), &port->later, NEXT_TURN_NS);
     end_turn(port, got);
 }
@@ -509,9 +511,7 @@ int tapsi_port_listen(struct tapsi_env *env, const struct tapsi_target *target, 
             return word_failure(err, "on", &local, ret_error);
     }
     suit(port, class);
-    port->users[class] = user;
-    user->port = port;
-    user->class = class;
+    take_class(port, class, user);
     return 0;
 }
 
@@ -535,9 +535,7 @@ int tapsi_port_connect(struct tapsi_env *env, const struct tapsi_target *target,
         return word_failure(err, "to", target->remote, ret_error);
     }
     for (int i = 0; i < TAPSI_PORT_CLASSES; i++)
-        port->users[i] = user;
-    user->port = port;
-    user->class = TAPSI_PORT_OTHER;
+        take_class(port, i, user);
     return 0;
 }
 

@@ -272,6 +272,7 @@ const struct tapsi_proto tapsi_proto_tcp = {
     .name = "tcp",
     .needs = TAPSI_NEEDS_NOTHING,
     .offers = TAPSI_OFFERS_STREAM,
+    .ip_protocol = IPPROTO_TCP,
     .make = make,
     .listen = tapsi_tcp_listen,
 };

@@ -115,7 +115,8 @@ static struct tapsi_udpport *port_of(struct tapsi_port_user *user)
 
 static void demultiplex(struct tapsi_udpport *port, const struct tapsi_datagram *d)
 {
-    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, &d->to);
+    const union tapsi_addr *local = port->socket->tells_path ? &d->to : NULL; /* else all came to one */
+    struct tapsi_udppeer *p = tapsi_udppeers_find(&port->peers, &d->from, local);
     if (p)
         tapsi_udppeer_take(p, d);
     else

@@ -340,6 +340,7 @@ const struct tapsi_proto tapsi_proto_udp = {
     .name = "udp",
     .needs = TAPSI_NEEDS_NOTHING,
     .offers = TAPSI_OFFERS_DATAGRAM,
+    .ip_protocol = IPPROTO_UDP,
     .secure = false,
     .make = make,
     .listen = tapsi_udp_listen,
