@@ -252,6 +252,9 @@ struct tapsi_sim_udp *tapsi_sim_udp_serve(struct tapsi_sim_host *host, uint16_t 
 void tapsi_sim_udp_reply(struct tapsi_sim_udp *udp, const union tapsi_addr *from, const union tapsi_addr *to,
                          const void *bytes, size_t count, uint64_t delay_ns);
 struct tapsi_sim_udp *tapsi_sim_udp_echo(struct tapsi_sim_host *host, uint16_t port);
+/* A datagram that `host` sends now and that claims to come from `from`, whose address may be anybody's. */
+void tapsi_sim_udp_forge(struct tapsi_sim_host *host, const union tapsi_addr *from, const union tapsi_addr *to,
+                         const void *bytes, size_t count);
 
 /*
  * A DNS server on port 53 of a host, over UDP (512 bytes, or what EDNS allows, then TC) and TCP. A name it does not

@@ -207,6 +207,13 @@ static void echo(void *arg, struct tapsi_sim_udp *udp, const union tapsi_addr *f
     tapsi_sim_udp_reply(udp, to, from, bytes, count, 0);
 }
 
+void tapsi_sim_udp_forge(struct tapsi_sim_host *host, const union tapsi_addr *from, const union tapsi_addr *to,
+                         const void *bytes, size_t count)
+{
+    if (host)
+        tapsi_simudp_send_forged(host, from, to, bytes, count);
+}
+
 struct tapsi_sim_udp *tapsi_sim_udp_echo(struct tapsi_sim_host *host, uint16_t port)
 {
     return tapsi_sim_udp_serve(host, port, echo, NULL);

@@ -190,7 +190,7 @@ static inline void on_child(struct tapsi_sink *sink, struct tapsi_layer *listene
 {
     struct seen *s = seen_of(sink);
     (void)listener;
-    if (s->refuses || s->children == s->child_max) {
+    if (s->refuses || s->children >= s->child_max) {
         s->children++;
         tapsi_layer_destroy(child, 0);
         return;
