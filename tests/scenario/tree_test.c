@@ -121,18 +121,20 @@ TEST(branches_are_path_protocol_endpoint)
                               "1.1.1 eth0 tcp [2001:db8::1]:80 failed\n"
                               "1.1.2 eth0 tcp 192.0.2.1:80 failed\n"
                               "1.2 eth0 quic pruned\n"
-                              "1.3 eth0 tls/tcp pruned\n"
-                              "1.4 eth0 udp pruned\n"
+                              "1.3 eth0 quic-datagram pruned\n"
+                              "1.4 eth0 tls/tcp pruned\n"
+                              "1.5 eth0 udp pruned\n"
                               "2 wlan0 failed\n"
                               "2.1 wlan0 tcp failed\n"
                               "2.1.1 wlan0 tcp [2001:db8::1]:80 failed\n"
                               "2.1.2 wlan0 tcp 192.0.2.1:80 failed\n"
                               "2.2 wlan0 quic pruned\n"
-                              "2.3 wlan0 tls/tcp pruned\n"
-                              "2.4 wlan0 udp pruned\n"
+                              "2.3 wlan0 quic-datagram pruned\n"
+                              "2.4 wlan0 tls/tcp pruned\n"
+                              "2.5 wlan0 udp pruned\n"
                               "3 lo pruned\n");
-    CHECK(strstr(reason_of(&w, "1.3"), "security is disabled") != NULL);
-    CHECK(strstr(reason_of(&w, "1.4"), "reliability") != NULL);
+    CHECK(strstr(reason_of(&w, "1.4"), "security is disabled") != NULL);
+    CHECK(strstr(reason_of(&w, "1.5"), "reliability") != NULL);
     CHECK(strstr(reason_of(&w, "3"), "lo reaches no address") != NULL);
     CHECK_INT(w.heard.code, TAPS_E_REFUSED);
     world_finish(&w);

@@ -5,7 +5,7 @@
  */
 #include <gnutls/crypto.h>
 #include <string.h>
-#include "stack/quic/quic.h"
+#include "stack/quic/datagram.h"
 
 /* -------------------------------------------------------------------------------------------------- memory */
 
@@ -229,6 +229,7 @@ static const ngtcp2_callbacks callbacks = {
     .remove_connection_id = on_remove_cid,
     .update_key = ngtcp2_crypto_update_key_cb,
     .stream_reset = on_stream_reset,
+    .recv_datagram = tapsi_quic_datagram_came,
     .extend_max_stream_data = on_stream_window,
     .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
     .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
@@ -244,12 +245,20 @@ static uint64_t idle_timeout(const struct tapsi_properties *p)
     return seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : QUIC_IDLE;
 }
 
-static uint64_t streams_allowed(const struct tapsi_properties *p)
+/* There must be somebody to take them. */
+static uint64_t streams_allowed(const struct quic_session *s)
 {
-    uint64_t limit = p->values[TAPS_GROUP_CONN_LIMIT].integer;
+    uint64_t limit = s->env->properties->values[TAPS_GROUP_CONN_LIMIT].integer;
+    if (s->datagrams || (s->endpoint && !s->endpoint->listeners[QUIC_STREAMS_OF]))
+        return 0;
     if (limit == TAPS_INFINITE)
         return QUIC_STREAMS;
     return limit < QUIC_STREAMS_MOST ? limit : QUIC_STREAMS_MOST;
+}
+
+static bool takes_datagrams(const struct quic_session *s)
+{
+    return s->endpoint ? s->endpoint->listeners[QUIC_DATAGRAMS] != NULL : s->datagrams;
 }
 
 void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings)
@@ -266,8 +275,9 @@ void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params
     params->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
     params->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
     params->initial_max_data = QUIC_WINDOW;
-    params->initial_max_streams_bidi = streams_allowed(p);
-    params->initial_max_streams_uni = streams_allowed(p);
+    params->initial_max_streams_bidi = streams_allowed(s);
+    params->initial_max_streams_uni = streams_allowed(s);
+    params->max_datagram_frame_size = takes_datagrams(s) ? QUIC_FRAME_MOST : 0;
     params->max_idle_timeout = idle_timeout(p);
     params->active_connection_id_limit = 7;
 }

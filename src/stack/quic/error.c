@@ -171,7 +171,7 @@ void tapsi_quic_peer_closed(struct quic_session *s)
             tapsi_error_copy(e, tapsi_handshake_why(&s->hs, &unsaid));
     } else if (!is_no_error(s, &why)) {
         describe_close(s, &why);
-    } else if (s->state == QUIC_HANDSHAKE) {
+    } else if (s->state == QUIC_HANDSHAKE && !s->completed) {
         tapsi_error_set(tapsi_quic_error(s), TAPS_E_ABORTED, "%s closed the connection during the QUIC handshake",
                         s->hs.peer);
     }

@@ -118,6 +118,7 @@ static void widen(struct quic_stream *st, size_t length)
 {
     struct quic_session *s = st->session;
     st->held -= length;
+    st->received += length;
     s->held -= length;
     if (!s->conn)
         return;

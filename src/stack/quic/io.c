@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "stack/quic/quic.h"
+#include "stack/quic/datagram.h"
 
 #define VECTORS 16
 
@@ -170,6 +170,12 @@ static ngtcp2_ssize write_packet(struct quic_session *s, ngtcp2_path *path, ngtc
 {
     uint64_t now = tapsi_loop_now(s->env->loop);
     for (;;) {
+        if (tapsi_quic_flow_sends(s)) {
+            ngtcp2_ssize r = tapsi_quic_flow_write(s, path, info, to, room, now);
+            if (r == NGTCP2_ERR_WRITE_MORE)
+                continue;
+            return r;
+        }
         struct quic_stream *st = *all_blocked ? NULL : next_stream(s);
         ngtcp2_vec vec[VECTORS];
         ngtcp2_ssize taken = -1;

@@ -24,6 +24,7 @@
 struct quic_listener {
     struct tapsi_layer layer;
     struct quic_endpoint *endpoint;
+    enum quic_kind kind;
     bool closing;
 };
 
@@ -39,6 +40,24 @@ static struct quic_endpoint *endpoint_of(struct tapsi_port_user *user)
 
 /* -------------------------------------------------------------------------------------------------- the endpoint */
 
+bool tapsi_quic_is_heard(const struct quic_endpoint *e)
+{
+    return e->listeners[QUIC_STREAMS_OF] || e->listeners[QUIC_DATAGRAMS];
+}
+
+/* Both, if there are two, are of one environment. */
+static struct tapsi_env *env_of(const struct quic_endpoint *e)
+{
+    const struct quic_listener *l = e->listeners[QUIC_STREAMS_OF];
+    return l ? l->layer.env : e->listeners[QUIC_DATAGRAMS]->layer.env;
+}
+
+static bool listens(const struct quic_endpoint *e, enum quic_kind kind)
+{
+    const struct quic_listener *l = e->listeners[kind];
+    return l && !l->closing && l->layer.want;
+}
+
 static void free_endpoint(struct tapsi_task *task)
 {
     struct quic_endpoint *e = TAPSI_CONTAINER(task, struct quic_endpoint, task);
@@ -49,7 +68,7 @@ static void free_endpoint(struct tapsi_task *task)
 
 static void let_go(struct quic_endpoint *e)
 {
-    if (e->listener || e->count || e->busy || !e->user.ops)
+    if (tapsi_quic_is_heard(e) || e->count || e->busy || !e->user.ops)
         return;
     tapsi_port_leave(&e->user);
     e->user.ops = NULL;
@@ -132,7 +151,7 @@ static void retry(struct quic_endpoint *e, const struct tapsi_datagram *d, const
 
 static bool is_pressed(const struct quic_endpoint *e)
 {
-    const unsigned *all = e->listener->layer.env->half_open;
+    const unsigned *all = env_of(e)->half_open;
     return e->half_open >= RETRY_AT || (all && *all >= RETRY_AT);
 }
 
@@ -154,7 +173,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
 {
     struct tapsi_target none = {0};
     struct tapsi_error error;
-    struct quic_session *s = tapsi_quic_session_new(e->listener->layer.env, &none, TAPSI_ROLE_SERVER, &error);
+    struct quic_session *s = tapsi_quic_session_new(env_of(e), &none, TAPSI_ROLE_SERVER, &error);
     if (!s)
         return NULL;
     s->path.port = tapsi_port_ref(e->user.port);
@@ -176,8 +195,8 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
 
 static bool takes_more(const struct quic_endpoint *e)
 {
-    const struct quic_listener *l = e->listener;
-    return l && !l->closing && l->layer.want && e->count < SESSIONS_MOST && e->half_open < HALF_OPEN_MOST;
+    return (listens(e, QUIC_STREAMS_OF) || listens(e, QUIC_DATAGRAMS)) && e->count < SESSIONS_MOST &&
+           e->half_open < HALF_OPEN_MOST;
 }
 
 static struct quic_session *meet_stranger(struct quic_endpoint *e, const struct tapsi_datagram *d)
@@ -279,27 +298,47 @@ static struct tapsi_layer *living_layer(const struct quic_session *s)
     return NULL;
 }
 
+static void give_to_listener(struct quic_listener *l, struct tapsi_layer *layer)
+{
+    if (!l || l->closing || !l->layer.up->ops->child) {
+        tapsi_layer_destroy(layer, TAPS_E_CLOSED);
+        return;
+    }
+    l->layer.want -= l->layer.want > 0;
+    l->layer.up->ops->child(l->layer.up, &l->layer, layer);
+}
+
 static void go_up(struct quic_session *s, struct quic_stream *st)
 {
-    struct quic_listener *l = s->endpoint ? s->endpoint->listener : NULL;
+    struct quic_listener *l = s->endpoint ? s->endpoint->listeners[QUIC_STREAMS_OF] : NULL;
     struct tapsi_layer *by = l ? NULL : living_layer(s);
     tapsi_list_remove(&st->turn);
+    if (s->failed) {
+        tapsi_layer_destroy(&st->layer, TAPS_E_CLOSED);
+        return;
+    }
     tapsi_layer_set_state(&st->layer, TAPSI_LAYER_READY);
     tapsi_quic_stream_news(st);
-    if (by) {
+    if (by)
         tapsi_layer_child(by, &st->layer);
-    } else if (l && l->layer.up->ops->child) {
-        l->layer.want--;
-        l->layer.up->ops->child(l->layer.up, &l->layer, &st->layer);
-    } else {
-        tapsi_layer_destroy(&st->layer, TAPS_E_CLOSED);
-    }
+    else
+        give_to_listener(l, &st->layer);
+}
+
+bool tapsi_quic_takes_datagrams(const struct quic_session *s)
+{
+    return s->endpoint && listens(s->endpoint, QUIC_DATAGRAMS);
+}
+
+void tapsi_quic_datagrams_go_up(struct quic_session *s, struct tapsi_layer *layer)
+{
+    give_to_listener(s->endpoint ? s->endpoint->listeners[QUIC_DATAGRAMS] : NULL, layer);
 }
 
 /* Is there one who takes it now? */
 static bool may_go_up(const struct quic_session *s)
 {
-    const struct quic_listener *l = s->endpoint ? s->endpoint->listener : NULL;
+    const struct quic_listener *l = s->endpoint ? s->endpoint->listeners[QUIC_STREAMS_OF] : NULL;
     return s->state != QUIC_HANDSHAKE && (!l || (l->layer.want && !l->closing) || s->state == QUIC_OVER);
 }
 
@@ -354,7 +393,9 @@ static void destroy_listener(struct tapsi_layer *layer, int reason)
     struct quic_endpoint *e = listener_of(layer)->endpoint;
     struct tapsi_link *next;
     (void)reason;
-    e->listener = NULL;
+    e->listeners[listener_of(layer)->kind] = NULL;
+    if (tapsi_quic_is_heard(e))
+        return;
     e->busy++;
     for (struct tapsi_link *l = e->sessions.next; l != &e->sessions; l = next) {
         struct quic_session *s = TAPSI_CONTAINER(l, struct quic_session, member);
@@ -410,26 +451,43 @@ static struct quic_endpoint *new_endpoint(struct tapsi_env *env, struct tapsi_er
     return NULL;
 }
 
-int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
-                      struct tapsi_layer **ret, struct tapsi_error *ret_error)
+/* The one that the other kind of Listener has opened there, or a new one. */
+static int find_endpoint(struct tapsi_env *env, const struct tapsi_target *target, enum quic_kind kind,
+                         struct quic_endpoint **ret, struct tapsi_error *ret_error)
 {
-    struct tapsi_mem *mem = &env->loop->mem;
+    struct tapsi_port_user *user = tapsi_port_holder(env, target, TAPSI_PORT_QUIC);
+    if (user && user->ops == &endpoint_ops && !endpoint_of(user)->listeners[kind]) {
+        *ret = endpoint_of(user);
+        return 0;
+    }
     struct quic_endpoint *e = new_endpoint(env, ret_error);
     if (!e)
         return ret_error ? ret_error->pub.code : TAPS_E_MEMORY;
-    struct quic_listener *l = tapsi_zalloc(mem, sizeof(*l));
-    int err = l ? tapsi_port_listen(env, target, TAPSI_PORT_QUIC, &e->user, ret_error)
+    int err = tapsi_port_listen(env, target, TAPSI_PORT_QUIC, &e->user, ret_error);
+    if (err)
+        tapsi_free(&env->loop->mem, e);
+    else
+        *ret = e;
+    return err;
+}
+
+int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, enum quic_kind kind,
+                      struct tapsi_sink *sink, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    struct quic_endpoint *e = NULL;
+    struct quic_listener *l = tapsi_zalloc(&env->loop->mem, sizeof(*l));
+    int err = l ? find_endpoint(env, target, kind, &e, ret_error)
                 : tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC listener");
     if (err) {
-        tapsi_free(mem, l);
-        tapsi_free(mem, e);
+        tapsi_free(&env->loop->mem, l);
         return err;
     }
     tapsi_layer_init(&l->layer, &listener_ops, env, NULL);
     l->endpoint = e;
+    l->kind = kind;
     l->layer.role = TAPSI_ROLE_SERVER;
     l->layer.up = sink;
-    e->listener = l;
+    e->listeners[kind] = l;
     tapsi_layer_set_state(&l->layer, TAPSI_LAYER_READY);
     *ret = &l->layer;
     return 0;

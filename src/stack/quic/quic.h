@@ -20,10 +20,12 @@
 #define QUIC_PACKET_MOST   1500            /* bytes of the largest packet we write */
 #define QUIC_SEGMENT       1200            /* of one turn of a stream, where streams take turns by packets */
 #define QUIC_BURST         12000           /* that leaves without a pause: ten packets, as RFC 9002, 7.7 allows */
+#define QUIC_FRAME_MOST    65535           /* of a datagram frame that we take */
 #define QUIC_REASON_MAX    128
 
 struct quic_session;
 struct quic_endpoint;
+struct quic_flow;
 
 /* A piece of what came, in order. */
 struct quic_piece {
@@ -59,7 +61,8 @@ struct quic_stream {
     /* in */
     struct quic_piece *pieces;
     uint32_t piece_size, piece_count;
-    size_t held;         /* bytes in them */
+    size_t held; /* bytes in them */
+    uint64_t received;
     uint64_t reset_code; /* of the peer's RESET_STREAM */
 
     bool remote : 1;        /* the peer opened it */
@@ -108,6 +111,7 @@ struct quic_session {
     struct tapsi_link feed;         /* of those that something came for, with a reference */
     struct tapsi_link streams, news, opening[2], arrivals;
     struct tapsi_sched sending; /* the streams with something to send */
+    struct quic_flow *flow;     /* its datagrams, or NULL */
     uint64_t order;             /* of the ops, as they came */
     struct quic_cid *cids;      /* of the endpoint's table */
     ngtcp2_cid odcid;           /* what the client called us at first */
@@ -129,8 +133,10 @@ struct quic_session {
     bool completed : 1; /* the engine says so; not yet looked at */
     bool counted : 1;   /* among the handshakes in progress */
     bool more_streams : 1;
-    bool leaving : 1; /* the last layer is gone */
-    bool refused : 1; /* the network says so */
+    bool leaving : 1;   /* the last layer is gone */
+    bool datagrams : 1; /* made for them: we take them, and open no stream */
+    bool flow_over : 1; /* their layer is gone */
+    bool refused : 1;   /* the network says so */
     bool fed : 1;
     bool reset : 1; /* the peer knows nothing of it any more */
     bool freed : 1;
@@ -138,6 +144,12 @@ struct quic_session {
 };
 
 /* session.c */
+/* A client's, with its path; the reference is the caller's. */
+int tapsi_quic_make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                    struct quic_session **ret, struct tapsi_error *ret_error);
+int tapsi_quic_check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error);
+/* The first layer starts: shakes hands. Failing is told later. */
+void tapsi_quic_start(struct quic_session *s);
 struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct tapsi_target *target,
                                             enum tapsi_role role, struct tapsi_error *ret_error);
 struct quic_session *tapsi_quic_ref(struct quic_session *s);
@@ -239,12 +251,19 @@ int tapsi_quic_cids_add(struct quic_cids *cids, struct quic_session *s, const ui
 void tapsi_quic_cids_remove(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
 void tapsi_quic_cids_forget(struct quic_cids *cids, struct quic_session *s);
 
+/* property.c: what all layers of a session answer alike. */
+int tapsi_quic_set(struct quic_session *s, enum taps_property property, const struct taps_value *value);
+int tapsi_quic_get(struct quic_session *s, int what, union tapsi_got *ret);
+void tapsi_quic_statistics(struct quic_session *s, uint64_t *values);
+
 /* listen.c */
+enum quic_kind { QUIC_STREAMS_OF, QUIC_DATAGRAMS, QUIC_KINDS };
+
 struct quic_endpoint {
     struct tapsi_port_user user;
     struct tapsi_loop *loop;
     struct tapsi_task task;
-    struct quic_listener *listener; /* NULL once it is gone */
+    struct quic_listener *listeners[QUIC_KINDS]; /* NULL: there is none, or it is gone */
     struct tapsi_link sessions, fed;
     struct quic_cids cids;
     uint8_t secret[32]; /* of tokens and resets */
@@ -255,8 +274,13 @@ struct quic_endpoint {
     uint64_t reset_time;
 };
 
-int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
-                      struct tapsi_layer **ret, struct tapsi_error *ret_error);
+int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, enum quic_kind kind,
+                      struct tapsi_sink *sink, struct tapsi_layer **ret, struct tapsi_error *ret_error);
+/* Does anybody listen there? */
+bool tapsi_quic_is_heard(const struct quic_endpoint *e);
+/* Of a server's session: is there a Listener for its datagrams, which takes one more now? */
+bool tapsi_quic_takes_datagrams(const struct quic_session *s);
+void tapsi_quic_datagrams_go_up(struct quic_session *s, struct tapsi_layer *layer);
 /* A session is over: it leaves the endpoint, and its connection IDs with it. */
 void tapsi_quic_endpoint_leave(struct quic_session *s);
 /* Peer's streams go up. */

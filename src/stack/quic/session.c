@@ -14,7 +14,7 @@
  * References: each stream has one, the endpoint one as long as the session is not over.
  */
 #include <string.h>
-#include "stack/quic/quic.h"
+#include "stack/quic/datagram.h"
 #include "stack/registry.h"
 
 static void flush(struct tapsi_task *task);
@@ -184,6 +184,8 @@ static void leave(struct quic_session *s)
     s->running = false;
     if (s->leaving)
         tapsi_quic_leave(s);
+    if (s->state == QUIC_OVER && s->endpoint)
+        tapsi_quic_endpoint_leave(s);
     tapsi_quic_unref(s);
 }
 
@@ -195,6 +197,7 @@ static void tell(struct quic_session *s)
         open_streams(s);
     tell_news(s);
     tapsi_quic_arrivals(s);
+    tapsi_quic_flow_tell(s);
     tell_news(s);
 }
 
@@ -263,6 +266,12 @@ static void release_streams(struct quic_session *s)
     }
 }
 
+/* What came with the end has yet to go up. */
+static bool has_newcomers(const struct quic_session *s)
+{
+    return !tapsi_list_empty(&s->arrivals) || (s->flow && s->flow->layer.state == TAPSI_LAYER_NEW);
+}
+
 void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
 {
     if (s->state == QUIC_OVER)
@@ -271,13 +280,15 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     if (ccerr && s->conn)
         tapsi_quic_write_close(s, ccerr);
     tapsi_quic_count(s, false);
+    if (s->completed) /* all of it came at once */
+        tapsi_handshake_take_alpn(&s->hs);
     s->state = QUIC_OVER;
     ngtcp2_conn_del(s->conn);
     s->conn = NULL;
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
     tapsi_quic_close_path(s);
-    if (s->endpoint)
+    if (s->endpoint && !has_newcomers(s))
         tapsi_quic_endpoint_leave(s);
     if (s->layers)
         tapsi_quic_dirty(s);
@@ -300,7 +311,7 @@ void tapsi_quic_layer_gone(struct quic_session *s)
 {
     if (--s->layers)
         return;
-    if (!s->endpoint || !s->endpoint->listener)
+    if (!s->endpoint || !tapsi_quic_is_heard(s->endpoint))
         tapsi_quic_listener_gone(s);
 }
 
@@ -315,30 +326,62 @@ void tapsi_quic_listener_gone(struct quic_session *s)
 
 /* ------------------------------------------------------------------------------------------------------ proto */
 
-static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
-                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+int tapsi_quic_make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                    struct quic_session **ret, struct tapsi_error *ret_error)
 {
-    (void)below;
     if (!target->remote || !tapsi_addr_port(target->remote))
         return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "QUIC needs a remote address with a port");
     struct quic_session *s = tapsi_quic_session_new(env, target, role, ret_error);
     if (!s)
         return ret_error ? ret_error->pub.code : TAPS_E_MEMORY;
-    bool uni = env->properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND;
     int err = tapsi_quic_open_path(s, target, ret_error);
-    struct quic_stream *st = err ? NULL : tapsi_quic_stream_new(s, env, uni);
-    if (!err && !st)
-        err = tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC stream");
+    if (err)
+        tapsi_quic_unref(s);
+    else
+        *ret = s;
+    return err;
+}
+
+void tapsi_quic_start(struct quic_session *s)
+{
+    struct tapsi_error error;
+    if (!s->conn && s->state == QUIC_HANDSHAKE && tapsi_quic_connect(s, &error) != 0) {
+        struct tapsi_error *e = tapsi_quic_error(s);
+        if (e)
+            tapsi_error_copy(e, &error);
+        tapsi_quic_end(s, NULL);
+    }
+    tapsi_quic_dirty(s);
+}
+
+static int make(struct tapsi_env *env, const struct tapsi_target *target, enum tapsi_role role,
+                struct tapsi_layer *below, struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    (void)below;
+    struct quic_session *s;
+    bool uni = env->properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_SEND;
+    int err = tapsi_quic_make(env, target, role, &s, ret_error);
+    if (err)
+        return err;
+    struct quic_stream *st = tapsi_quic_stream_new(s, env, uni);
     if (st)
         *ret = &st->layer;
+    else
+        err = tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC stream");
     tapsi_quic_unref(s);
     return err;
 }
 
-static int check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error)
+int tapsi_quic_check(struct tapsi_env *env, enum tapsi_role role, struct tapsi_error *ret_error)
 {
     const struct tapsi_credentials *credentials;
     return env->security ? tapsi_credentials(env->security, role, TAPSI_SECURE_QUIC, &credentials, ret_error) : 0;
+}
+
+static int listen_for_streams(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_sink *sink,
+                              struct tapsi_layer **ret, struct tapsi_error *ret_error)
+{
+    return tapsi_quic_listen(env, target, QUIC_STREAMS_OF, sink, ret, ret_error);
 }
 
 const struct tapsi_proto tapsi_proto_quic = {
@@ -347,6 +390,6 @@ const struct tapsi_proto tapsi_proto_quic = {
     .offers = TAPSI_OFFERS_STREAM,
     .secure = true,
     .make = make,
-    .check = check,
-    .listen = tapsi_quic_listen,
+    .check = tapsi_quic_check,
+    .listen = listen_for_streams,
 };

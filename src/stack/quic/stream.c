@@ -134,15 +134,9 @@ static int start(struct tapsi_layer *layer)
 {
     struct quic_stream *st = of(layer);
     struct quic_session *s = st->session;
-    struct tapsi_error error;
     tapsi_list_append(&s->opening[st->uni], &st->turn);
     s->more_streams = true;
-    if (!s->conn && s->state == QUIC_HANDSHAKE && tapsi_quic_connect(s, &error) != 0) {
-        struct tapsi_error *e = tapsi_quic_error(s);
-        if (e)
-            tapsi_error_copy(e, &error);
-        tapsi_quic_end(s, NULL);
-    }
+    tapsi_quic_start(s);
     tapsi_quic_stream_news(st);
     return 0;
 }
@@ -248,16 +242,8 @@ static int set(struct tapsi_layer *layer, enum taps_property property, const str
         tapsi_sched_set_priority(&s->sending, &st->entry,
                                  value->integer < UINT32_MAX ? (uint32_t)value->integer : UINT32_MAX);
         return TAPSI_HANDLED;
-    case TAPS_CONN_SCHEDULER:
-        tapsi_sched_set_kind(&s->sending, (enum taps_scheduler)value->enumeration);
-        return TAPSI_HANDLED;
-    case TAPS_GROUP_CONN_LIMIT:
-        return TAPSI_HANDLED;
-    case TAPS_CONN_CAPACITY_PROFILE:
-        s->profile = value->enumeration;
-        return TAPSI_HANDLED;
     default:
-        return TAPSI_PASS;
+        return tapsi_quic_set(s, property, value);
     }
 }
 
@@ -277,31 +263,7 @@ static int direction_of(const struct quic_stream *st)
 static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
 {
     struct quic_stream *st = of(layer);
-    struct quic_session *s = st->session;
-    bool open = s->state != QUIC_HANDSHAKE;
     switch (what) {
-    case TAPSI_GET_REMOTE:
-        ret->address = s->remote;
-        return TAPSI_HANDLED;
-    case TAPSI_GET_LOCAL:
-        if (!s->local.sa.sa_family)
-            return TAPS_E_STATE;
-        ret->address = s->local;
-        return TAPSI_HANDLED;
-    case TAPSI_GET_INTERFACE:
-        return s->interface_index ? give_integer(ret, s->interface_index) : TAPSI_PASS;
-    case TAPSI_GET_SPOKE:
-        ret->value.boolean = s->hs.spoke;
-        return TAPSI_HANDLED;
-    case TAPSI_GET_BOND:
-        ret->bond = &s->bond;
-        return TAPSI_HANDLED;
-    case TAPSI_GET_ALPN:
-        ret->text = s->hs.alpn;
-        return open ? TAPSI_HANDLED : TAPSI_PASS;
-    case TAPSI_GET_SECURITY:
-        ret->text = tapsi_handshake_version(&s->hs);
-        return open ? TAPSI_HANDLED : TAPSI_PASS;
     case TAPSI_GET_UNSENT:
         return give_integer(ret, tapsi_layer_unused(layer));
     case TAPSI_GET_UNACKED:
@@ -310,26 +272,17 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         ret->value = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = direction_of(st)};
         return TAPSI_HANDLED;
     default:
-        return TAPSI_PASS;
+        return tapsi_quic_get(st->session, what, ret);
     }
 }
 
 static void statistics(struct tapsi_layer *layer, uint64_t *values)
 {
     const struct quic_stream *st = of(layer);
-    struct quic_session *s = st->session;
-    ngtcp2_conn_info info;
-    if (!s->conn)
-        return;
-    ngtcp2_conn_get_conn_info(s->conn, &info);
     values[TAPS_BYTES_SENT] = st->sent;
+    values[TAPS_BYTES_RECEIVED] = st->received;
     values[TAPS_BYTES_UNACKNOWLEDGED] = st->sent - st->acked;
-    values[TAPS_ROUND_TRIP_US] = info.smoothed_rtt / 1000;
-    values[TAPS_ROUND_TRIP_VARIATION_US] = info.rttvar / 1000;
-    values[TAPS_MIN_ROUND_TRIP_US] = info.min_rtt / 1000;
-    values[TAPS_CONGESTION_WINDOW] = info.cwnd;
-    values[TAPS_DELIVERY_RATE] = info.delivery_rate_sec;
-    values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
+    tapsi_quic_statistics(st->session, values);
 }
 
 static int clone_stream(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,

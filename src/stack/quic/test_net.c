@@ -57,6 +57,7 @@ static void write_down(struct end *e, const struct tapsi_slice *slice)
         memcpy(e->got + e->got_length, slice->data, slice->length);
     }
     e->got_length += slice->length;
+    e->last_length = slice->length;
 }
 
 static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_slice *slice)
@@ -67,7 +68,7 @@ static void on_data(struct tapsi_sink *sink, struct tapsi_layer *layer, const st
     e->slices++;
     write_down(e, slice);
     e->final += final;
-    if (e->echo && (slice->length || final))
+    if (e->echo)
         net_send(e, slice->data, slice->length, final ? TAPSI_OP_FINAL | TAPSI_OP_END : 0);
     if (e->layer && e->window)
         tapsi_layer_want(layer, e->window);
@@ -183,7 +184,8 @@ static void make_host(struct net *n, int side)
 
 void net_begin(struct net *n)
 {
-    *n = (struct net){.server_window = WINDOW, .server_name = "example.test"};
+    *n = (struct net){
+        .server_window = WINDOW, .server_name = "example.test", .proto = {&tapsi_proto_quic, &tapsi_proto_quic}};
     make_identities();
     tapsi_mem_init(&n->plain, NULL);
     tapsi_mem_init(&n->mem, &(struct taps_allocator){count_blocks, n});
@@ -209,7 +211,7 @@ void net_open(struct net *n)
         return;
     n->envs[1]->half_open = &n->half_open;
     n->listener_sink.ops = &listener_ops;
-    if (tapsi_proto_quic.listen(n->envs[1], &target, &n->listener_sink, &n->listener, &n->make_error) != 0)
+    if (n->proto[1]->listen(n->envs[1], &target, &n->listener_sink, &n->listener, &n->make_error) != 0)
         n->listener = NULL;
     else
         tapsi_layer_want(n->listener, 1000);
@@ -231,7 +233,7 @@ struct end *net_connect(struct net *n)
     tapsi_addr_parse("192.0.2.1", &remote);
     tapsi_addr_set_port(&remote, PORT);
     struct end *e = n->envs[0] ? new_end(n) : NULL;
-    if (!e || tapsi_proto_quic.make(n->envs[0], &target, TAPSI_ROLE_CLIENT, NULL, &e->layer, &n->make_error) != 0)
+    if (!e || n->proto[0]->make(n->envs[0], &target, TAPSI_ROLE_CLIENT, NULL, &e->layer, &n->make_error) != 0)
         return NULL;
     return started(e) ? e : NULL;
 }

@@ -32,6 +32,7 @@ struct end {
     struct tapsi_ready_info info;
     uint8_t *got;
     size_t got_length, wrong; /* bytes that are not those of net_byte */
+    size_t last_length;       /* of the last slice */
     unsigned sent, failed;
     int last_result;
 };
@@ -47,6 +48,7 @@ struct net {
     struct tapsi_security *security[2];
     struct tapsi_properties *properties[2];
     struct tapsi_env *envs[2];
+    const struct tapsi_proto *proto[2]; /* what the client initiates, the server listens with */
     struct tapsi_layer *listener;
     struct tapsi_sink listener_sink;
     unsigned half_open;

@@ -1,0 +1,69 @@
+#include "stack/quic/quic.h"
+
+int tapsi_quic_set(struct quic_session *s, enum taps_property property, const struct taps_value *value)
+{
+    switch (property) {
+    case TAPS_CONN_SCHEDULER:
+        tapsi_sched_set_kind(&s->sending, (enum taps_scheduler)value->enumeration);
+        return TAPSI_HANDLED;
+    case TAPS_CONN_PRIORITY:
+    case TAPS_GROUP_CONN_LIMIT:
+        return TAPSI_HANDLED;
+    case TAPS_CONN_CAPACITY_PROFILE:
+        s->profile = value->enumeration;
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+static int give_text(union tapsi_got *ret, const char *text)
+{
+    ret->text = text;
+    return TAPSI_HANDLED;
+}
+
+int tapsi_quic_get(struct quic_session *s, int what, union tapsi_got *ret)
+{
+    bool open = s->state != QUIC_HANDSHAKE && s->hs.session;
+    switch (what) {
+    case TAPSI_GET_REMOTE:
+        ret->address = s->remote;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_LOCAL:
+        ret->address = s->local;
+        return s->local.sa.sa_family ? TAPSI_HANDLED : TAPS_E_STATE;
+    case TAPSI_GET_INTERFACE:
+        ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = s->interface_index};
+        return s->interface_index ? TAPSI_HANDLED : TAPSI_PASS;
+    case TAPSI_GET_SPOKE:
+        ret->value.boolean = s->hs.spoke;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_BOND:
+        ret->bond = &s->bond;
+        return TAPSI_HANDLED;
+    case TAPSI_GET_ALPN:
+        return open ? give_text(ret, s->hs.alpn) : TAPSI_PASS;
+    case TAPSI_GET_SECURITY:
+        return open ? give_text(ret, tapsi_handshake_version(&s->hs)) : TAPSI_PASS;
+    case TAPS_CONN_CAPACITY_PROFILE:
+        ret->value = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = s->profile};
+        return TAPSI_HANDLED;
+    default:
+        return TAPSI_PASS;
+    }
+}
+
+void tapsi_quic_statistics(struct quic_session *s, uint64_t *values)
+{
+    ngtcp2_conn_info info;
+    if (!s->conn)
+        return;
+    ngtcp2_conn_get_conn_info(s->conn, &info);
+    values[TAPS_ROUND_TRIP_US] = info.smoothed_rtt / 1000;
+    values[TAPS_ROUND_TRIP_VARIATION_US] = info.rttvar / 1000;
+    values[TAPS_MIN_ROUND_TRIP_US] = info.min_rtt / 1000;
+    values[TAPS_CONGESTION_WINDOW] = info.cwnd;
+    values[TAPS_DELIVERY_RATE] = info.delivery_rate_sec;
+    values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
+}
