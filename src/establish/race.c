@@ -217,15 +217,23 @@ static bool holds_back(const struct tapsi_node *parent)
     return false;
 }
 
-/* Of what a path has under way: did the last one stand on UDP, which many networks swallow? */
-static bool may_be_swallowed(const struct tapsi_node *path)
+/* The stack of a path that started last, if it stands on UDP, which many networks swallow; or NULL. */
+static const struct tapsi_node *last_on_udp(const struct tapsi_node *path)
 {
     const struct tapsi_node *last = NULL;
     for (size_t i = 0; i < path->count; i++) {
         if (path->children[i]->start && (!last || path->children[i]->start >= last->start))
             last = path->children[i];
     }
-    return last && (last->row->offer.alpn == TAPSI_ALPN_QUIC || last->row->offer.alpn == TAPSI_ALPN_DTLS);
+    bool on_udp = last && (last->row->offer.alpn == TAPSI_ALPN_QUIC || last->row->offer.alpn == TAPSI_ALPN_DTLS);
+    return on_udp ? last : NULL;
+}
+
+/* QUIC that has no address yet has not begun: its time does not run. */
+static bool waits_for_names(const struct tapsi_node *parent)
+{
+    const struct tapsi_node *last = !parent->root && parent->kind == TAPS_CANDIDATE_PATH ? last_on_udp(parent) : NULL;
+    return last && last->last_start == 0 && may_grow(last);
 }
 
 static uint64_t stagger_delay(const struct tapsi_node *parent)
@@ -233,13 +241,15 @@ static uint64_t stagger_delay(const struct tapsi_node *parent)
     uint64_t delay = parent->race->attempt_delay;
     if (parent->root)
         return delay * 4; /* another path costs more than another protocol, and that more than another address */
-    return parent->kind == TAPS_CANDIDATE_PATH && !may_be_swallowed(parent) ? delay * 2 : delay;
+    return parent->kind == TAPS_CANDIDATE_PATH && !last_on_udp(parent) ? delay * 2 : delay;
 }
 
 static void on_stagger(struct tapsi_timer *timer)
 {
     struct tapsi_node *parent = TAPSI_CONTAINER(timer, struct tapsi_node, stagger);
     struct tapsi_race *race = parent->race;
+    if (waits_for_names(parent))
+        return;
     start_next(parent);
     let_plain_go(race);
 }
@@ -462,6 +472,16 @@ void tapsi_race_leaf_ready(struct tapsi_leaf *leaf, const struct tapsi_ready_inf
 
 /* --------------------------------------------------------------------------------------------- beginning */
 
+/* A stack whose first address has just started: the next stack follows a delay after that. */
+static void begin_delay(const struct tapsi_node *protocol)
+{
+    struct tapsi_node *path = protocol->parent;
+    if (protocol->race->over || last_on_udp(path) != protocol)
+        return;
+    path->last_start = protocol->last_start;
+    arm_stagger(path);
+}
+
 /* New addresses: every protocol under way takes them in. */
 static void grow(struct tapsi_node *node)
 {
@@ -474,8 +494,12 @@ static void grow(struct tapsi_node *node)
     if (race->over || node->root || node->kind != TAPS_CANDIDATE_PROTOCOL)
         return;
     tapsi_tree_endpoints(node);
-    if (node->active == 0 ? start_next(node) : false)
+    bool first = node->last_start == 0;
+    if (node->active == 0 ? start_next(node) : false) {
+        if (first)
+            begin_delay(node);
         return;
+    }
     if (node->active && node->has_stagger && tapsi_timer_running(&node->stagger))
         return;
     if (node->active) {

@@ -155,8 +155,9 @@ void tapsi_sim_link_mtu(struct tapsi_sim_link *link, unsigned mtu, bool silent);
 /* The cable: down, everything is lost on it, and an interface with no other link is shown as not up. */
 void tapsi_sim_link_up(struct tapsi_sim_link *link, bool up);
 void tapsi_sim_link_fault(struct tapsi_sim_link *link, enum tapsi_sim_fault fault);
-/* What happens to packets for `address` ("2001:db8::1", "192.0.2.1:80", "[2001:db8::1]:443"), whoever has it. The
-   port's own rule goes before the host's. */
+/* What happens to packets for `address` ("2001:db8::1", "192.0.2.1:80", "[2001:db8::1]:443"), whoever has it; "udp
+   192.0.2.1:443" and "tcp ..." are for that transport only. The transport's own rule goes before the one for all, the
+   port's own before the host's. */
 void tapsi_sim_fault(struct tapsi_sim *sim, const char *address, enum tapsi_sim_fault fault);
 /* Delay added to each packet for `address`. */
 void tapsi_sim_delay(struct tapsi_sim *sim, const char *address, uint64_t delay_ns);

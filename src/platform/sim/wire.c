@@ -11,10 +11,13 @@
 #define NEIGHBOUR_DELAY (3 * TAPSI_SIM_S)   /* until a neighbour is given up */
 #define NARROW_TIME     (600 * TAPSI_SIM_S) /* as long as Linux believes in a path's MTU */
 #define MTU_UNKNOWN     1280
+#define UDP_HEADER      8
+#define TCP_HEADER      20
 
 struct rule {
     struct tapsi_link link;
     union tapsi_addr address; /* port 0 = every port */
+    unsigned header;          /* as in struct tapsi_simwire_way; 0 = of every transport */
     enum tapsi_sim_fault fault;
     uint64_t delay;
 };
@@ -58,22 +61,31 @@ static bool parse_with_port(struct tapsi_sim *sim, const char *text, union tapsi
     return true;
 }
 
-static struct rule *find_rule(struct tapsi_sim *sim, const union tapsi_addr *to, uint16_t port)
+static struct rule *find_rule(struct tapsi_sim *sim, const union tapsi_addr *to, uint16_t port, unsigned header)
 {
     for (struct tapsi_link *l = sim->rules.next; l != &sim->rules; l = l->next) {
         struct rule *rule = TAPSI_CONTAINER(l, struct rule, link);
-        if (tapsi_addr_same_host(&rule->address, to) && tapsi_addr_port(&rule->address) == port)
+        if (tapsi_addr_same_host(&rule->address, to) && tapsi_addr_port(&rule->address) == port &&
+            rule->header == header)
             return rule;
     }
     return NULL;
 }
 
+/* The rule of this transport goes before that of all. */
+static const struct rule *rule_of(const struct tapsi_simwire_way *way, uint16_t port)
+{
+    const struct rule *rule = find_rule(way->host->sim, &way->to, port, way->header);
+    return rule ? rule : find_rule(way->host->sim, &way->to, port, 0);
+}
+
 static struct rule *rule_for(struct tapsi_sim *sim, const char *address)
 {
     union tapsi_addr to;
-    if (!sim || !parse_with_port(sim, address, &to))
+    unsigned header = strncmp(address, "udp ", 4) == 0 ? UDP_HEADER : strncmp(address, "tcp ", 4) == 0 ? TCP_HEADER : 0;
+    if (!sim || !parse_with_port(sim, header ? address + 4 : address, &to))
         return NULL;
-    struct rule *rule = find_rule(sim, &to, tapsi_addr_port(&to));
+    struct rule *rule = find_rule(sim, &to, tapsi_addr_port(&to), header);
     if (rule)
         return rule;
     rule = tapsi_zalloc(&sim->mem, sizeof *rule);
@@ -82,6 +94,7 @@ static struct rule *rule_for(struct tapsi_sim *sim, const char *address)
         return NULL;
     }
     rule->address = to;
+    rule->header = header;
     tapsi_list_append(&sim->rules, &rule->link);
     return rule;
 }
@@ -469,8 +482,7 @@ static void send_out(const struct tapsi_simwire_way *way, const char *kind, size
     uint16_t port = tapsi_addr_port(&way->to);
     ret->why = "no link";
     if (way->forged || tapsi_simhost_owner(way->host, &way->from))
-        judge(sim, way, packet_bytes(way, length), find_rule(sim, &way->to, 0),
-              port ? find_rule(sim, &way->to, port) : NULL, ret);
+        judge(sim, way, packet_bytes(way, length), rule_of(way, 0), port ? rule_of(way, port) : NULL, ret);
     else
         ret->why = "address gone";
     count(sim, &way->to);
