@@ -740,6 +740,8 @@ TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
  * Clone: one more Connection to the same peer, in a group with this one. Returns it owned, Establishing; ready or
  * establishment_error follows on it, within 30 s. It goes to the address and over the stack that the first Connection
  * of the group has come to, with its Local Endpoints but not their ports; as long as there is none, it waits for that.
+ * Where the stack has streams it is a further stream of the same session, on both sides, without a handshake:
+ * `direction` of `properties` is that of the stream, and it stays Establishing while the peer allows no more of them.
  *
  * It has the Connection's properties as they are now. `properties` (NULL: none) may say otherwise for itself: what is
  * set of the Selection Properties, the Message Properties and connPriority. All other Connection Properties are shared
@@ -772,7 +774,8 @@ TAPS_API int taps_connection_abort_group(taps_connection *connection);
 struct taps_listener_events {
     /* Not in the RFC: the sockets are open, and taps_listener_local says where. Comes once, before anything else. */
     void (*listening)(taps_listener *listener, void *user);
-    /* The callee owns the Connection: set its events here, free it some time. NULL here refuses all. */
+    /* The callee owns the Connection: set its events here, free it some time. NULL here refuses all. A further stream
+       of a session comes too, as a member of the group of its first one. */
     void (*connection_received)(taps_listener *listener, taps_connection *connection, void *user);
     void (*establishment_error)(taps_listener *listener, const struct taps_error *error, void *user);
     void (*stopped)(taps_listener *listener, void *user);
@@ -783,7 +786,8 @@ TAPS_API int taps_listener_stop(taps_listener *listener);
 /* At any time; without events. NULL is allowed. */
 TAPS_API void taps_listener_free(taps_listener *listener);
 /* How many more Connections are delivered; TAPS_INFINITE is the default, 0 delivers none: they wait where the protocol
-   can make them wait (TCP: the backlog) and are ignored where it cannot. */
+   can make them wait (TCP: the backlog) and are ignored where it cannot. Each stream that a peer opens is one, also of
+   a session that is known (RFC 9622, 7.2); those wait too. */
 TAPS_API int taps_listener_set_new_connection_limit(taps_listener *listener, uint64_t limit);
 /* Other security parameters for whoever comes from now on: certificates that were renewed, say. They are copied. Who is
    connected, or in the middle of the handshake, keeps the old ones. TAPS_E_CONFIGURATION, with words in

@@ -54,8 +54,6 @@ void tapsi_connection_enqueue(struct taps_connection *c, struct tapsi_op *op, bo
         at = place_by_priority(sends, op);
     tapsi_list_insert_before(at, &op->link);
     c->out->unsent += op->length;
-    if (c->member)
-        op->order = tapsi_group_order(c->member);
     if (op->flags & TAPSI_OP_FINAL && op->link.next != sends) { /* said so only at its end: the others go first */
         struct tapsi_op *last = op_at(sends->prev);
         op->flags = (uint16_t)(op->flags & ~TAPSI_OP_FINAL);

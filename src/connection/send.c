@@ -311,6 +311,8 @@ static void go(struct taps_connection *c, struct tapsi_op *op, bool final)
     const struct tapsi_outbox *out = c->out;
     bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED && !c->shares &&
                   (!out->below || out->below + op->length <= c->top->ahead);
+    if (c->member)
+        op->order = tapsi_group_order(c->member);
     if (direct) {
         hand_down(c, op);
         return;

@@ -3,7 +3,8 @@
  *
  * A stream's stack is the layer of the session and the Framers above it. Until it is READY an opening is its sink: of a
  * clone, which waits Establishing, or of the peer's, which becomes a Connection then. That waits in `arrived`, silent,
- * until the loop delivers it to a member; a member it becomes only then, so that nobody finds what is not his yet.
+ * until the loop delivers it to a member; a member it becomes only then, so that nobody finds what is not his yet. How
+ * many may wait is bounded by the session, which says to its peer how many streams it may have.
  *
  * A peer's stream of a Listener's session comes through accept.c as long as there is the Listener, and here only what
  * both have in common is asked: tapsi_stream_admit. All others come here.
@@ -279,27 +280,31 @@ void tapsi_stream_child(struct taps_connection *c, struct tapsi_layer *child)
         tapsi_layer_destroy(child, TAPS_E_POLICY);
 }
 
+static int admit(struct tapsi_group *g, struct taps_connection *c)
+{
+    if (!has_room(g))
+        return TAPS_E_POLICY;
+    int err = tapsi_group_share_properties(g, c);
+    return err ? err : tapsi_group_join(g, c);
+}
+
 int tapsi_stream_admit(struct taps_connection *c)
 {
     struct tapsi_bond *bond = tapsi_stream_bond(c->top);
-    struct tapsi_group *g = bond ? bond->group : NULL;
-    int err = 0;
+    struct tapsi_group *g;
     if (!bond)
         return 0;
-    if (g && !has_room(g))
-        return TAPS_E_POLICY;
-    if (!g) {
-        err = tapsi_group_new(c, &g);
-        if (err)
-            return err;
-        g->row = c->row;
-        tapsi_group_tie(g, bond);
-    }
-    err = tapsi_group_share_properties(g, c);
-    if (!err)
-        err = tapsi_group_join(g, c);
+    if (bond->group)
+        return admit(bond->group, c);
+    int err = tapsi_group_new(c, &g);
+    if (err)
+        return err;
+    g->row = c->row;
+    err = tapsi_group_join(g, c);
     if (err)
         tapsi_group_free_unused(g);
+    else
+        tapsi_group_tie(g, bond);
     return err;
 }
 
@@ -321,7 +326,7 @@ static void deliver(struct tapsi_task *task)
         struct taps_connection *c = TAPSI_CONTAINER(link, struct taps_connection, link);
         struct taps_connection *to = hearer(g, true);
         tapsi_list_append(&g->context->open, &c->link);
-        int err = to ? tapsi_stream_admit(c) : TAPS_E_POLICY;
+        int err = to ? admit(g, c) : TAPS_E_POLICY;
         if (err) {
             drop_arrived(c, err);
             continue;

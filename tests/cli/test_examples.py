@@ -156,6 +156,22 @@ def test_group():
     tap.check("group names the file it cannot read", result.code == 1 and b"/nowhere" in result.err, result)
 
 
+def test_questions():
+    with started([programs["answers"], "127.0.0.1:0", cert, key]) as process:
+        port = int(lines_until(process, "listening")[-1].split()[-1])
+        for _ in range(2):
+            result = run([programs["questions"], f"localhost:{port}", certificates.ca, "one", "two", "three"])
+            got = result.out.split(b"\n")
+            tap.check("questions are answered, each on a Connection of its own",
+                      result.code == 0 and all(word in got for word in (b"ONE", b"TWO", b"THREE")), result)
+        with socket.create_connection(("127.0.0.1", port), LIMIT) as plain:
+            plain.sendall(b"this is not TLS\r\n" * 10)
+    result = run([programs["questions"], f"localhost:{port}", certificates.ca, "anybody?"])
+    tap.check("questions say that nobody listens", result.code == 1 and result.err, result)
+    result = run([programs["answers"], "127.0.0.1:0", key, cert])
+    tap.check("answers with certificate and key exchanged fails", result.code == 1 and result.err, result)
+
+
 def test_why():
     with refusing() as port:
         result = run([programs["why"], f"127.0.0.1:{port}"])
@@ -289,7 +305,7 @@ if __name__ == "__main__":
     certificates = Certificates()
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
-        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_why,
+        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_questions, test_why,
                         test_workers, test_mutual, test_parcels])
     finally:
         certificates.remove()

@@ -180,7 +180,7 @@ TEST(a_clone_that_wants_no_streams_is_refused)
     streams_finish(&s);
 }
 
-/* proves API-071 and API-043: hints for the stream */
+/* proves API-071 and API-045: hints for the stream */
 TEST(a_clone_in_one_direction_is_a_stream_in_one_direction)
 {
     struct streams s;
@@ -329,7 +329,7 @@ TEST(the_listener_and_all_streams_may_be_freed_as_one_comes)
     streams_finish(&s);
 }
 
-/* proves API-036 and API-072: each is one more Connection; at 0 they wait, as long as the session does */
+/* proves API-064 and API-072: each is one more Connection; at 0 they wait, as long as the session does */
 TEST(the_limit_of_new_connections_counts_streams)
 {
     struct streams s;
@@ -352,7 +352,7 @@ TEST(the_limit_of_new_connections_counts_streams)
     streams_finish(&s);
 }
 
-/* proves API-037: what lives goes on, and its streams come by a member */
+/* proves API-063: what lives goes on, and its streams come by a member */
 TEST(after_stop_the_streams_of_a_session_come_by_a_member)
 {
     struct streams s;
@@ -498,7 +498,7 @@ TEST(a_group_without_members_keeps_what_is_shared)
 
 /* ------------------------------------------------------------------------------------------- who goes first */
 
-/* proves API-082 and IMPL-26: the session has the window, and divides it */
+/* proves API-081 and API-084: the session has the window, and divides it */
 TEST(streams_share_by_their_priorities)
 {
     struct streams s;
@@ -520,7 +520,7 @@ TEST(streams_share_by_their_priorities)
     streams_finish(&s);
 }
 
-/* proves IMPL-26: a window that a peer keeps shut is that of one stream */
+/* proves API-084: a window that a peer keeps shut is that of one stream */
 TEST(a_stream_that_nobody_reads_holds_no_other)
 {
     struct streams s;
