@@ -15,6 +15,7 @@ struct incoming {
     struct tapsi_security *security; /* what the Listener asked for when it came; NULL: nothing */
     struct tapsi_layer *top;
     uint64_t deadline;
+    bool vouched; /* the bottom was READY and secure as it came: what is above it says nothing of security */
 };
 
 /* ------------------------------------------------------------------------------------------------- credit */
@@ -89,7 +90,7 @@ static void on_ready(struct tapsi_sink *sink, struct tapsi_layer *layer, const s
     struct incoming *in = TAPSI_CONTAINER(sink, struct incoming, sink);
     struct taps_listener *l = in->listener;
     (void)layer;
-    if (!secure_enough(in->security, info)) {
+    if (!in->vouched && !secure_enough(in->security, info)) {
         drop(in, "it is not as secure as was required");
         return;
     }
@@ -149,6 +150,7 @@ static void shake_hands(struct taps_listener *l, const struct tapsi_stack_row *r
         return;
     }
     in->top = child;
+    in->vouched = child->state == TAPSI_LAYER_READY && row->protos[0]->secure;
     int err = tapsi_stack_make(row, l->env, &none, TAPSI_ROLE_SERVER, child, &in->sink, &in->top, &error);
     if (!err && in->top->state == TAPSI_LAYER_NEW)
         err = tapsi_layer_start(in->top);
