@@ -47,6 +47,8 @@ static int open_socket(struct taps_listener *l, const struct tapsi_stack_row *ro
     l->socket_count++;
     if (tapsi_layer_get(s->layer, TAPSI_GET_LOCAL, &got) != 0)
         got.address = place->address;
+    if (!tapsi_addr_port(&got.address))
+        return tapsi_error_set(ret_error, TAPS_E_SYSTEM, "the system does not tell which port it has chosen");
     tapsi_endpoint_from_addr(&s->local, false, &got.address);
     if (on)
         tapsi_format(s->local.interface, sizeof(s->local.interface), "%s", on->name);

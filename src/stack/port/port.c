@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define NEXT_TURN_NS 1 /* a timer due now would fire in this turn again */
+#define ECN_CE       3
 
 struct tapsi_port {
     unsigned refs;
@@ -37,6 +38,8 @@ struct tapsi_port {
     uint8_t *left; /* of a train that was written: what the kernel did not take */
     size_t left_length, left_segment;
     uint64_t ignored; /* datagrams for nobody */
+    uint64_t marked;  /* datagrams and trains that met congestion on their way (ECN) */
+    uint64_t lost;    /* those that could not be written */
 };
 
 static struct tapsi_loop *loop_of(const struct tapsi_port *port)
@@ -71,9 +74,12 @@ void tapsi_port_unref(struct tapsi_port *port)
 {
     if (--port->refs)
         return;
-    if (port->ignored)
-        tapsi_log(loop_of(port), TAPS_LOG_INFO, "port %u: %llu datagrams for nobody ignored",
-                  tapsi_addr_port(&port->local), (unsigned long long)port->ignored);
+    if (port->ignored || port->marked || port->lost)
+        tapsi_log(
+            loop_of(port), TAPS_LOG_INFO,
+            "port %u: %llu datagrams for nobody ignored, %llu came with a mark of congestion, %llu could not be sent",
+            tapsi_addr_port(&port->local), (unsigned long long)port->ignored, (unsigned long long)port->marked,
+            (unsigned long long)port->lost);
     drop_left(port);
     tapsi_list_remove(&port->link);
     tapsi_udpsocket_close(&port->socket);
@@ -234,6 +240,7 @@ static void receive(struct tapsi_port *port)
         if (result <= 0)
             continue;
         bytes += d.length;
+        port->marked += d.ecn == ECN_CE;
         find_local(port, &d);
         hand_out(port, &d, &got);
         tapsi_buffer_unref(d.buffer);
@@ -250,8 +257,10 @@ static void keep_left(struct tapsi_port *port, const struct tapsi_port_way *way,
                       size_t segment)
 {
     port->left = tapsi_alloc(&loop_of(port)->mem, length);
-    if (!port->left)
+    if (!port->left) {
+        port->lost++;
         return;
+    }
     memcpy(port->left, bytes, length);
     port->left_length = length;
     port->left_segment = segment < length ? segment : 0;
@@ -306,6 +315,8 @@ int tapsi_port_write(struct tapsi_port *port, const struct tapsi_port_way *way, 
     int err = tapsi_udpsocket_write(s, &own, bytes, length, segment, &taken);
     if (!err && taken < length)
         keep_left(port, &own, (const uint8_t *)bytes + taken, length - taken, segment);
+    if (err && err != -EAGAIN && err != -EMSGSIZE)
+        port->lost++;
     if (s->told)
         tapsi_timer_start(loop_of(port), &port->later, NEXT_TURN_NS);
     return err;

@@ -429,6 +429,67 @@ TEST(a_route_that_is_missing_is_told_in_words)
     net_done(&n);
 }
 
+/* The kernel takes a part of the pieces: the rest waits, and nothing overtakes it. */
+TEST(the_rest_of_a_train_goes_when_there_is_room)
+{
+    struct net n;
+    struct seen s;
+    char bytes[500], byte;
+    net_sim(&n);
+    tapsi_sim_host_no_trains(n.server);
+    union tapsi_addr local = addr("192.0.2.2", 7), remote = addr("192.0.2.1", 8);
+    int fd = n.peer->ops->socket(n.peer, AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+    CHECK_INT(n.peer->ops->bind(n.peer, fd, &local), 0);
+    CHECK_INT(n.peer->ops->connect(n.peer, fd, &remote), 0);
+    struct tapsi_target target = {.remote = &local, .local = &remote};
+    struct tapsi_error error;
+    s = (struct seen){.user = {.ops = &seen_ops}};
+    CHECK_INT(tapsi_port_connect(n.env, &target, &s.user, &error), 0);
+    struct tapsi_port_way way = {.tos = 0};
+    for (int i = 0; i < 5; i++)
+        memset(bytes + 100 * i, '1' + i, 100);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, "0", 1, 0), 0);
+    tapsi_sim_fail_call(n.sim, 1, 0); /* one piece */
+    tapsi_sim_host_fail_call(n.server, 2, EAGAIN);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, bytes, sizeof(bytes), 100), 0);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, "6", 1, 0), -EAGAIN);
+    CHECK_INT(s.writable, 0);
+    tapsi_sim_host_fail_call(n.server, 2, EAGAIN);             /* again, in the rest */
+    CHECK_INT(n.peer->ops->send(n.peer, fd, "wake", 4, 0), 4); /* an event, and with it the room */
+    run_for(&n, 2 * DELAY);
+    CHECK_INT(n.peer->ops->send(n.peer, fd, "wake", 4, 0), 4);
+    run_for(&n, 2 * DELAY);
+    CHECK(s.writable >= 1);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, "6", 1, 0), 0);
+    run_for(&n, 2 * DELAY);
+    for (int i = 0; i < 7; i++) {
+        CHECK(n.peer->ops->recv(n.peer, fd, &byte, 1, 0) >= 1);
+        CHECK_INT(byte, '0' + i);
+    }
+    CHECK_INT(n.peer->ops->recv(n.peer, fd, &byte, 1, 0), -EAGAIN);
+    n.peer->ops->close(n.peer, fd);
+    tapsi_port_leave(&s.user);
+    net_done(&n);
+}
+
+TEST(a_rest_that_never_goes_goes_with_the_port)
+{
+    struct net n;
+    struct seen s;
+    char bytes[500] = {0};
+    net_sim(&n);
+    tapsi_sim_host_no_trains(n.server);
+    CHECK_INT(connect_to(&n, &s, "192.0.2.2", 7), 0);
+    struct tapsi_port_way way = {.tos = 0};
+    CHECK_INT(tapsi_port_write(s.user.port, &way, bytes, 0, 0), 0);
+    tapsi_sim_fail_call(n.sim, 1, 0);
+    tapsi_sim_host_fail_call(n.server, 2, EAGAIN);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, bytes, sizeof(bytes), 100), 0);
+    CHECK_INT(tapsi_port_write(s.user.port, &way, bytes, 1, 0), -EAGAIN);
+    tapsi_port_leave(&s.user);
+    net_done(&n);
+}
+
 /* ------------------------------------------------------------------------------------------------ ends and bounds */
 
 TEST(a_user_may_leave_in_the_middle_of_a_train)
@@ -602,6 +663,31 @@ TEST(the_kernel_tells_of_a_refusal)
     CHECK(run_until(&n, &s.errors, 1));
     CHECK_INT(s.error, ECONNREFUSED);
     CHECK_INT(tapsi_addr_port(&s.error_to), number);
+    tapsi_port_leave(&c.user);
+    tapsi_port_leave(&s.user);
+    net_done(&n);
+}
+
+/* IPv4 on the IPv6 socket: the source, the mark and the size of the pieces are of two families. */
+TEST(the_kernel_answers_ipv4_from_a_socket_of_both)
+{
+    struct net n;
+    struct seen s, c;
+    static char bytes[3000];
+    net_kernel(&n);
+    memset(bytes, 'Q', sizeof(bytes));
+    CHECK_INT(listen_at(&n, &s, TAPSI_PORT_QUIC, "::", 0), 0);
+    CHECK_INT(connect_to(&n, &c, "127.0.0.77", port_of(&s)), 0);
+    struct tapsi_port_way way = {.tos = 3};
+    CHECK_INT(tapsi_port_write(c.user.port, &way, bytes, 1, 0), 0);
+    CHECK(run_until(&n, &s.datagrams, 1));
+    CHECK_INT(s.ecn, 3);
+    CHECK_TEXT(tapsi_addr_host_text(&s.to, (char[TAPSI_ADDR_TEXT]){0}), "127.0.0.77");
+    struct tapsi_port_way back = {.to = s.from, .from = s.to, .tos = 2};
+    CHECK_INT(tapsi_port_write(s.user.port, &back, bytes, 3000, 1000), 0);
+    CHECK(run_until(&n, &c.datagrams, 3));
+    CHECK_INT(c.bytes, 3000);
+    CHECK_INT(c.ecn, 2);
     tapsi_port_leave(&c.user);
     tapsi_port_leave(&s.user);
     net_done(&n);
