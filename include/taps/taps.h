@@ -732,6 +732,23 @@ TAPS_API const taps_endpoint *taps_connection_local(const taps_connection *conne
 TAPS_API const taps_endpoint *taps_connection_remote(const taps_connection *connection);
 /* "TLS 1.3" and the like, or NULL without security; the ALPN protocol chosen, or NULL. */
 TAPS_API const char *taps_connection_security(const taps_connection *connection);
+/* What its handshake has agreed on, in the names of IANA or GnuTLS; NULL for what the protocol does not have or does
+   not tell (a resumed session has no certificates). */
+struct taps_security_info {
+    const char *protocol;       /* "TLS 1.3" */
+    const char *cipher;         /* "AES-128-GCM" */
+    const char *group;          /* of the key exchange: "X25519" */
+    const char *signature;      /* of the peer: "ECDSA-SECP256R1-SHA256" */
+    bool authenticated;         /* the peer's identity was verified */
+    unsigned certificate_count; /* that the peer has shown, its own first */
+};
+/* 0; TAPS_E_STATE before Ready, after the end, and without security. The texts are borrowed until the Connection ends.
+ */
+TAPS_API int taps_connection_security_info(const taps_connection *connection, struct taps_security_info *ret_info);
+/* One of the certificates that the peer has shown, in DER: returns borrowed until the Connection ends; NULL beyond the
+   last. */
+TAPS_API const void *taps_connection_peer_certificate(const taps_connection *connection, unsigned index,
+                                                      size_t *ret_length);
 TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
 
 /* ------------------------------------------------- Connection Groups (RFC 9622, sections 7.4, 8.1.2, 8.1.5, 10) */

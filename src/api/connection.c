@@ -1,5 +1,6 @@
 /* taps_connection_*: arguments, then one call down. */
 #include "connection/connection.h"
+#include "stack/secure/info.h"
 
 TAPS_API void taps_connection_set_events(taps_connection *c, const struct taps_connection_events *events, void *user)
 {
@@ -136,6 +137,29 @@ static const char *text_of(const taps_connection *c, int what)
 TAPS_API const char *taps_connection_security(const taps_connection *c)
 {
     return text_of(c, TAPSI_GET_SECURITY);
+}
+
+static const struct tapsi_handshake *handshake_of(const taps_connection *c)
+{
+    union tapsi_got got;
+    return c->top && tapsi_layer_get(c->top, TAPSI_GET_HANDSHAKE, &got) == 0 ? got.handshake : NULL;
+}
+
+TAPS_API int taps_connection_security_info(const taps_connection *c, struct taps_security_info *ret_info)
+{
+    if (!c || !ret_info)
+        return TAPS_E_ARGUMENT;
+    const struct tapsi_handshake *h = handshake_of(c);
+    if (!h)
+        return TAPS_E_STATE;
+    tapsi_handshake_tell(h, ret_info);
+    return 0;
+}
+
+TAPS_API const void *taps_connection_peer_certificate(const taps_connection *c, unsigned index, size_t *ret_length)
+{
+    const struct tapsi_handshake *h = c && ret_length ? handshake_of(c) : NULL;
+    return h ? tapsi_handshake_certificate(h, index, ret_length) : NULL;
 }
 
 TAPS_API const char *taps_connection_alpn(const taps_connection *c)

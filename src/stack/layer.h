@@ -27,6 +27,7 @@ struct tapsi_layer;
 struct tapsi_sink;
 struct tapsi_proto;
 struct tapsi_gate;
+struct tapsi_handshake;
 struct tapsi_caches;
 
 /* What the layers of one candidate share. Ref-counted. */
@@ -79,6 +80,7 @@ enum tapsi_get {
     TAPSI_GET_SPOKE,        /* value.boolean: the handshake failed, and yet the peer speaks the security protocol */
     TAPSI_GET_UNSENT,       /* value.integer: bytes accepted and not given to the kernel */
     TAPSI_GET_UNACKED,      /* value.integer: bytes given to the kernel that the peer has not acknowledged */
+    TAPSI_GET_HANDSHAKE,    /* handshake: of a secure layer that is ready */
     TAPSI_GET_BOND,         /* bond: of a stream of a session; not handled: it is alone. READY or not */
     TAPSI_GET_EARLY_ROOM,   /* value.integer: bytes of EARLY ops that it takes before `start`; not handled: none */
 };
@@ -88,6 +90,7 @@ union tapsi_got {
     union tapsi_addr address;
     const char *text;
     struct tapsi_bond *bond;
+    const struct tapsi_handshake *handshake;
 };
 
 struct tapsi_ready_info {

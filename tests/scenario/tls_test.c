@@ -16,6 +16,35 @@ static const char *state_of(struct world *w, const char *remote)
 
 /* --------------------------------------------------------------------------------------------- it works */
 
+/* proves ARCH-07: what was agreed on can be asked, while there is a session. */
+TEST(what_the_handshake_agreed_on_can_be_asked)
+{
+    struct world w;
+    struct peer p;
+    struct taps_security_info info = {0};
+    size_t length = 0;
+    secret_world(&w, &p);
+    CHECK_INT(taps_connection_security_info(NULL, &info), TAPS_E_ARGUMENT);
+    secret_tell(&w, SECRET_NAME ":443", 0);
+    CHECK_INT(w.heard.ready, 1);
+    CHECK_INT(taps_connection_security_info(w.connection, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_connection_security_info(w.connection, &info), 0);
+    CHECK_TEXT(info.protocol, "TLS 1.3");
+    CHECK_TEXT(info.cipher, "AES-128-GCM");
+    CHECK(info.group && info.signature && info.authenticated);
+    CHECK(info.certificate_count >= 1);
+    const unsigned char *der = taps_connection_peer_certificate(w.connection, 0, &length);
+    CHECK(der && length > 100 && der[0] == 0x30);
+    CHECK(!taps_connection_peer_certificate(w.connection, info.certificate_count, &length));
+    CHECK(!taps_connection_peer_certificate(w.connection, 0, NULL));
+    taps_connection_close(w.connection);
+    world_run_until_end(&w);
+    CHECK_INT(taps_connection_security_info(w.connection, &info), TAPS_E_STATE);
+    CHECK(!taps_connection_peer_certificate(w.connection, 0, &length));
+    peer_done(&p);
+    world_finish(&w);
+}
+
 /* proves ARCH-09, API-050, API-061, API-144: what waited is sent when TLS is ready, and not in clear. */
 TEST(a_message_that_waited_is_sent_encrypted)
 {

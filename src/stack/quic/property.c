@@ -44,6 +44,9 @@ int tapsi_quic_get(struct quic_session *s, int what, union tapsi_got *ret)
         return TAPSI_HANDLED;
     case TAPSI_GET_ALPN:
         return open ? give_text(ret, s->hs.alpn) : TAPSI_PASS;
+    case TAPSI_GET_HANDSHAKE:
+        ret->handshake = &s->hs;
+        return open ? TAPSI_HANDLED : TAPSI_PASS;
     case TAPSI_GET_SECURITY:
         return open ? give_text(ret, tapsi_handshake_version(&s->hs)) : TAPSI_PASS;
     case TAPS_CONN_CAPACITY_PROFILE:

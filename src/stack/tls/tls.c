@@ -437,6 +437,10 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         ret->text = tls->hs.alpn;
         return TAPSI_HANDLED;
     }
+    if (what == TAPSI_GET_HANDSHAKE) {
+        ret->handshake = &tls->hs;
+        return TAPSI_HANDLED;
+    }
     if (what != TAPSI_GET_SECURITY)
         return TAPSI_PASS;
     ret->text = tapsi_handshake_version(&tls->hs);
