@@ -1,6 +1,11 @@
 """QUIC against real peers: ngtcp2's gtlsserver for the example http3_get, its gtlsclient for the example http3_server."""
+import base64
+import hashlib
+import json
 import os
 import random
+import shutil
+import subprocess
 
 from netns import SERVER4, SERVER6
 from peers import Authority, require_programs, wait_listening
@@ -102,6 +107,53 @@ def gtlsclient_version(net):
     answer = net.client.run("gtlsclient", "--version=0x1a2a3a4a", "--exit-on-all-streams-close", SERVER4, "443",
                             "https://server.test/one")
     check(b"ERR_RECV_VERSION_NEGOTIATION" in answer.err, f"it was told: {answer.err[-300:]!r}")
+
+
+@test("caddy: files over HTTP/3")
+def caddy_files(net):
+    require_programs("caddy")
+    known_hosts(net)
+    authority = Authority(net)
+    certificate, key = authority.issue("server.test")
+    root = net.folder / "pages"
+    root.mkdir()
+    data = large()
+    (root / "large").write_bytes(data)
+    config = net.folder / "caddy.json"
+    server = {"listen": [":443"], "protocols": ["h1", "h2", "h3"], "automatic_https": {"disable": True},
+              "routes": [{"handle": [{"handler": "file_server", "root": str(root)}]}], "tls_connection_policies": [{}]}
+    config.write_text(json.dumps({
+        "admin": {"disabled": True},
+        "apps": {"http": {"servers": {"one": server}},
+                 "tls": {"certificates": {"load_files": [{"certificate": str(certificate), "key": str(key)}]}}}}))
+    caddy = net.server.spawn("env", f"HOME={net.folder}", "caddy", "run", "--config", str(config))
+    wait_listening(net.server, caddy, 443, kind="udp")
+    answer = net.client.run(example("http3-get"), "server.test:443", authority.certificate, "/large")
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    check_equal(answer.out, data, "the file")
+
+
+# proves ARCH-12
+@test("Chromium: a page from the example http3_server")
+def chromium_page(net):
+    program = shutil.which("chromium-headless-shell")
+    if not program:
+        raise Skip("there is no chromium-headless-shell")
+    known_hosts(net)
+    page = net.folder / "page.html"
+    page.write_text("<html><body><h1>over three</h1></body></html>")
+    certificate, key = Authority(net).issue("server.test")
+    public = subprocess.run(["openssl", "x509", "-in", str(certificate), "-pubkey", "-noout"], capture_output=True,
+                            check=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=public, capture_output=True,
+                         check=True).stdout
+    pin = base64.b64encode(hashlib.sha256(der).digest()).decode()
+    server = net.server.spawn(example("http3-server"), ":443", str(certificate), str(key), str(page))
+    wait_listening(net.server, server, 443, kind="udp")
+    answer = net.client.run(program, "--no-sandbox", "--disable-gpu", f"--user-data-dir={net.folder}/profile",
+                            f"--ignore-certificate-errors-spki-list={pin}", "--origin-to-force-quic-on=server.test:443",
+                            "--dump-dom", "https://server.test/page.html")
+    check(b"<h1>over three</h1>" in answer.out, f"the page: {answer.out!r} {answer.err[-300:]!r}")
 
 
 if __name__ == "__main__":
