@@ -77,6 +77,18 @@ static inline void tapsi_ngtcp2_set_token(ngtcp2_settings *settings, const uint8
 #endif
 }
 
+/* Bytes in a second. 1.x does not tell: `unknown`. */
+static inline uint64_t tapsi_ngtcp2_delivery_rate(const ngtcp2_conn_info *info, uint64_t unknown)
+{
+#if QUIC_NGTCP2_1
+    (void)info;
+    return unknown;
+#else
+    (void)unknown;
+    return info->delivery_rate_sec;
+#endif
+}
+
 static inline void tapsi_ngtcp2_set_original_dcid(ngtcp2_transport_params *params, const ngtcp2_cid *cid)
 {
     params->original_dcid = *cid;

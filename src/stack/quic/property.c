@@ -67,6 +67,6 @@ void tapsi_quic_statistics(struct quic_session *s, uint64_t *values)
     values[TAPS_ROUND_TRIP_VARIATION_US] = info.rttvar / 1000;
     values[TAPS_MIN_ROUND_TRIP_US] = info.min_rtt / 1000;
     values[TAPS_CONGESTION_WINDOW] = info.cwnd;
-    values[TAPS_DELIVERY_RATE] = info.delivery_rate_sec;
+    values[TAPS_DELIVERY_RATE] = tapsi_ngtcp2_delivery_rate(&info, TAPS_UNKNOWN);
     values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
 }
