@@ -354,6 +354,80 @@ TEST(the_winner_is_delayed_by_the_attempt_delay_and_no_more)
     finish(&w, &p);
 }
 
+/* The name has both families, and the server both stacks on each. */
+static void begin_families(struct world *w, struct peer *p)
+{
+    begin(w);
+    tapsi_sim_dns_answer(w->dns, SECRET_NAME, "AAAA", "2001:db8::1", 0);
+    serve(w, p, SECRET_NAME, NULL, "echo");
+    peer_listen(w, p, SECRET_V6);
+    tap(w);
+}
+
+/* proves IMPL-07, IMPL-08: each parent has a timer of its own: the second address of QUIC and the first of TCP start
+   together, and what comes through wins. */
+TEST(addresses_and_stacks_are_staggered_side_by_side)
+{
+    static const struct {
+        const char *faults[2];
+        const char *winner, *remote;
+        double ready;
+    } rows[] = {
+        {{NULL, NULL}, "quic", SECRET_V6, 2 * RTT},
+        {{"2001:db8::1", NULL}, "quic", SECRET_V4, RTT + DELAY + RTT},
+        {{"udp " SECRET_V6, NULL}, "quic", SECRET_V4, RTT + DELAY + RTT},
+        {{"udp " SECRET_V6, UDP}, "tls/tcp", SECRET_V6, RTT + DELAY + 2 * RTT},
+        {{"2001:db8::1", UDP}, "tls/tcp", SECRET_V4, RTT + DELAY + DELAY + 2 * RTT},
+        {{"2001:db8::1", TCP}, "quic", SECRET_V4, RTT + DELAY + RTT},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world w;
+        struct peer p;
+        begin_families(&w, &p);
+        for (size_t k = 0; k < 2 && rows[i].faults[k]; k++)
+            tapsi_sim_fault(w.sim, rows[i].faults[k], TAPSI_SIM_BLACKHOLE);
+        go(&w, NAME);
+        CHECK_TEXT(winner(&w), rows[i].winner);
+        CHECK_TEXT(world_winner(&w), rows[i].remote);
+        CHECK(near(ready(&w), rows[i].ready));
+        finish(&w, &p);
+    }
+}
+
+/* A name that takes longer to find than the attempt delay takes none of it from QUIC. */
+TEST(the_delay_begins_with_the_first_address)
+{
+    struct world w;
+    struct peer p;
+    begin(&w);
+    tapsi_sim_dns_answer(w.dns, SECRET_NAME, "A", "192.0.2.1", 400 * TAPSI_SIM_MS);
+    serve(&w, &p, SECRET_NAME, NULL, "echo");
+    tapsi_sim_delay(w.sim, UDP, 200 * TAPSI_SIM_MS);
+    tap(&w);
+    go(&w, NAME);
+    CHECK_TEXT(winner(&w), quic);
+    CHECK_INT(secret_wire.streams, 0);
+    finish(&w, &p);
+}
+
+/* Racing costs the winner nothing: it is ready as soon as where it is alone. */
+TEST(the_winner_is_as_fast_as_alone)
+{
+    double times[2];
+    for (int alone = 0; alone < 2; alone++) {
+        struct world w;
+        struct peer p;
+        begin_both(&w, &p);
+        if (alone)
+            secret_set(&w, "allowedSecurityProtocols", "quic");
+        go(&w, NAME);
+        CHECK_TEXT(winner(&w), quic);
+        times[alone] = ready(&w);
+        finish(&w, &p);
+    }
+    CHECK(times[0] <= times[1] + 1);
+}
+
 /* ---------------------------------------------------------------------------------------------------- the past */
 
 /* proves IMPL-14, ARCH-16: the next race does not pay again; QUIC is probed after five minutes. */
