@@ -543,6 +543,27 @@ TEST(a_context_without_caches_remembers_nothing)
     finish(&w, &p);
 }
 
+/* proves ARCH-17: nor does another context know what one has been through. */
+TEST(contexts_do_not_tell_each_other)
+{
+    struct world w;
+    struct peer p;
+    begin_both(&w, &p);
+    tapsi_sim_fault(w.sim, UDP, TAPSI_SIM_BLACKHOLE);
+    go(&w, NAME);
+    taps_connection_free(w.connection);
+    taps_preconnection_free(w.preconnection);
+    taps_context *first = w.context;
+    w.connection = NULL;
+    w.preconnection = NULL;
+    world_start(&w);
+    go(&w, NAME);
+    CHECK_TEXT(protocol(&w, quic).id, "1.1");
+    CHECK(near(ready(&w), RTT + DELAY + 2 * RTT));
+    CHECK_INT(taps_context_free(first), 0);
+    finish(&w, &p);
+}
+
 /* What the application says weighs more than what happened. */
 TEST(an_explicit_preference_is_kept_whatever_happened)
 {
