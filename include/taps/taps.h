@@ -197,6 +197,14 @@ TAPS_API int taps_context_run_once(taps_context *context, int timeout_ms);
 /* Makes taps_context_run return. From any thread. */
 TAPS_API void taps_context_stop(taps_context *context);
 
+/* Sessions that can be resumed (tickets of TLS and QUIC) are kept in this file too, and so outlive the context: it is
+   loaded now, and written some seconds after a change and by taps_context_free. Only the user can read it; several
+   processes may use one. It holds secrets: whoever has it can pretend to be this program to the servers it knows, as
+   far as they trust a ticket. TAPS_E_PERMISSION: others can read or change it, or it is not this user's, and it is not
+   used; TAPS_E_SYSTEM: it cannot be read; TAPS_E_MEMORY. A file that is not there yet is no error, and neither is a
+   damaged one: what is good of it is used. The log tells. NULL: what there is is written, and from now on nothing is.
+ */
+TAPS_API int taps_context_set_session_file(taps_context *context, const char *path);
 /* Embedding. The descriptor is readable (poll, epoll, libuv, GLib ...) when taps_context_dispatch has something to do;
    it belongs to the context: never read or close it. Returns it, or a negative error. */
 TAPS_API int taps_context_fd(taps_context *context);
@@ -750,6 +758,14 @@ TAPS_API int taps_connection_security_info(const taps_connection *connection, st
 TAPS_API const void *taps_connection_peer_certificate(const taps_connection *connection, unsigned index,
                                                       size_t *ret_length);
 TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
+/* Was the session of an earlier Connection resumed (a ticket; RFC 9621, 4.2)? The peer is then as authenticated as it
+   was in that. Known when it is ready; of a stream of a session false. See isolateSession, and
+   taps_security_parameters_set_max_cached_sessions. */
+TAPS_API bool taps_connection_resumed(const taps_connection *connection);
+/* Did Messages that are safelyReplayable go as early data (0-RTT), before the handshake was over, and did the peer take
+   them? What it does not take is sent again, in order. Of an accepted Connection: did such come? A received Message
+   tells for itself (`early`). A Listener takes early data only where zeroRttMsg is preferred or required. */
+TAPS_API bool taps_connection_early_data(const taps_connection *connection);
 
 /* ------------------------------------------------- Connection Groups (RFC 9622, sections 7.4, 8.1.2, 8.1.5, 10) */
 

@@ -167,6 +167,16 @@ TAPS_API const char *taps_connection_alpn(const taps_connection *c)
     return text_of(c, TAPSI_GET_ALPN);
 }
 
+TAPS_API bool taps_connection_resumed(const taps_connection *c)
+{
+    return c && c->resumed;
+}
+
+TAPS_API bool taps_connection_early_data(const taps_connection *c)
+{
+    return c && c->early;
+}
+
 TAPS_API const taps_report *taps_connection_report(const taps_connection *c)
 {
     return c ? tapsi_connection_report((taps_connection *)(uintptr_t)c) : NULL;

@@ -1,5 +1,6 @@
 /* taps_context_*: arguments, then one call down. */
 #include "connection/context.h"
+#include "connection/sessions.h"
 #include "connection/timer.h"
 
 #define MS_MAX ((uint64_t)1 << 40)
@@ -84,6 +85,11 @@ TAPS_API void taps_timer_cancel(taps_timer *timer)
 {
     if (timer)
         tapsi_app_timer_free(timer);
+}
+
+TAPS_API int taps_context_set_session_file(taps_context *context, const char *path)
+{
+    return context ? tapsi_sessions_use(context, path) : TAPS_E_ARGUMENT;
 }
 
 TAPS_API double taps_context_now_ms(taps_context *context)

@@ -64,7 +64,8 @@ void tapsi_listener_drop_incoming(struct taps_listener *l)
 }
 
 /* Takes `top`. */
-static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *row, struct tapsi_layer *top)
+static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *row, struct tapsi_layer *top,
+                         const struct tapsi_ready_info *info)
 {
     struct taps_connection *c;
     if (tapsi_connection_accept(l->context, l->config, row, top, &c)) {
@@ -73,6 +74,8 @@ static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *
         tapsi_listener_grant(l);
         return;
     }
+    c->resumed = info->resumed;
+    c->early = info->early;
     tapsi_list_remove(&c->link); /* until it is delivered it is the Listener's */
     tapsi_list_append(&l->accepted, &c->link);
     l->waiting++;
@@ -97,7 +100,7 @@ static void on_ready(struct tapsi_sink *sink, struct tapsi_layer *layer, const s
     const struct tapsi_stack_row *row = in->row;
     struct tapsi_layer *top = in->top;
     free_incoming(in);
-    accept_stack(l, row, top);
+    accept_stack(l, row, top, info);
 }
 
 static void on_closed(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_error *error)
@@ -203,7 +206,7 @@ void tapsi_listener_child(struct tapsi_sink *sink, struct tapsi_layer *layer, st
         return;
     }
     if (!row->protos[1] && !l->env->framers.count && child->state == TAPSI_LAYER_READY) {
-        accept_stack(l, row, child);
+        accept_stack(l, row, child, &(struct tapsi_ready_info){0});
         tapsi_listener_grant(l);
     } else {
         shake_hands(l, row, child);

@@ -133,7 +133,10 @@ void tapsi_connection_opened(struct taps_connection *c, const struct tapsi_stack
 
 static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info)
 {
-    (void)info;
+    struct taps_connection *c = owner;
+    c->resumed = info->resumed;
+    c->early = info->early;
+    tapsi_connection_adopt_early(c, &winner->early);
     tapsi_connection_opened(owner, winner->node.row, top);
 }
 
@@ -156,8 +159,11 @@ static void on_resolved(void *owner, struct tapsi_lookups *names)
         tapsi_connection_log_names(c, names);
 }
 
-static const struct tapsi_race_sink race_sink = {
-    .won = on_won, .failed = on_failed, .attempt = on_attempt, .resolved = on_resolved};
+static const struct tapsi_race_sink race_sink = {.won = on_won,
+                                                 .failed = on_failed,
+                                                 .early = tapsi_connection_early,
+                                                 .attempt = on_attempt,
+                                                 .resolved = on_resolved};
 
 /* --------------------------------------------------------------------------------------------------- making */
 

@@ -106,6 +106,8 @@ struct taps_connection {
     bool framed : 1;                              /* a Framer makes the boundaries */
     bool bounded : 1;                             /* sendBuffer is not unlimited */
     bool pending_clone : 1;
+    bool resumed : 1; /* the session is that of an earlier Connection */
+    bool early : 1;   /* and early data was taken, by the peer or from it */
     bool streams : 1; /* the stack's bottom is a stream of a session, which has more */
     bool shares : 1;  /* it is in a group of flows, where Messages go by turns (share.c) */
     const struct taps_connection_events *events;
@@ -237,6 +239,10 @@ static inline bool tapsi_send_arguments_ok(const void *data, size_t length, unsi
 int tapsi_connection_batch(struct taps_connection *connection, int step);
 /* Hands down what the stack has room for, and the others of a group let pass. */
 void tapsi_connection_pump(struct taps_connection *connection);
+/* What the race has of it: see struct tapsi_race_sink. */
+bool tapsi_connection_early(void *connection, size_t room, struct tapsi_link *ops);
+/* The winner's ops take the place of those that they are copies of; the others wait on. */
+void tapsi_connection_adopt_early(struct taps_connection *connection, struct tapsi_link *ops);
 /* For its group: the next op, if it may go now at all, or NULL; is there room for it, with at most `ahead` bytes under
    way; hands it down. */
 struct tapsi_op *tapsi_connection_next_send(const struct taps_connection *connection);

@@ -6,6 +6,7 @@
 #include "connection/listener.h"
 #include "connection/preconnection.h"
 #include "connection/resolve.h"
+#include "connection/sessions.h"
 #include "connection/timer.h"
 
 #define ATTEMPT_DELAY_MS    250 /* RFC 8305, section 8 */
@@ -151,6 +152,7 @@ int tapsi_context_free(struct taps_context *context)
         return TAPS_E_STATE;
     free_all(context);
     tapsi_loop_settle(&context->loop);
+    tapsi_sessions_done(context);
     tapsi_buffers_done(context);
     tapsi_resolver_free(context->resolver);
     tapsi_loop_settle(&context->loop);

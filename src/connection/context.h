@@ -9,7 +9,8 @@
 struct taps_context {
     struct tapsi_loop loop;
     struct tapsi_resolver *resolver;
-    struct tapsi_caches *caches; /* NULL: none are kept */
+    struct tapsi_caches *caches;     /* NULL: none are kept */
+    struct tapsi_sessions *sessions; /* sessions.h; NULL: they are kept in memory only */
     struct tapsi_pool connections, outboxes, inboxes, large_inboxes, receives, lents, handles;
     struct tapsi_link preconnections, open, listeners, resolves, timers;
     struct tapsi_link lent, held;             /* buffer.h */

@@ -207,6 +207,86 @@ void tapsi_connection_pump(struct taps_connection *c)
     tapsi_connection_pass_close(c);
 }
 
+/* ------------------------------------------------------------------------------------------------- early data */
+
+/* A whole Message that may arrive twice, and asks for nothing that a stream does not have. */
+static bool may_go_early(const struct tapsi_op *op)
+{
+    const unsigned needed = TAPSI_OP_EARLY | TAPSI_OP_END;
+    const unsigned against = TAPSI_OP_CONTINUES | TAPSI_OP_UNRELIABLE | TAPSI_OP_NO_FRAGMENT | TAPSI_OP_NO_SEGMENT;
+    return (op->flags & needed) == needed && !(op->flags & against) && op->length;
+}
+
+/* The same bytes in an op of its own. `done` NULL until it is adopted. */
+static struct tapsi_op *copy_op(struct tapsi_op *original)
+{
+    struct tapsi_op *op = tapsi_op_new(original->loop);
+    if (!op)
+        return NULL;
+    if (tapsi_op_expect(op, original->count)) {
+        tapsi_op_unref(op);
+        return NULL;
+    }
+    for (unsigned i = 0; i < original->count; i++)
+        tapsi_op_lend(op, original->ranges[i].data, original->ranges[i].length, original->ranges[i].buffer);
+    op->flags = original->flags & (TAPSI_OP_EARLY | TAPSI_OP_END | TAPSI_OP_FINAL | TAPSI_OP_FIRST);
+    op->dscp = original->dscp;
+    op->priority = original->priority;
+    op->tag = original;
+    return op;
+}
+
+/* A Message that may have gone does not expire until the race is over: hence TOUCHED. */
+bool tapsi_connection_early(void *connection, size_t room, struct tapsi_link *ops)
+{
+    const struct taps_connection *c = connection;
+    const struct tapsi_link *sends = &c->out->sends;
+    if (c->member || c->batch || c->framed)
+        return false;
+    bool any = false;
+    for (struct tapsi_link *l = sends->next; l != sends; l = l->next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link), *copy;
+        if (!may_go_early(op))
+            break;
+        if (!ops)
+            return true;
+        if (op->length > room || !(copy = copy_op(op)))
+            break;
+        op->flags |= TAPSI_OP_TOUCHED;
+        tapsi_list_append(ops, &copy->owned);
+        room -= op->length;
+        any = true;
+    }
+    return any;
+}
+
+static void adopt(struct taps_connection *c, struct tapsi_op *op)
+{
+    struct tapsi_op *original = op->tag;
+    tapsi_list_remove(&original->link);
+    c->out->unsent -= original->length;
+    c->out->below += op->length;
+    op->owner = c;
+    op->done = on_done;
+    op->tag = original->tag;
+    tapsi_list_append(&c->out->under_way, &op->owned);
+    tapsi_op_unref(original);
+}
+
+void tapsi_connection_adopt_early(struct taps_connection *c, struct tapsi_link *ops)
+{
+    const struct tapsi_link *sends = &c->out->sends;
+    struct tapsi_link *link;
+    while ((link = tapsi_list_pop(ops)))
+        adopt(c, TAPSI_CONTAINER(link, struct tapsi_op, owned));
+    for (link = sends->next; link != sends; link = link->next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+        if (op->flags & TAPSI_OP_TOUCHED && op->deadline != TAPSI_FOREVER)
+            tapsi_connection_arm_expiry(c, op->deadline);
+        op->flags = (uint16_t)(op->flags & ~TAPSI_OP_TOUCHED);
+    }
+}
+
 /* ---------------------------------------------------------------------------------------------------- send */
 
 static bool boolean(const struct taps_connection *c, const struct taps_message_context *context,

@@ -42,17 +42,24 @@ struct tapsi_leaf {
     struct tapsi_sink sink;
     struct tapsi_layer *top;              /* NULL: not started, over, or handed to the winner's owner */
     union tapsi_addr remote, local;       /* local: to bind, then the one used; family 0 = not known */
+    union tapsi_addr asked;               /* `local` as it was when the attempt began */
     const struct taps_endpoint *endpoint; /* the Remote Endpoint it was derived from */
     uint8_t from;                         /* the Local Endpoint's place in the config, from 1; 0 = none is asked for */
     unsigned pass;                        /* in which pass over the names it got its place (leaves.c) */
     bool bind_device;
-    bool choose_source; /* the path has stable and temporary addresses: the kernel is told which are wanted */
+    bool choose_source;      /* the path has stable and temporary addresses: the kernel is told which are wanted */
+    bool without_early;      /* it failed once after early data */
+    struct tapsi_link early; /* ops its layers have as early data, by their `owned` link; `tag` = the Connection's op */
 };
 
 struct tapsi_race_sink {
     /* The winner's stack, READY: the callee owns it and takes over its `up`. */
     void (*won)(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info);
     void (*failed)(void *owner, const struct tapsi_error *error);
+    /* Messages that may go before the handshake is over (safelyReplayable), the first ones in order: copies of them, of
+       at most `room` bytes together, are appended to `ops` by their `owned` link, each with one reference; `tag` is the
+       Connection's own op. `ops` NULL: are there any? May be NULL. */
+    bool (*early)(void *owner, size_t room, struct tapsi_link *ops);
     /* To be written down: a leaf started, failed or was cancelled; names may have got answers. May not act. */
     void (*attempt)(void *owner, const struct tapsi_node *leaf);
     void (*resolved)(void *owner, struct tapsi_lookups *names);

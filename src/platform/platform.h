@@ -149,6 +149,14 @@ struct tapsi_platform_ops {
     /* A whole small file (hosts, resolv.conf, services), terminated; the caller frees it. -ENOENT, -EFBIG above `max`.
      */
     int (*read_file)(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);
+    /* A file of secrets. Loaded whole into a block that the caller wipes and frees; -EPERM: it is not a plain file of
+       this user's that nobody else can read or change; -EFBIG above `max`. Stored whole or not at all, for this user
+       alone. The lock is there for who loads, changes and stores: a number for unlock, or -EAGAIN after `wait_ms`. All
+       four NULL where there are no files. */
+    int (*load_private)(struct tapsi_platform *p, const char *path, size_t max, uint8_t **ret, size_t *ret_length);
+    int (*store_private)(struct tapsi_platform *p, const char *path, const void *bytes, size_t length);
+    int (*lock_private)(struct tapsi_platform *p, const char *path, unsigned wait_ms);
+    void (*unlock_private)(struct tapsi_platform *p, int lock);
 };
 
 /* The kernel's platform. `mem` must outlive it. */

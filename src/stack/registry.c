@@ -17,18 +17,18 @@
    asking the socket; the listener may write first. */
 #define FROM_A_STREAM                                                                                                  \
     [TAPS_RELIABILITY] = ALWAYS, [TAPS_PER_MSG_RELIABILITY] = NEVER, [TAPS_PRESERVE_ORDER] = ALWAYS,                   \
-    [TAPS_ZERO_RTT_MSG] = NEVER, [TAPS_MULTISTREAMING] = NEVER, [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,                    \
-    [TAPS_FULL_CHECKSUM_RECV] = ALWAYS, [TAPS_CONGESTION_CONTROL] = ALWAYS, [TAPS_KEEP_ALIVE] = OPTIONAL,              \
-    [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL, [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL,                                \
-    [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL
+    [TAPS_MULTISTREAMING] = NEVER, [TAPS_FULL_CHECKSUM_SEND] = ALWAYS, [TAPS_FULL_CHECKSUM_RECV] = ALWAYS,             \
+    [TAPS_CONGESTION_CONTROL] = ALWAYS, [TAPS_KEEP_ALIVE] = OPTIONAL, [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,   \
+    [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL, [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL
 
+/* A first Message in the handshake: TLS has early data, and TCP a SYN with bytes. */
 #define STREAM_CAPABILITIES                                                                                            \
     {                                                                                                                  \
-        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER                                                          \
+        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER, [TAPS_ZERO_RTT_MSG] = OPTIONAL                          \
     }
 #define FRAMED_CAPABILITIES                                                                                            \
     {                                                                                                                  \
-        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS                                                         \
+        FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS, [TAPS_ZERO_RTT_MSG] = NEVER                            \
     }
 
 static const struct tapsi_stack_row rows[] = {
@@ -172,8 +172,10 @@ size_t tapsi_registry_offers(struct tapsi_offer *offers, const struct tapsi_fram
         offers[i] = rows[i].offer;
         if (frame && offers[i].only_for == TAPS_PRESERVE_MSG_BOUNDARIES)
             offers[i].unavailable = "a Framer makes the boundaries";
-        if (frame)
+        if (frame) { /* what Framers make of a first Message is not known before the stack is ready */
             offers[i].capability[TAPS_PRESERVE_MSG_BOUNDARIES] = ALWAYS;
+            offers[i].capability[TAPS_ZERO_RTT_MSG] = NEVER;
+        }
     }
     return ROWS;
 }

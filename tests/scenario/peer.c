@@ -48,6 +48,7 @@ static void note(struct peer *p, const struct taps_received *m)
     if (n)
         memcpy(p->data + p->length, m->data, n);
     p->length += n;
+    p->early += m->early ? m->length : 0;
     p->final |= m->final;
 }
 

@@ -21,7 +21,7 @@ struct peer {
     taps_connection *connections[64], *last;
     unsigned received, closed, failed; /* Connections; how they ended */
     char data[70000];                  /* of all of them */
-    size_t length;
+    size_t length, early;              /* of it: what came as early data */
     bool final;
 };
 

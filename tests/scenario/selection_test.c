@@ -140,8 +140,9 @@ TEST(preferences_choose_the_protocol)
         {LOOSE "preserveOrder=avoid", "udp", NULL},
         {LOOSE "preserveOrder=prohibit", "udp", NULL},
         {"preserveOrder=prohibit", NULL, "preserveOrder"},
-        {LOOSE "zeroRttMsg=require", "udp", NULL},
-        {"zeroRttMsg=require", NULL, "zeroRttMsg"},
+        {LOOSE "zeroRttMsg=require", "tcp", NULL}, /* Fast Open */
+        {LOOSE "zeroRttMsg=require;reliability=avoid", "udp", NULL},
+        {"zeroRttMsg=require", "tcp", NULL},
         {LOOSE "zeroRttMsg=prohibit", "tcp", NULL},
         {LOOSE "multistreaming=require", NULL, "multistreaming"},
         {LOOSE "multistreaming=prohibit", "tcp", NULL},

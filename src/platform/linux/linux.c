@@ -220,6 +220,10 @@ static const struct tapsi_platform_ops ops = {
     .unacknowledged = unacknowledged,
     .network = tapsi_linux_network,
     .read_file = tapsi_linux_read_file,
+    .load_private = tapsi_linux_load_private,
+    .store_private = tapsi_linux_store_private,
+    .lock_private = tapsi_linux_lock_private,
+    .unlock_private = tapsi_linux_unlock_private,
 };
 
 int tapsi_platform_linux_new(struct tapsi_mem *mem, struct tapsi_platform **ret)

@@ -51,6 +51,11 @@ void tapsi_linux_network_init(struct tapsi_linux *x);
 void tapsi_linux_network_done(struct tapsi_linux *x);
 int tapsi_linux_network(struct tapsi_platform *p, struct tapsi_network **ret);
 
+/* private.c */
+int tapsi_linux_load_private(struct tapsi_platform *p, const char *path, size_t max, uint8_t **ret, size_t *ret_length);
+int tapsi_linux_store_private(struct tapsi_platform *p, const char *path, const void *bytes, size_t length);
+int tapsi_linux_lock_private(struct tapsi_platform *p, const char *path, unsigned wait_ms);
+void tapsi_linux_unlock_private(struct tapsi_platform *p, int lock);
 int tapsi_linux_read_file(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);
 
 #endif

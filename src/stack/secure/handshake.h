@@ -22,8 +22,10 @@ struct tapsi_handshake {
     struct tapsi_env *env; /* borrowed from the layer */
     /* A reference to what env->security was when this began: a Listener's may be replaced meanwhile. Ask this one. */
     struct tapsi_security *security;
-    enum tapsi_secure_kind kind;
-    enum tapsi_role role;                        /* UNDECIDED until the layer below is ready */
+    enum tapsi_secure_kind kind : 8;
+    enum tapsi_role role : 8;                    /* UNDECIDED until the layer below is ready */
+    uint16_t port;                               /* of the peer; 0: not known */
+    uint32_t ticket_life;                        /* seconds, of the ticket that came last; 0: none has (resume.h) */
     gnutls_session_t session;                    /* NULL until tapsi_handshake_open */
     const struct tapsi_credentials *credentials; /* of the snapshot; NULL until the role is known */
     gnutls_certificate_credentials_t shown;      /* what of them this end shows */
@@ -38,8 +40,6 @@ struct tapsi_handshake {
     /* resume.h */
     bool ticket_sent;
     bool sends_early;            /* set before tapsi_resume_begin: early data goes with the ticket */
-    uint16_t port;               /* of the peer; 0: not known */
-    uint32_t ticket_life;        /* seconds, of the one that came last; 0: none has */
     uint32_t ticket_early;       /* bytes of early data that it is good for */
     struct tapsi_ticket *ticket; /* that this session resumes, or NULL */
     /* Engine callback: adds to a ticket what only the protocol knows (QUIC: transport parameters, token), borrowed

@@ -17,21 +17,21 @@
 
 /* ---------------------------------------------------------------------------------------------------- whether */
 
-static bool keeps(const struct tapsi_env *env)
+static bool keeps(const struct tapsi_handshake *h)
 {
-    const struct tapsi_security *s = env->security;
-    return env->caches && s->max_cached_sessions && s->cached_session_lifetime_seconds;
+    const struct tapsi_security *s = h->security;
+    return h->env->caches && s->max_cached_sessions && s->cached_session_lifetime_seconds;
 }
 
 /* A peer that nothing names cannot be found again. */
 static bool can_find(const struct tapsi_handshake *h)
 {
-    return h->host && h->credentials && keeps(h->env);
+    return h->host && h->credentials && keeps(h);
 }
 
 unsigned tapsi_resume_flags(const struct tapsi_handshake *h, enum tapsi_role role)
 {
-    bool tickets = role == TAPSI_ROLE_SERVER ? keeps(h->env) : can_find(h);
+    bool tickets = role == TAPSI_ROLE_SERVER ? keeps(h) : can_find(h);
     unsigned early = tapsi_resume_early_wanted(h->env, role) ? GNUTLS_ENABLE_EARLY_DATA : 0;
     if (!tickets)
         return GNUTLS_NO_TICKETS;
@@ -51,7 +51,7 @@ static bool key_of(const struct tapsi_handshake *h, struct tapsi_ticket_key *ret
 {
     gnutls_hash_hd_t hash;
     uint8_t head[4] = {1, (uint8_t)h->kind, (uint8_t)(h->port >> 8), (uint8_t)h->port};
-    if (!tapsi_binding(h->env->security, ret->parameters) || gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
+    if (!tapsi_binding(h->security, ret->parameters) || gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
         return false;
     int r = gnutls_hash(hash, head, sizeof(head));
     if (r >= 0)
@@ -91,7 +91,7 @@ static struct tapsi_tickets *store_of(struct tapsi_env *env)
 static void keep(struct tapsi_handshake *h)
 {
     uint32_t lifetime = h->ticket_life;
-    const struct tapsi_security *s = h->env->security;
+    const struct tapsi_security *s = h->security;
     struct tapsi_ticket like = {.issued = tapsi_loop_wall(h->env->loop), .authenticated = h->verified};
     gnutls_datum_t session = {NULL, 0};
     struct tapsi_tickets *store = store_of(h->env);
@@ -201,7 +201,7 @@ static int begin_client(struct tapsi_handshake *h)
 static int begin_server(struct tapsi_handshake *h, const void *binding, size_t length)
 {
     struct tapsi_issuer *issuer = h->credentials->issuer;
-    if (!issuer || !keeps(h->env))
+    if (!issuer || !keeps(h))
         return 0;
     int r = tapsi_issuer_enable(issuer, h->session, binding, length);
     if (r >= 0 && tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER))

@@ -11,6 +11,10 @@ struct tapsi_tickets {
     struct tapsi_link all;
     size_t count;
     uint64_t generation;
+    uint64_t spent[TAPSI_TICKETS_SPENT]; /* marks of those that were taken, in a ring */
+    size_t next_spent;
+    void (*changed)(void *user);
+    void *user;
 };
 
 /* ------------------------------------------------------------------------------------------------- one ticket */
@@ -81,12 +85,25 @@ static struct tapsi_ticket *by_key(const struct tapsi_link *link)
     return TAPSI_CONTAINER((void *)(uintptr_t)link, struct tapsi_ticket, link);
 }
 
+static void note_change(struct tapsi_tickets *s)
+{
+    s->generation++;
+    if (s->changed)
+        s->changed(s->user);
+}
+
+void tapsi_tickets_watch(struct tapsi_tickets *s, void (*changed)(void *user), void *user)
+{
+    s->changed = changed;
+    s->user = user;
+}
+
 static void withdraw(struct tapsi_tickets *s, struct tapsi_ticket *t)
 {
     tapsi_list_remove(&t->link);
     tapsi_list_remove(&t->older);
     s->count--;
-    s->generation++;
+    note_change(s);
 }
 
 void tapsi_tickets_free(struct tapsi_tickets *s)
@@ -151,7 +168,7 @@ static void link_in(struct tapsi_tickets *s, struct tapsi_ticket *t)
         at = at->prev;
     tapsi_list_insert_before(at, &t->older);
     s->count++;
-    s->generation++;
+    note_change(s);
 }
 
 void tapsi_tickets_put(struct tapsi_tickets *s, struct tapsi_ticket *t, size_t most)
@@ -174,6 +191,36 @@ void tapsi_tickets_put(struct tapsi_tickets *s, struct tapsi_ticket *t, size_t m
 void tapsi_tickets_give_back(struct tapsi_tickets *s, struct tapsi_ticket *t)
 {
     tapsi_tickets_put(s, t, TAPSI_TICKETS_MAX);
+}
+
+/* Not against malice: two that are the same by chance cost a ticket. */
+static uint64_t mark_of(const struct tapsi_ticket *t)
+{
+    uint64_t mark = 0xcbf29ce484222325; /* FNV-1a */
+    for (size_t i = 0; i < t->session_length; i++)
+        mark = (mark ^ t->session[i]) * 0x100000001b3;
+    return mark;
+}
+
+static void note_spent(struct tapsi_tickets *s, const struct tapsi_ticket *t)
+{
+    s->spent[s->next_spent++ % TAPSI_TICKETS_SPENT] = mark_of(t);
+}
+
+bool tapsi_tickets_knows(const struct tapsi_tickets *s, const struct tapsi_ticket *like)
+{
+    const struct tapsi_link *bucket = bucket_of(s, &like->key);
+    for (const struct tapsi_link *l = bucket->next; l != bucket; l = l->next) {
+        const struct tapsi_ticket *t = by_key(l);
+        if (t->session_length == like->session_length && memcmp(t->session, like->session, like->session_length) == 0)
+            return true;
+    }
+    uint64_t mark = mark_of(like);
+    for (size_t i = 0; i < TAPSI_TICKETS_SPENT; i++) {
+        if (s->spent[i] == mark)
+            return true;
+    }
+    return false;
 }
 
 /* A clock that was set back makes one from the future: its age is not known, so it is as good as expired. */
@@ -227,7 +274,9 @@ struct tapsi_ticket *tapsi_tickets_take(struct tapsi_tickets *s, const struct ta
 {
     drop_expired(s, bucket_of(s, key), now);
     struct tapsi_ticket *t = find(s, key, now);
-    if (t)
+    if (t) {
         withdraw(s, t);
+        note_spent(s, t);
+    }
     return t;
 }

@@ -16,6 +16,7 @@
 
 #define TAPSI_TICKETS_MAX    512
 #define TAPSI_TICKETS_OF_KEY 4
+#define TAPSI_TICKETS_SPENT  256
 #define TAPSI_TICKET_BYTES   (32U * 1024)        /* session, parameters and token together */
 #define TAPSI_TICKET_AGE     (7U * 24 * 60 * 60) /* seconds: no ticket is older (RFC 8446, 4.6.1) */
 #define TAPSI_TICKET_KEY     32
@@ -62,12 +63,16 @@ struct tapsi_ticket *tapsi_tickets_take(struct tapsi_tickets *tickets, const str
                                         uint64_t now);
 /* One that was taken and never sent. Takes it. */
 void tapsi_tickets_give_back(struct tapsi_tickets *tickets, struct tapsi_ticket *ticket);
+/* Is this ticket here, or has it been taken before? The last TAPSI_TICKETS_SPENT are known. */
+bool tapsi_tickets_knows(const struct tapsi_tickets *tickets, const struct tapsi_ticket *like);
 /* All for this key are freed. */
 void tapsi_tickets_forget(struct tapsi_tickets *tickets, const struct tapsi_ticket_key *key);
 /* Is there one? */
 bool tapsi_tickets_has(const struct tapsi_tickets *tickets, const struct tapsi_ticket_key *key, uint64_t now);
 /* From the oldest: NULL begins, NULL is the end. */
 const struct tapsi_ticket *tapsi_tickets_next(const struct tapsi_tickets *tickets, const struct tapsi_ticket *ticket);
+/* `changed` is called with every change, in the middle of it: it may look at nothing. NULL: nobody. One at a time. */
+void tapsi_tickets_watch(struct tapsi_tickets *tickets, void (*changed)(void *user), void *user);
 /* Differs whenever the contents may differ. */
 uint64_t tapsi_tickets_generation(const struct tapsi_tickets *tickets);
 

@@ -3,6 +3,7 @@
  * system is out of descriptors accepting pauses for a moment, since an edge-triggered listener gets no second event.
  */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include "stack/registry.h"
 #include "stack/tcp/tcp.h"
@@ -143,7 +144,11 @@ static int configure(struct tcp_listener *l, int fd, const struct tapsi_target *
 {
     struct tapsi_platform *p = l->layer.env->loop->platform;
     int on = 1, off = 0;
+    const int waiting = 256; /* with data, before their handshake is done */
     p->ops->setsockopt(p, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (tapsi_select_preference(l->layer.env->properties, TAPS_ZERO_RTT_MSG, TAPSI_ROLE_SERVER) > TAPS_NO_PREFERENCE)
+        p->ops->setsockopt(p, fd, IPPROTO_TCP, TCP_FASTOPEN, &waiting,
+                           sizeof(waiting)); /* where the system allows it */
     if (l->layer.env->properties->values[TAPS_REUSE_PORT].boolean) {
         int err = p->ops->setsockopt(p, fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
         if (err < 0)

@@ -216,6 +216,9 @@ int tapsi_tcp_get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     struct tcp *tcp = TAPSI_CONTAINER(layer, struct tcp, layer);
     struct tapsi_platform *p = layer->env->loop->platform;
     switch (what) {
+    case TAPSI_GET_EARLY_ROOM:
+        ret->value.integer = tapsi_tcp_early_room(tcp);
+        return TAPSI_HANDLED;
     case TAPSI_GET_REMOTE:
         ret->address = tcp->remote;
         return TAPSI_HANDLED;

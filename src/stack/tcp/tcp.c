@@ -131,7 +131,10 @@ static int connect_socket(struct tcp *tcp, int fd)
     err = tapsi_tcp_prefer_source(tcp);
     if (err < 0)
         return err;
-    err = ops->connect(p, fd, &tcp->remote);
+    if (tapsi_list_empty(&tcp->layer.queue))
+        err = ops->connect(p, fd, &tcp->remote);
+    else
+        err = tapsi_tcp_fast_open(tcp, fd);
     if (err < 0 && err != -EINPROGRESS)
         return err;
     return ops->watch(p, fd, &tcp->watch);
@@ -165,7 +168,9 @@ static void connected(struct tcp *tcp, unsigned io)
     if (!(io & TAPSI_IO_OUT))
         return;
     tcp->connecting = false;
-    tapsi_layer_ready(&tcp->layer, &(struct tapsi_ready_info){0});
+    if (!tapsi_list_empty(&tcp->layer.queue))
+        tapsi_layer_dirty(&tcp->layer); /* what came before start, and is not in the SYN */
+    tapsi_layer_ready(&tcp->layer, &(struct tapsi_ready_info){.early = tapsi_tcp_was_fast(tcp)});
 }
 
 /* -------------------------------------------------------------------------------------------------- events */

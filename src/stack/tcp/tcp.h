@@ -53,6 +53,7 @@ struct tcp {
     bool cut : 1;      /* bytes of the queue were dropped: the peer must not take what it has for everything */
     bool fin_seen : 1; /* and delivered */
     bool closing : 1;
+    bool fast : 1;    /* the kernel took bytes together with the connect */
     bool watched : 1; /* the application wants to hear of soft errors */
 };
 
@@ -81,6 +82,12 @@ void tapsi_tcp_fail(struct tcp *tcp, int err, const char *doing) __attribute__((
 int tapsi_tcp_error(struct tcp *tcp);
 /* Is this what the network said of a connection that lives on? Then it has been told. */
 bool tapsi_tcp_is_soft(struct tcp *tcp, int err);
+
+/* fastopen.c: how many bytes of EARLY ops it takes now; connects with those that are queued, as connect does; did the
+   SYN carry bytes that the peer took? */
+size_t tapsi_tcp_early_room(const struct tcp *tcp);
+int tapsi_tcp_fast_open(struct tcp *tcp, int fd);
+bool tapsi_tcp_was_fast(struct tcp *tcp);
 
 /* info.c */
 void tapsi_tcp_statistics(struct tapsi_layer *layer, uint64_t *values);

@@ -211,13 +211,41 @@ static void progress(struct tls *tls)
         tapsi_layer_dirty(layer);
 }
 
+/* Early data in the SYN (RFC 7413): the first flight is made before there is a connection, and given to the layer
+   below, which sends it now or when it is ready. */
+static void open_before(struct tls *tls)
+{
+    union tapsi_got got;
+    const struct tapsi_layer_ops *ops = tls->layer.below->ops;
+    if (!tls->early || !ops->get || ops->get(tls->layer.below, TAPSI_GET_EARLY_ROOM, &got) != TAPSI_HANDLED ||
+        !got.value.integer)
+        return;
+    open_session(tls);
+    if (!tls->failing)
+        handshake(tls);
+    if (!tls->failing)
+        tapsi_tls_emit(tls);
+}
+
+/* Whether the flight made before has left was not known until now. */
+static void carry_on(struct tls *tls)
+{
+    tls->hs.ticket_sent = true;
+    tapsi_layer_dirty(&tls->layer);
+}
+
 /* ------------------------------------------------------------------------------------- what comes from below */
 
 static void below_ready(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_ready_info *info)
 {
     (void)below;
     (void)info;
-    open_session(TAPSI_CONTAINER(sink, struct tls, lower));
+    struct tls *tls = TAPSI_CONTAINER(sink, struct tls, lower);
+    tls->carried = true;
+    if (tls->hs.session)
+        carry_on(tls);
+    else
+        open_session(tls);
 }
 
 static void below_data(struct tapsi_sink *sink, struct tapsi_layer *below, const struct tapsi_slice *slice)
@@ -255,7 +283,7 @@ static void below_closed(struct tapsi_sink *sink, struct tapsi_layer *below, con
         error = tapsi_handshake_why(&tls->hs, &unsaid);
     } else if (error && tls->settled) {
         error = NULL;
-    } else if (error && starting && tls->hs.session) {
+    } else if (error && starting && tls->hs.session && tls->carried) {
         tapsi_error_native(tapsi_tls_error(tls), error->pub.code, error->pub.domain, error->pub.native,
                            "%s, during the TLS handshake with %s", error->pub.detail,
                            tls->hs.host ? tls->hs.host : "it");
@@ -315,10 +343,18 @@ static void flush_failure(struct tls *tls)
 static int start(struct tapsi_layer *layer)
 {
     struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
-    if (layer->below->state != TAPSI_LAYER_READY)
-        return tapsi_layer_start(layer->below);
-    open_session(tls);
-    return 0;
+    if (layer->below->state == TAPSI_LAYER_READY) {
+        tls->carried = true;
+        open_session(tls);
+        return 0;
+    }
+    open_before(tls);
+    if (tls->failing)
+        return 0;
+    int err = tapsi_layer_start(layer->below);
+    if (tls->hs.session)
+        tls->hs.ticket_sent = tls->last && tls->last->taken;
+    return err;
 }
 
 static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)

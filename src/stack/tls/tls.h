@@ -43,6 +43,7 @@ struct tls {
     bool refused : 1;       /* a renegotiation, once */
     bool allow_truncation : 1;
     bool early : 1;       /* before ready: `covered` holds ops that go, or went, as early data */
+    bool carried : 1;     /* below has been ready */
     bool early_given : 1; /* GnuTLS has their bytes */
     bool early_input : 1; /* a server's: there may be early data to be read, before all else */
 };

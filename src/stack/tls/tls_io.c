@@ -260,6 +260,7 @@ static int hand_down(struct tls *tls, struct tapsi_buffer *out)
     int err = fill(op, out);
     op->owner = tls;
     op->done = lower_done;
+    op->flags |= tls->carried ? 0u : (uint16_t)TAPSI_OP_EARLY;
     cover(op, tls->covered_new);
     if (!err)
         err = tapsi_layer_send(tls->layer.below, op);
