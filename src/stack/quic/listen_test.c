@@ -1,0 +1,293 @@
+/* The server's endpoint against strangers: what is answered, what is kept of them, and what is not. */
+#include <errno.h>
+#include <string.h>
+#include "stack/quic/test_net.h"
+
+#define S TAPSI_SIM_S
+
+/* A plain socket on the client's host. */
+struct stranger {
+    struct net *n;
+    struct tapsi_platform *p;
+    int fd;
+    uint8_t got[2048];
+};
+
+static void stranger_new(struct stranger *x, struct net *n)
+{
+    union tapsi_addr server;
+    *x = (struct stranger){.n = n, .p = n->platforms[0]};
+    tapsi_addr_parse("192.0.2.1", &server);
+    tapsi_addr_set_port(&server, PORT);
+    x->fd = x->p->ops->socket(x->p, AF_INET, SOCK_DGRAM, 0);
+    CHECK(x->fd >= 0);
+    CHECK_INT(x->p->ops->connect(x->p, x->fd, &server), 0);
+}
+
+static void stranger_send(struct stranger *x, const void *bytes, size_t length)
+{
+    CHECK_INT(x->p->ops->send(x->p, x->fd, bytes, length, 0), (ssize_t)length);
+}
+
+/* The length of the next answer, or a negative errno. */
+static ssize_t stranger_hears(struct stranger *x)
+{
+    net_run(x->n, 25 * MS);
+    return x->p->ops->recv(x->p, x->fd, x->got, sizeof(x->got), 0);
+}
+
+static void stranger_done(struct stranger *x)
+{
+    x->p->ops->close(x->p, x->fd);
+}
+
+static void open_server(struct net *n)
+{
+    net_begin(n);
+    n->server_echo = true;
+    net_open(n);
+}
+
+/* The endpoint, found by a session of it. */
+static struct quic_endpoint *endpoint(struct net *n)
+{
+    struct end *c = net_handshake(n);
+    if (!c || !c->ready)
+        return NULL;
+    net_send_text(c, "x", 0);
+    net_run(n, 50 * MS);
+    return n->server && n->server->layer ? net_session(n->server)->endpoint : NULL;
+}
+
+static size_t long_header(uint8_t *packet, uint32_t version, size_t length)
+{
+    memset(packet, 0, length);
+    packet[0] = 0xc0;
+    for (int i = 0; i < 4; i++)
+        packet[1 + i] = (uint8_t)(version >> (24 - 8 * i));
+    packet[5] = 8;
+    memset(packet + 6, 0xaa, 8);
+    packet[14] = 5;
+    memset(packet + 15, 0xbb, 5);
+    return length;
+}
+
+TEST(a_version_we_do_not_speak_is_answered_with_ours)
+{
+    struct net n;
+    struct stranger x;
+    uint8_t packet[1200];
+    open_server(&n);
+    stranger_new(&x, &n);
+    stranger_send(&x, packet, long_header(packet, 0x1a2a3a4a, sizeof(packet)));
+    ssize_t length = stranger_hears(&x);
+    NEED(length == 1 + 4 + 1 + 5 + 1 + 8 + 4);
+    CHECK(memcmp(x.got + 1, "\0\0\0\0\5\xbb\xbb\xbb\xbb\xbb\10\xaa", 12) == 0); /* the IDs change places */
+    CHECK(memcmp(x.got + length - 4, "\0\0\0\1", 4) == 0);
+    stranger_send(&x, packet, long_header(packet, 0x1a2a3a4a, 1199)); /* too short to be answered */
+    CHECK_INT(stranger_hears(&x), -EAGAIN);
+    stranger_done(&x);
+    net_finish(&n);
+}
+
+TEST(packets_of_connections_we_do_not_have_are_reset_and_not_too_often)
+{
+    struct net n;
+    struct stranger x;
+    uint8_t packet[100] = {0x40, 1, 2, 3, 4, 5, 6, 7, 8};
+    unsigned answers = 0;
+    open_server(&n);
+    stranger_new(&x, &n);
+    stranger_send(&x, packet, sizeof(packet));
+    CHECK_INT(stranger_hears(&x), 43);
+    CHECK((x.got[0] & 0xc0) == 0x40);
+    stranger_send(&x, packet, 43); /* the answer must be shorter */
+    CHECK_INT(stranger_hears(&x), -EAGAIN);
+    for (int i = 0; i < 500; i++)
+        stranger_send(&x, packet, sizeof(packet));
+    while (stranger_hears(&x) > 0)
+        answers++;
+    CHECK(answers <= 100);
+    CHECK(answers >= 50);
+    stranger_done(&x);
+    net_finish(&n);
+}
+
+TEST(garbage_makes_nothing_and_disturbs_nobody)
+{
+    struct net n;
+    struct stranger x;
+    uint8_t packet[1400];
+    open_server(&n);
+    struct quic_endpoint *e = endpoint(&n);
+    NEED(e);
+    unsigned before = e->count;
+    stranger_new(&x, &n);
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t length = 1 + (i * 7919u) % sizeof(packet);
+        n.platforms[1]->ops->random(n.platforms[1], packet, length);
+        if (i % 3 == 0)
+            length = long_header(packet, NGTCP2_PROTO_VER_V1, length < 30 ? 30 : length);
+        packet[0] = (uint8_t)(packet[0] | (i % 2 ? 0x40 : 0xc0));
+        stranger_send(&x, packet, length);
+        if (i % 64 == 0)
+            net_run(&n, MS);
+    }
+    net_run(&n, 15 * S);
+    CHECK_INT(e->count, before);
+    CHECK_INT(n.half_open, 0);
+    net_send_text(n.server, "y", 0);
+    net_run(&n, 50 * MS);
+    CHECK_INT(n.ends[0].got_length, 2);
+    stranger_done(&x);
+    net_finish(&n);
+}
+
+/* Packets that are whole but for one byte. */
+TEST(damaged_packets_disturb_nobody)
+{
+    struct net n;
+    open_server(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    struct quic_session *s = net_session(c);
+    uint8_t packet[QUIC_PACKET_MOST];
+    union tapsi_addr from = s->remote;
+    for (unsigned i = 0; i < 500; i++) {
+        n.platforms[0]->ops->random(n.platforms[0], packet, 200);
+        packet[0] = 0x40;
+        struct tapsi_datagram d = {.data = packet, .length = 20 + i % 180, .ecn = -1, .from = from, .to = s->local};
+        tapsi_quic_read(s, &d);
+    }
+    net_send_text(c, "x", 0);
+    net_run(&n, 50 * MS);
+    CHECK(net_got(c, "x"));
+    net_finish(&n);
+}
+
+TEST(under_pressure_the_address_is_validated_first)
+{
+    struct net n;
+    open_server(&n);
+    n.half_open = 100; /* of other protocols */
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    CHECK_INT(tapsi_sim_elapsed(n.sim) / MS, 40); /* a round trip more */
+    net_send_text(c, "hello", 0);
+    net_run(&n, 50 * MS);
+    CHECK(net_got(c, "hello"));
+    n.half_open -= 100;
+    net_finish(&n);
+}
+
+/* proves IMPL-12 */
+TEST(handshakes_that_never_end_are_bounded_and_forgotten)
+{
+    struct net n;
+    open_server(&n);
+    struct quic_endpoint *e = endpoint(&n);
+    NEED(e);
+    unsigned before = e->count;
+    for (int i = 0; i < 200; i++)
+        net_connect(&n);
+    net_run(&n, 11 * MS);
+    CHECK_INT(e->half_open, 64);
+    for (unsigned i = 2; i < n.count; i++)
+        net_destroy(&n.ends[i], 0);
+    net_run(&n, 15 * S);
+    CHECK_INT(e->half_open, 0);
+    CHECK_INT(e->count, before);
+    struct end *c = net_handshake(&n);
+    NEED(c);
+    CHECK_INT(c->ready, 1);
+    net_finish(&n);
+}
+
+TEST(a_listener_that_takes_no_more_lets_strangers_wait)
+{
+    struct net n;
+    open_server(&n);
+    tapsi_layer_want(n.listener, 0);
+    struct end *c = net_connect(&n);
+    NEED(c);
+    net_run(&n, 500 * MS);
+    CHECK_INT(c->ready, 0);
+    CHECK_INT(n.half_open, 0);
+    tapsi_layer_want(n.listener, 1);
+    CHECK(net_run_until(&n, &c->ready, 1, 2 * S)); /* when the client asks again */
+    struct end *d = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+    net_run(&n, MS);
+    net_send_text(c, "one", 0);
+    net_send_text(d, "two", 0);
+    net_run(&n, 100 * MS);
+    CHECK_INT(n.accepted, 1);
+    CHECK(net_got(c, "one"));
+    tapsi_layer_want(n.listener, 1);
+    net_run(&n, 100 * MS);
+    CHECK_INT(n.accepted, 2);
+    CHECK(net_got(d, "two"));
+    net_finish(&n);
+}
+
+TEST(streams_go_on_when_the_listener_is_gone)
+{
+    struct net n;
+    open_server(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    net_send_text(c, "one", 0);
+    net_run(&n, 50 * MS);
+    tapsi_layer_destroy(n.listener, 0);
+    n.listener = NULL;
+    struct end *d = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+    net_run(&n, MS);
+    net_send_text(c, "+", 0);
+    net_send_text(d, "two", 0);
+    net_run(&n, 100 * MS);
+    CHECK(net_got(c, "one+"));
+    CHECK(net_got(d, "two")); /* it came by the other stream */
+    CHECK_INT(n.accepted, 2);
+    net_finish(&n);
+}
+
+TEST(a_session_without_streams_ends_with_its_listener)
+{
+    struct net n;
+    open_server(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    net_run(&n, 50 * MS);
+    tapsi_layer_destroy(n.listener, 0);
+    n.listener = NULL;
+    net_run(&n, 50 * MS);
+    CHECK_INT(c->closed, 1);
+    CHECK_INT(c->error.pub.code, TAPS_E_ABORTED);
+    net_finish(&n);
+}
+
+/* proves API-092 */
+TEST(a_peer_whose_port_changes_is_followed)
+{
+    struct net n;
+    open_server(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    net_send_text(c, "one", 0);
+    net_run(&n, 50 * MS);
+    NEED(n.server);
+    struct quic_session *s = net_session(c), *server = net_session(n.server);
+    struct tapsi_port_user user = s->path.user;
+    union tapsi_addr before = server->remote;
+    struct tapsi_target target = {.remote = &s->remote};
+    tapsi_port_leave(&s->path.user); /* as a NAT that forgets: another socket, and the engine is not told */
+    tapsi_port_unref(s->path.port);
+    s->path.user = (struct tapsi_port_user){.ops = user.ops, .class = user.class};
+    CHECK_INT(tapsi_port_connect(s->env, &target, &s->path.user, NULL), 0);
+    s->path.port = tapsi_port_ref(s->path.user.port);
+    net_send_text(c, "two", 0);
+    net_run(&n, 200 * MS);
+    CHECK(net_got(c, "onetwo"));
+    CHECK(!tapsi_addr_equal(&server->remote, &before));
+    CHECK_INT(n.server->moves, 1);
+    net_finish(&n);
+}
