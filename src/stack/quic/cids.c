@@ -14,13 +14,16 @@ static bool is(const struct quic_cid *c, const uint8_t *bytes, size_t length)
     return c->length == length && memcmp(c->bytes, bytes, length) == 0;
 }
 
-struct quic_session *tapsi_quic_cids_find(const struct quic_cids *cids, const uint8_t *bytes, size_t length)
+struct quic_session *tapsi_quic_cids_find(struct quic_cids *cids, const uint8_t *bytes, size_t length)
 {
     if (!cids->size)
         return NULL;
-    const struct quic_cid *c = cids->buckets[bucket_of(cids, bytes, length, cids->size)];
+    if (cids->recent && is(cids->recent, bytes, length)) /* packets come in trains */
+        return cids->recent->session;
+    struct quic_cid *c = cids->buckets[bucket_of(cids, bytes, length, cids->size)];
     while (c && !is(c, bytes, length))
         c = c->next;
+    cids->recent = c ? c : cids->recent;
     return c ? c->session : NULL;
 }
 
@@ -71,6 +74,8 @@ static void unlink_from_bucket(struct quic_cids *cids, struct quic_cid *c)
         at = &(*at)->next;
     *at = c->next;
     cids->count--;
+    if (cids->recent == c)
+        cids->recent = NULL;
 }
 
 void tapsi_quic_cids_remove(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length)

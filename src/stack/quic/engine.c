@@ -119,6 +119,8 @@ static int on_acked(ngtcp2_conn *conn, int64_t id, uint64_t offset, uint64_t len
     if (!st)
         return 0;
     st->acked_news += length;
+    st->session->unacked -= length;
+    st->session->progress = tapsi_loop_now(st->session->env->loop);
     st->acked = offset + length;
     note(st);
     return 0;
@@ -239,9 +241,17 @@ static const ngtcp2_callbacks callbacks = {
 
 /* ------------------------------------------------------------------------------------------------------ set up */
 
-static uint64_t idle_timeout(const struct tapsi_properties *p)
+struct quic_times tapsi_quic_times(const struct tapsi_properties *p)
 {
-    double seconds = p->values[TAPS_CONN_TIMEOUT].number;
+    return (struct quic_times){.connection = p->values[TAPS_CONN_TIMEOUT].number,
+                               .keep_alive = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number,
+                               .keep_alive_set = tapsi_properties_is_set(p, TAPS_KEEP_ALIVE_TIMEOUT),
+                               .keeps_alive = tapsi_preference(p, TAPS_KEEP_ALIVE)};
+}
+
+static uint64_t idle_timeout(const struct quic_times *t)
+{
+    double seconds = t->connection;
     return seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : QUIC_IDLE;
 }
 
@@ -261,9 +271,8 @@ static bool takes_datagrams(const struct quic_session *s)
     return s->endpoint ? s->endpoint->listeners[QUIC_DATAGRAMS] != NULL : s->datagrams;
 }
 
-void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings)
+void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings)
 {
-    const struct tapsi_properties *p = s->env->properties;
     ngtcp2_settings_default(settings);
     settings->initial_ts = tapsi_loop_now(s->env->loop);
     settings->rand_ctx.native_handle = (void *)(uintptr_t)s;
@@ -275,30 +284,29 @@ void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params
     params->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
     params->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
     params->initial_max_data = QUIC_WINDOW;
-    params->initial_max_streams_bidi = streams_allowed(s);
-    params->initial_max_streams_uni = streams_allowed(s);
+    s->streams_allowed = streams_allowed(s);
+    params->initial_max_streams_bidi = s->streams_allowed;
+    params->initial_max_streams_uni = s->streams_allowed;
     params->max_datagram_frame_size = takes_datagrams(s) ? QUIC_FRAME_MOST : 0;
-    params->max_idle_timeout = idle_timeout(p);
+    params->max_idle_timeout = idle_timeout(&s->times);
     params->active_connection_id_limit = 7;
 }
 
-static bool keeps_alive(const struct tapsi_properties *p, double *ret_seconds)
+/* As TCP has it: a time beyond connTimeout, or one set to disabled, means none at all (RFC 9622, 8.1.4). */
+static bool keeps_alive(const struct quic_times *t)
 {
-    *ret_seconds = p->values[TAPS_KEEP_ALIVE_TIMEOUT].number;
-    double most = p->values[TAPS_CONN_TIMEOUT].number;
-    enum taps_preference preference = tapsi_preference(p, TAPS_KEEP_ALIVE);
-    if (preference == TAPS_PROHIBIT || (most > 0 && *ret_seconds > most))
-        return false;
-    if (tapsi_properties_is_set(p, TAPS_KEEP_ALIVE_TIMEOUT))
-        return *ret_seconds >= 0;
-    return preference > TAPS_NO_PREFERENCE;
+    bool beyond = t->connection > 0 && t->keep_alive > t->connection;
+    bool wanted = t->keep_alive_set ? t->keep_alive >= 0 : t->keeps_alive > TAPS_NO_PREFERENCE;
+    return t->keeps_alive != TAPS_PROHIBIT && !beyond && wanted;
 }
 
-void tapsi_quic_keep_alive(struct quic_session *s, const struct tapsi_properties *p)
+void tapsi_quic_keep_alive(struct quic_session *s)
 {
-    double seconds;
-    bool on = keeps_alive(p, &seconds);
-    uint64_t after = seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : idle_timeout(p) / 2;
+    double seconds = s->times.keep_alive;
+    bool on = keeps_alive(&s->times);
+    uint64_t after = seconds > 0 && seconds < 1e6 ? (uint64_t)(seconds * (double)TAPSI_S) : idle_timeout(&s->times) / 2;
+    if (!s->conn || s->state != QUIC_OPEN)
+        return;
     if (on)
         ngtcp2_conn_set_keep_alive_timeout(s->conn, after);
     else if (s->keeps_alive)

@@ -205,6 +205,8 @@ void tapsi_quic_drop_kept(struct quic_stream *st)
 {
     while (st->kept_count)
         let_go(st);
+    st->session->unacked -= st->sent - st->acked;
+    st->acked = st->sent;
     st->acked_news = 0;
 }
 
@@ -250,7 +252,11 @@ size_t tapsi_quic_gather(const struct quic_stream *st, ngtcp2_vec *vec, size_t m
 void tapsi_quic_advance(struct quic_stream *st, size_t count, bool fin)
 {
     struct tapsi_link *link;
+    struct quic_session *s = st->session;
+    if (count && !s->unacked)
+        s->progress = tapsi_loop_now(s->env->loop);
     st->sent += count;
+    s->unacked += count;
     while ((link = tapsi_list_first(&st->layer.queue))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
         size_t rest = op->length - op->taken, part = count < rest ? count : rest;

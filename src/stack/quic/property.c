@@ -1,5 +1,17 @@
 #include "stack/quic/quic.h"
 
+/* More than before: what was allowed cannot be taken back. */
+static void allow_streams(struct quic_session *s, uint64_t limit)
+{
+    uint64_t most = limit < QUIC_STREAMS_MOST ? limit : QUIC_STREAMS_MOST;
+    if (!s->conn || limit == TAPS_INFINITE || most <= s->streams_allowed || !s->streams_allowed)
+        return;
+    ngtcp2_conn_extend_max_streams_bidi(s->conn, most - s->streams_allowed);
+    ngtcp2_conn_extend_max_streams_uni(s->conn, most - s->streams_allowed);
+    s->streams_allowed = most;
+    tapsi_quic_dirty(s);
+}
+
 int tapsi_quic_set(struct quic_session *s, enum taps_property property, const struct taps_value *value)
 {
     switch (property) {
@@ -7,7 +19,20 @@ int tapsi_quic_set(struct quic_session *s, enum taps_property property, const st
         tapsi_sched_set_kind(&s->sending, (enum taps_scheduler)value->enumeration);
         return TAPSI_HANDLED;
     case TAPS_CONN_PRIORITY:
+        return TAPSI_HANDLED;
     case TAPS_GROUP_CONN_LIMIT:
+        allow_streams(s, value->integer);
+        return TAPSI_HANDLED;
+    case TAPS_CONN_TIMEOUT:
+        s->times.connection = value->number;
+        tapsi_quic_keep_alive(s);
+        tapsi_quic_dirty(s);
+        return TAPSI_HANDLED;
+    case TAPS_KEEP_ALIVE_TIMEOUT:
+        s->times.keep_alive = value->number;
+        s->times.keep_alive_set = true;
+        tapsi_quic_keep_alive(s);
+        tapsi_quic_dirty(s);
         return TAPSI_HANDLED;
     case TAPS_CONN_CAPACITY_PROFILE:
         s->profile = value->enumeration;

@@ -47,6 +47,7 @@ struct quic_stream {
     struct tapsi_link turn;         /* of those that wait to be opened, or to go up */
     struct tapsi_sched_entry entry; /* among those with something to send */
     struct tapsi_timer patience;    /* of close */
+    double close_timeout;           /* seconds; negative: none */
     int64_t id;                     /* -1: not open */
 
     /* out */
@@ -90,6 +91,13 @@ struct quic_path {
     struct tapsi_port_way way;
 };
 
+/* In seconds; negative: disabled. */
+struct quic_times {
+    double connection, keep_alive;
+    bool keep_alive_set;
+    enum taps_preference keeps_alive;
+};
+
 enum quic_state { QUIC_HANDSHAKE, QUIC_OPEN, QUIC_OVER };
 
 struct quic_session {
@@ -121,11 +129,15 @@ struct quic_session {
     size_t train_length, train_segment;
     struct tapsi_port_way train_way;
 
-    size_t burst;         /* bytes written since the last pause */
-    size_t held;          /* bytes that all streams hold */
-    uint64_t owed;        /* window of the connection not given back yet */
-    uint64_t path_change; /* when the peer's address was last another */
-    int profile;          /* the capacity profile */
+    struct quic_times times;
+    uint64_t streams_allowed; /* the peer may have open */
+    uint64_t unacked;         /* bytes of all streams in packets that are not acknowledged */
+    uint64_t progress;        /* when one was last, or the first was sent */
+    size_t burst;             /* bytes written since the last pause */
+    size_t held;              /* bytes that all streams hold */
+    uint64_t owed;            /* window of the connection not given back yet */
+    uint64_t path_change;     /* when the peer's address was last another */
+    int profile;              /* the capacity profile */
 
     struct tapsi_error *error; /* why it is over; NULL: no error */
     bool failed : 1;           /* `error` was to be told, even if there was no memory for it */
@@ -170,16 +182,17 @@ void tapsi_quic_count(struct quic_session *s, bool on);
 void tapsi_quic_listener_gone(struct quic_session *s);
 
 /* engine.c */
+struct quic_times tapsi_quic_times(const struct tapsi_properties *p);
 /* The transport parameters and settings of this end. */
-void tapsi_quic_parameters(const struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings);
+void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings);
 ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s);
 /* Makes the connection and its TLS session. 0 or a negative taps_err, with words in ret_error. */
 int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error);
 /* The same of a server, for the packet `hd`. `original` not NULL: what the client called us before Retry. */
 int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original,
                       struct tapsi_error *ret_error);
-/* Keep-alive as the properties say, once open. */
-void tapsi_quic_keep_alive(struct quic_session *s, const struct tapsi_properties *p);
+/* Keep-alive as `times` say, once open. */
+void tapsi_quic_keep_alive(struct quic_session *s);
 
 /* io.c */
 /* Reads one packet. May end the session; does not call up. */
@@ -243,10 +256,11 @@ struct quic_cids {
     struct tapsi_mem *mem;
     struct tapsi_siphash_key key;
     struct quic_cid **buckets;
+    struct quic_cid *recent; /* found last, or NULL */
     size_t size, count;
 };
 
-struct quic_session *tapsi_quic_cids_find(const struct quic_cids *cids, const uint8_t *bytes, size_t length);
+struct quic_session *tapsi_quic_cids_find(struct quic_cids *cids, const uint8_t *bytes, size_t length);
 int tapsi_quic_cids_add(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
 void tapsi_quic_cids_remove(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
 void tapsi_quic_cids_forget(struct quic_cids *cids, struct quic_session *s);

@@ -41,6 +41,7 @@ struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct 
     s->refs = 1;
     s->role = role;
     s->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
+    s->times = tapsi_quic_times(env->properties);
     tapsi_task_init(&s->task, flush);
     tapsi_link_init(&s->member);
     tapsi_link_init(&s->feed);
@@ -104,11 +105,6 @@ void tapsi_quic_count(struct quic_session *s, bool on)
 
 /* -------------------------------------------------------------------------------------------------- progress */
 
-static void start_keep_alive(struct quic_session *s)
-{
-    tapsi_quic_keep_alive(s, s->env->properties);
-}
-
 /* RFC 9001, 8.1: without an ALPN protocol there is no connection. */
 static void refuse_alpn(struct quic_session *s)
 {
@@ -135,7 +131,7 @@ static void complete(struct quic_session *s)
     }
     s->state = QUIC_OPEN;
     s->more_streams = true;
-    start_keep_alive(s);
+    tapsi_quic_keep_alive(s);
     if (s->endpoint)
         tapsi_quic_cids_remove(&s->endpoint->cids, s, s->odcid.data, s->odcid.datalen);
 }
@@ -213,12 +209,22 @@ void tapsi_quic_run(struct quic_session *s)
 
 #define NEXT_TURN_NS 1 /* a timer due now would fire in this turn again */
 
+/* RFC 9622, 8.1.3: how long the peer may acknowledge nothing of what was sent. */
+static uint64_t patience(const struct quic_session *s)
+{
+    double seconds = s->times.connection;
+    if (!s->unacked || s->state != QUIC_OPEN || seconds <= 0 || seconds >= 1e6)
+        return UINT64_MAX;
+    return s->progress + (uint64_t)(seconds * (double)TAPSI_S);
+}
+
 static void arm(struct quic_session *s)
 {
     struct tapsi_loop *loop = s->env->loop;
     if (!s->conn || s->leaving)
         return;
-    uint64_t expiry = ngtcp2_conn_get_expiry(s->conn), now = tapsi_loop_now(loop);
+    uint64_t expiry = ngtcp2_conn_get_expiry(s->conn), now = tapsi_loop_now(loop), most = patience(s);
+    expiry = expiry < most ? expiry : most;
     if (expiry == UINT64_MAX)
         tapsi_timer_cancel(loop, &s->timer);
     else if (!tapsi_timer_running(&s->timer) || s->timer.node.key != expiry)
@@ -243,7 +249,10 @@ static void on_timer(struct tapsi_timer *timer)
     struct quic_session *s = TAPSI_CONTAINER(timer, struct quic_session, timer);
     if (!s->conn)
         return;
-    int r = ngtcp2_conn_handle_expiry(s->conn, tapsi_loop_now(s->env->loop));
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    int r = ngtcp2_conn_handle_expiry(s->conn, now);
+    if (r == 0 && patience(s) <= now)
+        r = NGTCP2_ERR_IDLE_CLOSE;
     if (r != 0)
         tapsi_quic_fail(s, r);
     tapsi_quic_dirty(s);

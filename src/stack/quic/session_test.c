@@ -388,6 +388,49 @@ TEST(a_connection_that_is_kept_alive_does_not_time_out)
     net_finish(&n);
 }
 
+/* proves API-082 */
+TEST(a_timeout_set_later_counts_what_is_not_acknowledged)
+{
+    struct net n;
+    struct taps_value seconds = {.type = TAPS_TYPE_NUMBER, .number = 3};
+    net_begin(&n);
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_CONN_TIMEOUT, &seconds), 0);
+    net_send_text(c, "hello", 0);
+    net_run(&n, 20 * S);
+    CHECK_INT(c->closed, 0); /* silence is no failure */
+    tapsi_sim_link_fault(n.link, TAPSI_SIM_BLACKHOLE);
+    net_send_text(c, "anybody there", 0);
+    net_run(&n, 2 * S);
+    CHECK_INT(c->closed, 0);
+    net_run(&n, 2 * S);
+    CHECK_INT(c->closed, 1);
+    CHECK_INT(c->error.pub.code, TAPS_E_TIMEOUT);
+    net_finish(&n);
+}
+
+TEST(more_streams_can_be_allowed_later)
+{
+    struct net n;
+    struct taps_value limit = {.type = TAPS_TYPE_INTEGER, .integer = 5};
+    net_begin(&n);
+    n.properties[1]->values[TAPS_GROUP_CONN_LIMIT].integer = 1;
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    struct end *d = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+    net_send_text(c, "x", 0);
+    net_run(&n, 50 * MS);
+    CHECK_INT(d->ready, 0);
+    NEED(n.server);
+    CHECK_INT(tapsi_layer_set(n.server->layer, TAPS_GROUP_CONN_LIMIT, &limit), 0);
+    net_run(&n, 50 * MS);
+    CHECK_INT(d->ready, 1);
+    net_finish(&n);
+}
+
 TEST(nobody_there)
 {
     struct net n;

@@ -123,7 +123,7 @@ static void on_patience(struct tapsi_timer *timer)
 void tapsi_quic_stream_wait(struct quic_stream *st)
 {
     struct tapsi_loop *loop = st->layer.env->loop;
-    double seconds = st->layer.env->properties->values[TAPS_CLOSE_TIMEOUT].number;
+    double seconds = st->close_timeout;
     if (seconds >= 0 && seconds < 1e9)
         tapsi_timer_start(loop, &st->patience, (uint64_t)(seconds * (double)TAPSI_S) + 1);
 }
@@ -242,6 +242,12 @@ static int set(struct tapsi_layer *layer, enum taps_property property, const str
         tapsi_sched_set_priority(&s->sending, &st->entry,
                                  value->integer < UINT32_MAX ? (uint32_t)value->integer : UINT32_MAX);
         return TAPSI_HANDLED;
+    case TAPS_CLOSE_TIMEOUT:
+        st->close_timeout = value->number;
+        tapsi_timer_cancel(layer->env->loop, &st->patience);
+        if (layer->state == TAPSI_LAYER_CLOSING)
+            tapsi_quic_stream_wait(st);
+        return TAPSI_HANDLED;
     default:
         return tapsi_quic_set(s, property, value);
     }
@@ -329,6 +335,7 @@ struct quic_stream *tapsi_quic_stream_new(struct quic_session *s, struct tapsi_e
     st->id = -1;
     st->uni = uni;
     st->layered = true;
+    st->close_timeout = env->properties->values[TAPS_CLOSE_TIMEOUT].number;
     tapsi_sched_entry_init(&st->entry, (uint32_t)env->properties->values[TAPS_CONN_PRIORITY].integer);
     tapsi_link_init(&st->news);
     tapsi_link_init(&st->turn);
