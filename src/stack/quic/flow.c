@@ -10,7 +10,7 @@
 
 #define PIECES_FIRST 4
 #define OWN_LEAST    2048
-#define VECTORS      16
+#define OP_PIECES    16
 
 /* ----------------------------------------------------------------------------------------------------- in */
 
@@ -231,9 +231,9 @@ size_t tapsi_quic_gather(const struct quic_stream *st, ngtcp2_vec *vec, size_t m
     *ret_fin = st->closing;
     for (struct tapsi_link *l = head->next; l != head; l = l->next) {
         const struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
-        struct iovec iov[VECTORS];
+        struct iovec iov[OP_PIECES];
         size_t room = most - count;
-        unsigned filled = tapsi_op_iovec(op, iov, room < VECTORS ? (unsigned)room : VECTORS);
+        unsigned filled = tapsi_op_iovec(op, iov, room < OP_PIECES ? (unsigned)room : OP_PIECES);
         size_t before = bytes;
         for (unsigned i = 0; i < filled; i++) {
             vec[count++] = (ngtcp2_vec){iov[i].iov_base, iov[i].iov_len};

@@ -9,6 +9,9 @@
  * What streams the peers open go up by the Listener, at the cost of one of its `want` each; at 0 they wait, held to
  * their window. When the Listener is gone they go up by another stream of their session.
  *
+ * A session that is over lingers for three PTO: it says its CONNECTION_CLOSE again to who has not heard it, or nothing
+ * if the peer has closed.
+ *
  * The endpoint lives as long as its Listener or any of its sessions; sessions without a stream end with the Listener.
  */
 #include <string.h>
@@ -242,6 +245,10 @@ static void feed(struct quic_endpoint *e, const struct tapsi_datagram *d)
     struct quic_session *s = session_for(e, d);
     if (!s)
         return;
+    if (s->state == QUIC_OVER) {
+        tapsi_quic_say_again(s);
+        return;
+    }
     if (!s->fed) {
         s->fed = true;
         tapsi_quic_ref(s);

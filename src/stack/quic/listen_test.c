@@ -265,6 +265,26 @@ TEST(a_session_without_streams_ends_with_its_listener)
     net_finish(&n);
 }
 
+TEST(an_end_that_was_lost_is_said_again)
+{
+    struct net n;
+    net_begin(&n);
+    tapsi_names_free(&n.mem, &n.security[1]->alpn);
+    CHECK_INT(tapsi_names_append(&n.mem, &n.security[1]->alpn, "other"), 0);
+    net_open(&n);
+    struct end *c = net_connect(&n);
+    NEED(c);
+    net_run(&n, 5 * MS);
+    tapsi_sim_fault(n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+    net_run(&n, 20 * MS);
+    tapsi_sim_fault(n.sim, "192.0.2.2", TAPSI_SIM_FINE);
+    CHECK(net_run_until(&n, &c->closed, 1, 2 * S)); /* the client's second packet is answered */
+    CHECK_INT(c->error.pub.code, TAPS_E_TLS);
+    CHECK_INT(c->error.pub.native, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+    CHECK_INT(n.half_open, 0);
+    net_finish(&n);
+}
+
 /* proves API-092 */
 TEST(a_peer_whose_port_changes_is_followed)
 {

@@ -139,9 +139,12 @@ struct quic_session {
     uint64_t path_change;     /* when the peer's address was last another */
     int profile;              /* the capacity profile */
 
+    struct tapsi_buffer *last; /* a server's: its CONNECTION_CLOSE, said again to who has not heard it */
+    unsigned heard;            /* packets since */
     struct tapsi_error *error; /* why it is over; NULL: no error */
     bool failed : 1;           /* `error` was to be told, even if there was no memory for it */
     bool running : 1;
+    bool lingers : 1;   /* over, and its connection IDs are still known */
     bool completed : 1; /* the engine says so; not yet looked at */
     bool counted : 1;   /* among the handshakes in progress */
     bool more_streams : 1;
@@ -201,6 +204,8 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d);
 void tapsi_quic_write(struct quic_session *s);
 /* Hands the last packet, which says `ccerr`, to the kernel. */
 void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
+/* A packet came for a session that lingers. */
+void tapsi_quic_say_again(struct quic_session *s);
 /* The client's socket. */
 int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *target, struct tapsi_error *ret_error);
 void tapsi_quic_close_path(struct quic_session *s);

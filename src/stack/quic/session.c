@@ -81,6 +81,7 @@ void tapsi_quic_unref(struct quic_session *s)
     tapsi_bond_done(&s->bond);
     tapsi_buffer_unref(s->plain);
     tapsi_buffer_unref(s->train);
+    tapsi_buffer_unref(s->last);
     tapsi_timer_done(s->env->loop, &s->timer);
     s->freed = true;
     tapsi_loop_reap(s->env->loop, &s->task, free_session);
@@ -180,7 +181,7 @@ static void leave(struct quic_session *s)
     s->running = false;
     if (s->leaving)
         tapsi_quic_leave(s);
-    if (s->state == QUIC_OVER && s->endpoint)
+    if (s->state == QUIC_OVER && s->endpoint && !s->lingers)
         tapsi_quic_endpoint_leave(s);
     tapsi_quic_unref(s);
 }
@@ -247,6 +248,8 @@ static void flush(struct tapsi_task *task)
 static void on_timer(struct tapsi_timer *timer)
 {
     struct quic_session *s = TAPSI_CONTAINER(timer, struct quic_session, timer);
+    if (s->state == QUIC_OVER && s->endpoint)
+        tapsi_quic_endpoint_leave(s);
     if (!s->conn)
         return;
     uint64_t now = tapsi_loop_now(s->env->loop);
@@ -281,11 +284,22 @@ static bool has_newcomers(const struct quic_session *s)
     return !tapsi_list_empty(&s->arrivals) || (s->flow && s->flow->layer.state == TAPSI_LAYER_NEW);
 }
 
+/* Nobody else hears of a client that does not get in. */
+static void log_failure(const struct quic_session *s)
+{
+    struct tapsi_error unsaid;
+    const struct tapsi_error *why = s->role == TAPSI_ROLE_SERVER ? tapsi_quic_why(s, &unsaid) : NULL;
+    if (why && s->state == QUIC_HANDSHAKE)
+        tapsi_log(s->env->loop, TAPS_LOG_INFO, "QUIC: a connection was dropped: %s", why->text);
+}
+
 void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
 {
     if (s->state == QUIC_OVER)
         return;
     tapsi_quic_ref(s);
+    uint64_t linger = s->conn ? 3 * ngtcp2_conn_get_pto(s->conn) : 1; /* RFC 9000, 10.2 */
+    log_failure(s);
     if (ccerr && s->conn)
         tapsi_quic_write_close(s, ccerr);
     tapsi_quic_count(s, false);
@@ -297,7 +311,10 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
     tapsi_quic_close_path(s);
-    if (s->endpoint && !has_newcomers(s))
+    s->lingers = s->endpoint && tapsi_quic_is_heard(s->endpoint);
+    if (s->lingers)
+        tapsi_timer_start(s->env->loop, &s->timer, linger);
+    else if (s->endpoint && !has_newcomers(s))
         tapsi_quic_endpoint_leave(s);
     if (s->layers)
         tapsi_quic_dirty(s);
@@ -326,6 +343,8 @@ void tapsi_quic_layer_gone(struct quic_session *s)
 
 void tapsi_quic_listener_gone(struct quic_session *s)
 {
+    if (s->state == QUIC_OVER && s->endpoint && !s->running)
+        tapsi_quic_endpoint_leave(s);
     if (s->layers)
         return;
     s->leaving = true;
