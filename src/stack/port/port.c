@@ -130,6 +130,8 @@ static enum tapsi_port_class class_of(const uint8_t *data, size_t length)
 /* The class that gets it: one without a user is OTHER. */
 static enum tapsi_port_class taker_of(const struct tapsi_port *port, const uint8_t *data, size_t length)
 {
+    if (port->used == 1u << TAPSI_PORT_OTHER)
+        return TAPSI_PORT_OTHER;
     enum tapsi_port_class class = class_of(data, length);
     return port->users[class] ? class : TAPSI_PORT_OTHER;
 }
@@ -189,9 +191,8 @@ static void hand_out(struct tapsi_port *port, const struct tapsi_datagram *d, un
     } while (at < d->length);
 }
 
-static void say_error(void *arg, const union tapsi_addr *to, int err)
+static void say_error(struct tapsi_port *port, const union tapsi_addr *to, int err)
 {
-    struct tapsi_port *port = arg;
     struct tapsi_port_user *told = NULL;
     for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
         struct tapsi_port_user *user = port->users[i];
@@ -201,16 +202,30 @@ static void say_error(void *arg, const union tapsi_addr *to, int err)
     }
 }
 
-/* `err`: what a call has said, or 0. The error queue has it too, with the address, where there is one. */
+struct queued_errors {
+    struct tapsi_port *port;
+    unsigned count;
+};
+
+static void say_queued(void *arg, const union tapsi_addr *to, int err)
+{
+    struct queued_errors *queued = arg;
+    queued->count++;
+    say_error(queued->port, to, err);
+}
+
+/* `err`: what a call has said, or 0. The error queue has it too, with the address, unless it is off or was full. */
 static void take_errors(struct tapsi_port *port, int err)
 {
     static const union tapsi_addr nobody;
     struct tapsi_udpsocket *s = &port->socket;
+    struct queued_errors queued = {port, 0};
+    s->told = 0;
     if (s->recverr)
-        tapsi_udpsocket_errors(s, say_error, port);
+        tapsi_udpsocket_errors(s, say_queued, &queued);
     int pending = tapsi_udpsocket_take_error(s);
     err = err ? err : pending;
-    if (err && !s->recverr && s->connected)
+    if (err && !queued.count && s->connected)
         say_error(port, &nobody, err);
 }
 
@@ -235,7 +250,7 @@ static void receive(struct tapsi_port *port)
     unsigned got = 0;
     for (int i = 0; i < TAPSI_UDP_TURN && bytes < TAPSI_TURN_BYTES && port->used && s->readable; i++) {
         int result = tapsi_udpsocket_receive(s, &d);
-        if (result < 0 && result != -EAGAIN)
+        if (result == -EMSGSIZE || tapsi_udp_is_soft(result))
             take_errors(port, -result);
         if (result <= 0)
             continue;

@@ -128,12 +128,13 @@ static void on_packet(struct tapsi_port_user *user, const struct tapsi_datagram 
 {
     struct tapsi_udpport *port = port_of(user);
     struct tapsi_datagram d;
-    port->refs++;
-    if (!train->segment)
+    if (!train->segment) {
         demultiplex(port, train);
-    else
-        for (size_t at = 0; tapsi_port_piece(train, &at, &d);)
-            demultiplex(port, &d);
+        return;
+    }
+    port->refs++;
+    for (size_t at = 0; tapsi_port_piece(train, &at, &d);)
+        demultiplex(port, &d);
     tapsi_udpport_unref(port);
 }
 
