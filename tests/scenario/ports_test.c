@@ -4,6 +4,7 @@
 #include <string.h>
 #include "connection/context.h"
 #include "peer.h"
+#include "stack/registry.h"
 
 #define ALPN "test/1" /* any transport may carry it */
 
@@ -74,8 +75,37 @@ TEST(tls_and_quic_are_at_one_number)
     world_finish(&w);
 }
 
-struct
-try {
+/* Datagrams and streams: all that is secure, of each transport. The classes of RFC 9443 tell them apart. */
+TEST(every_secure_stack_is_at_one_number)
+{
+    struct world w;
+    struct peer p;
+    size_t rows;
+    const struct tapsi_stack_row *registry = tapsi_registry(&rows);
+    setup(&w);
+    taps_transport_properties_free(w.properties);
+    taps_transport_properties_new(&w.properties);
+    taps_transport_properties_set(w.properties, "reliability", "no preference");
+    taps_transport_properties_set(w.properties, "preserveOrder", "no preference");
+    taps_transport_properties_set(w.properties, "congestionControl", "no preference");
+    serve(&w, &p, ":0");
+    CHECK_INT(tapsi_sim_host_sockets(w.server), 2);
+    for (unsigned i = 1; number_of(&p, i); i++)
+        CHECK_INT(number_of(&p, i), number_of(&p, 0));
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < rows; i++) {
+            size_t top = 0;
+            while (top + 1 < TAPSI_STACK_LAYERS && registry[i].protos[top + 1])
+                top++;
+            if (registry[i].offer.secure && registry[i].offer.can_listen)
+                talk(&w, &p, registry[i].protos[top]->name, registry[i].offer.stack);
+        }
+    }
+    peer_done(&p);
+    world_finish(&w);
+}
+
+struct outcome {
     unsigned listening, errors;
     int code;
 };
@@ -83,12 +113,12 @@ try {
 static void on_listening(taps_listener *l, void *user)
 {
     (void)l;
-    ((struct try *)user)->listening++;
+    ((struct outcome *)user)->listening++;
 }
 
 static void on_error(taps_listener *l, const struct taps_error *error, void *user)
 {
-    struct try *t = user;
+    struct outcome *t = user;
     (void)l;
     t->errors++;
     t->code = error->code;
@@ -97,18 +127,18 @@ static void on_error(taps_listener *l, const struct taps_error *error, void *use
 static const struct taps_listener_events try_events = {.listening = on_listening, .establishment_error = on_error};
 
 /* A Listener of the peer's context: what came of it. */
-static taps_listener *try_to_listen(struct world *w, struct peer *p, const char *local, struct try *t)
+static taps_listener *try_to_listen(struct world *w, struct peer *p, const char *local, struct outcome *t)
 {
     taps_preconnection *pre;
     taps_listener *l = NULL;
-    *t = (struct try){0};
+    *t = (struct outcome){0};
     taps_preconnection_new(p->context, &pre);
     taps_preconnection_add_local_text(pre, local);
     taps_preconnection_set_security_parameters(pre, p->security);
     taps_preconnection_set_transport_properties(pre, w->properties);
     int err = taps_preconnection_listen(pre, &try_events, t, &l);
     if (err)
-        *t = (struct try){.errors = 1, .code = err};
+        *t = (struct outcome){.errors = 1, .code = err};
     taps_preconnection_free(pre);
     world_run_ms(w, 1);
     return l;
@@ -119,7 +149,7 @@ TEST(a_number_that_udp_does_not_have_is_an_error)
 {
     struct world w;
     struct peer p;
-    struct try t;
+    struct outcome t;
     setup(&w);
     struct tapsi_sim_udp *other = tapsi_sim_udp_echo(w.server, 4433);
     CHECK(other != NULL);
@@ -145,7 +175,7 @@ TEST(a_clash_is_tried_again_with_another_number)
     for (uint64_t nth = 1; nth < 30; nth++) {
         struct world w;
         struct peer p;
-        struct try t;
+        struct outcome t;
         setup(&w);
         serve(&w, &p, ":443");
         tapsi_sim_host_fail_call(w.server, nth, EADDRINUSE);
