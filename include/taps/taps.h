@@ -925,7 +925,8 @@ struct taps_resolution_info {
 };
 
 /* Borrowed from the Connection; grows while it is Establishing, and is complete at Ready or EstablishmentError. NULL on
-   Connections that came from a Listener, and on a clone as long as it waits for its parent. */
+   Connections that came from a Listener, on streams of a session but the first, and on a clone as long as it waits for
+   its parent. */
 TAPS_API const taps_report *taps_connection_report(const taps_connection *connection);
 TAPS_API size_t taps_report_candidate_count(const taps_report *report);
 /* In the order of the tree; the pointers inside are borrowed from the report. */

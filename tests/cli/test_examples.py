@@ -164,6 +164,8 @@ def test_questions():
             got = result.out.split(b"\n")
             tap.check("questions are answered, each on a Connection of its own",
                       result.code == 0 and all(word in got for word in (b"ONE", b"TWO", b"THREE")), result)
+            tap.check("over QUIC the server opens a stream too",
+                      (b"over quic" in got) == any(line.startswith(b"news: ") for line in got), result)
         with socket.create_connection(("127.0.0.1", port), LIMIT) as plain:
             plain.sendall(b"this is not TLS\r\n" * 10)
     result = run([programs["questions"], f"localhost:{port}", certificates.ca, "anybody?"])
