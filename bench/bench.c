@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static const char usage[] = "usage: PROGRAM server|client STACK JOB [options]\n"
-                            "  STACK: tcp, udp, tls, quic\n"
+                            "  STACK: tcp, udp, tls, dtls, quic\n"
                             "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle, streams, framed-flood, "
                             "framed-pingpong, framed-bulk\n"
                             "  --port N --peer PID       client: where the server is, and its process\n"
@@ -145,7 +145,7 @@ static bool is_one_of(const char *word, const char *const *words)
 void bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     static const char *const roles[] = {"server", "client", NULL};
-    static const char *const stacks[] = {"tcp", "udp", "tls", "quic", NULL};
+    static const char *const stacks[] = {"tcp", "udp", "tls", "dtls", "quic", NULL};
     static const char *const jobs[] = {"pingpong",    "streams",        "exchange", "bulk",         "flood",
                                        "connect",     "hammer",         "idle",     "framed-flood", "framed-pingpong",
                                        "framed-bulk", "websocket-echo", NULL};

@@ -29,7 +29,7 @@
 
 struct bench_options {
     bool server;
-    const char *stack; /* "tcp", "udp", "tls" */
+    const char *stack; /* "tcp", "udp", "tls", "dtls" */
     const char *job;   /* what the usage text lists */
     uint16_t port;     /* client: where the server is */
     pid_t peer;        /* client: the server's process, whose CPU time is added; 0 = leave it out */

@@ -21,6 +21,8 @@ static const struct job jobs[] = {
     {"tcp", "idle", plain_pingpong_server, plain_idle_client},
     {"tcp", "connect", plain_connect_server, plain_connect_client},
     {"udp", "pingpong", plain_udp_server, plain_udp_client},
+    {"dtls", "pingpong", plain_dtls_server, plain_dtls_pingpong_client},
+    {"dtls", "flood", plain_dtls_server, plain_dtls_flood_client},
     {"tls", "pingpong", plain_tls_server, plain_tls_client},
     {"tls", "bulk", plain_tls_server, plain_tls_client},
     {"tls", "connect", plain_tls_server, plain_tls_client},

@@ -77,7 +77,7 @@ void bench_stop(void)
 
 static void set_properties(void)
 {
-    bool datagram = strcmp(bench_options.stack, "udp") == 0;
+    bool dtls = strcmp(bench_options.stack, "dtls") == 0, datagram = dtls || strcmp(bench_options.stack, "udp") == 0;
     taps_transport_properties *properties = NULL;
     bench_check(taps_transport_properties_new_profile(
                     datagram ? TAPS_UNRELIABLE_DATAGRAM : TAPS_RELIABLE_INORDER_STREAM, &properties),
@@ -94,7 +94,7 @@ static void set_security(void)
 {
     taps_security_parameters *security = NULL;
     bool quic = strcmp(bench_options.stack, "quic") == 0;
-    if (strcmp(bench_options.stack, "tls") != 0 && !quic) {
+    if (strcmp(bench_options.stack, "tls") != 0 && strcmp(bench_options.stack, "dtls") != 0 && !quic) {
         bench_check(taps_security_parameters_new_disabled(&security), "security");
     } else if (bench_options.server) {
         bench_check(taps_security_parameters_new(&security), "security");

@@ -1,6 +1,6 @@
-/* tcp, tls, udp: 100 bytes there and 100 bytes back. The server also answers the exchange job, whose 100 bytes come in
-   two sends, and the idle job, where the answer tells its memory. On a stream the bytes may come in parts, which are
-   only counted. */
+/* tcp, tls, udp, dtls: 100 bytes there and 100 bytes back. The server also answers the exchange job, whose 100 bytes
+   come in two sends, and the idle job, where the answer tells its memory. On a stream the bytes may come in parts,
+   which are only counted. */
 #include "taps_bench.h"
 
 #include <stdlib.h>

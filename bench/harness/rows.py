@@ -60,7 +60,7 @@ def own(role, program, job, *options):
     words = ["{" + program + "}", role, *job.split(), *options]
     if role == "client":
         words += ["{window}", "{server}"]
-    return words + (["{tls}"] if job.startswith(("tls", "quic")) else [])
+    return words + (["{tls}"] if job.startswith(("tls", "dtls", "quic")) else [])
 
 
 def side(program, job, *options, server=(), client=(), client_program=None):
@@ -125,6 +125,9 @@ ROWS = [
     Row("quic-pingpong", "QUIC ping-pong, 100 B", "rt/s", **twins("quic pingpong", "--low-latency")),
     Row("quic-streams", "QUIC streams, 100 B each", "streams/s", **twins("quic streams", "--low-latency")),
     Row("quic-bulk", "QUIC bulk, 64 KiB sends", ratio=0.9, **twins("quic bulk"), **BULK),
+    Row("dtls-pingpong", "DTLS ping-pong, 100 B", "rt/s", ratio=0.95, **twins("dtls pingpong")),
+    Row("dtls-flood", "DTLS 100 B sends", "msg/s", ratio=0.95, warm_ms=0, smoke_ops=3000, strace_ops=(6400, 64000),
+        **to_plain("dtls flood")),
     Row("connect-dns", "connect by name, DNS", ratio=1.0, files=BY_DNS,
         helper=["{dns}", DNS_ADDRESS, "53", "127.0.0.1"], **twins("tcp connect", client=("--name", NAME)), **CONNECT),
     Row("crowd", "ping-pong, 10,000 idle / alone", "rt/s", ratio=0.95, twin_name="libtaps alone",

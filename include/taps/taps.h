@@ -244,7 +244,7 @@ TAPS_API int taps_endpoint_with_ip_bytes(taps_endpoint *endpoint, const void *by
 /* A name ("eth0") or an index in decimal. On a Remote Endpoint it is the scope zone; on a Local one it binds all its
    candidates (RFC 9622, 6.1.2). */
 TAPS_API int taps_endpoint_with_interface(taps_endpoint *endpoint, const char *name);
-/* "tcp", "udp", "tls": this endpoint is used only by stacks with that protocol (RFC 9622, 6.1.3). */
+/* "tcp", "udp", "tls", "dtls": this endpoint is used only by stacks with that protocol (RFC 9622, 6.1.3). */
 TAPS_API int taps_endpoint_with_protocol(taps_endpoint *endpoint, const char *protocol);
 /* "host:port", "[2001:db8::1]:443", "host:service", "host", ":port": sets what the text holds. */
 TAPS_API int taps_endpoint_with_text(taps_endpoint *endpoint, const char *text);
@@ -979,8 +979,8 @@ struct taps_stack_use {
 
 /* Every stack of the library: `index` from 0, TAPS_E_RANGE beyond the last. */
 TAPS_API int taps_context_stack_use(const taps_context *context, size_t index, struct taps_stack_use *ret_use);
-/* Connections that are open (Established or Closing) over this protocol, "tcp" or "tls" or "udp"; NULL: over any, and
-   those that are Establishing. */
+/* Connections that are open (Established or Closing) over this protocol, "tcp", "tls", "udp" or "dtls"; NULL: over any,
+   and those that are Establishing. */
 TAPS_API size_t taps_context_connection_count(const taps_context *context, const char *protocol);
 /* The Connections of the application that were not freed, in the order in which they came: the one after `previous`,
    NULL for the first; NULL when there are no more. Returns borrowed from the application. */

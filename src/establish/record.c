@@ -7,6 +7,7 @@
 #include "establish/record.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #define LENGTH_MAX 4096 /* above it a race is kept as it is */
@@ -196,12 +197,12 @@ struct tapsi_record *tapsi_record_new(const struct tapsi_race *race)
     put_children(&w, &race->tree);
     if (w.length > LENGTH_MAX)
         return NULL;
-    struct tapsi_record *record = tapsi_alloc(&race->loop->mem, sizeof(*record) + w.length);
+    struct tapsi_record *record = tapsi_alloc(&race->loop->mem, offsetof(struct tapsi_record, bytes) + w.length);
     if (!record)
         return NULL;
     record->plan = race->plan;
     record->plan->refs++;
-    record->version = race->version;
+    record->version = (uint16_t)race->version;
     record->interface = (uint16_t)(race->winner->node.interface - race->plan->network->interfaces);
     record->length = (uint16_t)w.length;
     memcpy(record->bytes, w.bytes, w.length);

@@ -10,7 +10,7 @@
 
 struct tapsi_record {
     struct tapsi_plan *plan; /* a reference */
-    uint32_t version;        /* of the race */
+    uint16_t version;        /* of the race, its lower half: who has seen another one looks anew */
     uint16_t interface;      /* of the winner: its place in the plan's network */
     uint16_t length;
     uint8_t bytes[];

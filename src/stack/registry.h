@@ -11,7 +11,7 @@ struct tapsi_stack_row {
     const struct tapsi_proto *protos[TAPSI_STACK_LAYERS]; /* bottom first, NULL-terminated */
 };
 
-extern const struct tapsi_proto tapsi_proto_tcp, tapsi_proto_udp, tapsi_proto_tls, tapsi_proto_quic,
+extern const struct tapsi_proto tapsi_proto_tcp, tapsi_proto_udp, tapsi_proto_tls, tapsi_proto_dtls, tapsi_proto_quic,
     tapsi_proto_quic_datagram;
 extern const struct tapsi_proto tapsi_proto_rfc4571; /* where it is built in */
 

@@ -16,6 +16,7 @@ struct pair_row {
     const char *stack; /* as taps_connection_stack says it */
     enum taps_properties_profile profile;
     bool secure, boundaries, reliable;
+    bool never_empty;   /* it has no empty Messages */
     const char *framer; /* as taps_framer_new_text takes it, or NULL */
 };
 

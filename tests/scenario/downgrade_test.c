@@ -210,6 +210,11 @@ struct raced {
     bool mixed; /* a secure and a plain one at the same time */
 };
 
+static bool is_secure(const struct taps_candidate_info *candidate)
+{
+    return strncmp(candidate->stack, "tls/", 4) == 0 || strncmp(candidate->stack, "dtls/", 5) == 0;
+}
+
 static struct raced who_raced(const struct world *w)
 {
     const taps_report *report = taps_connection_report(w->connection);
@@ -220,11 +225,11 @@ static struct raced who_raced(const struct world *w)
         taps_report_candidate(report, i, &a);
         if (a.kind != TAPS_CANDIDATE_ENDPOINT || a.start_ms < 0)
             continue;
-        bool secure = strcmp(a.stack, "tls/tcp") == 0;
+        bool secure = is_secure(&a);
         *(secure ? &raced.secure : &raced.plain) += 1;
         for (size_t k = 0; k < count; k++) {
             taps_report_candidate(report, k, &b);
-            if (b.kind == TAPS_CANDIDATE_ENDPOINT && b.start_ms >= 0 && secure != (strcmp(b.stack, "tls/tcp") == 0))
+            if (b.kind == TAPS_CANDIDATE_ENDPOINT && b.start_ms >= 0 && secure != is_secure(&b))
                 raced.mixed |= b.start_ms < a.end_ms && a.start_ms < b.end_ms;
         }
     }

@@ -123,7 +123,8 @@ TEST(branches_are_path_protocol_endpoint)
                               "1.2 eth0 quic pruned\n"
                               "1.3 eth0 quic-datagram pruned\n"
                               "1.4 eth0 tls/tcp pruned\n"
-                              "1.5 eth0 udp pruned\n"
+                              "1.5 eth0 dtls/udp pruned\n"
+                              "1.6 eth0 udp pruned\n"
                               "2 wlan0 failed\n"
                               "2.1 wlan0 tcp failed\n"
                               "2.1.1 wlan0 tcp [2001:db8::1]:80 failed\n"
@@ -131,10 +132,11 @@ TEST(branches_are_path_protocol_endpoint)
                               "2.2 wlan0 quic pruned\n"
                               "2.3 wlan0 quic-datagram pruned\n"
                               "2.4 wlan0 tls/tcp pruned\n"
-                              "2.5 wlan0 udp pruned\n"
+                              "2.5 wlan0 dtls/udp pruned\n"
+                              "2.6 wlan0 udp pruned\n"
                               "3 lo pruned\n");
     CHECK(strstr(reason_of(&w, "1.4"), "security is disabled") != NULL);
-    CHECK(strstr(reason_of(&w, "1.5"), "reliability") != NULL);
+    CHECK(strstr(reason_of(&w, "1.6"), "reliability") != NULL);
     CHECK(strstr(reason_of(&w, "3"), "lo reaches no address") != NULL);
     CHECK_INT(w.heard.code, TAPS_E_REFUSED);
     world_finish(&w);
