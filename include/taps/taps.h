@@ -944,19 +944,19 @@ TAPS_API const char *taps_candidate_state_name(enum taps_candidate_state state);
 /* What the protocols of a Connection count and measure. Bytes are payload of the transport protocol, which with TLS is
    its records; each byte once, however often it was repeated. */
 enum taps_statistic {
-    TAPS_BYTES_SENT,              /* udp, tcp (Linux 4.19): given to the network */
-    TAPS_BYTES_RECEIVED,          /* udp, tcp */
-    TAPS_MESSAGES_SENT,           /* udp: datagrams */
-    TAPS_MESSAGES_RECEIVED,       /* udp: datagrams read; those that found no room are not counted */
-    TAPS_BYTES_UNACKNOWLEDGED,    /* tcp: given to the kernel, and not acknowledged by the peer */
-    TAPS_RETRANSMISSIONS,         /* tcp: segments that were sent again, so far */
-    TAPS_ROUND_TRIP_US,           /* tcp: smoothed, in microseconds */
-    TAPS_ROUND_TRIP_VARIATION_US, /* tcp */
-    TAPS_MIN_ROUND_TRIP_US,       /* tcp (Linux 4.6): the least seen lately */
-    TAPS_CONGESTION_WINDOW,       /* tcp: bytes */
-    TAPS_DELIVERY_RATE,           /* tcp (Linux 4.9): bytes per second, as last measured */
-    TAPS_PATH_MTU,                /* tcp, udp: bytes of a packet, all headers included */
-    TAPS_SEGMENT_SIZE,            /* tcp: bytes of payload in one packet */
+    TAPS_BYTES_SENT,              /* udp, tcp (Linux 4.19): given to the network; quic: of the stream */
+    TAPS_BYTES_RECEIVED,          /* udp, tcp; quic: of the stream, and taken by the application */
+    TAPS_MESSAGES_SENT,           /* udp, quic-datagram: datagrams */
+    TAPS_MESSAGES_RECEIVED,       /* the same: datagrams read; those that found no room are not counted */
+    TAPS_BYTES_UNACKNOWLEDGED,    /* tcp: given to the kernel, and not acknowledged by the peer; quic: of the stream */
+    TAPS_RETRANSMISSIONS,         /* tcp: segments that were sent again, so far; quic: lost packets of the stream */
+    TAPS_ROUND_TRIP_US,           /* tcp, quic: smoothed, in microseconds */
+    TAPS_ROUND_TRIP_VARIATION_US, /* tcp, quic */
+    TAPS_MIN_ROUND_TRIP_US,       /* tcp (Linux 4.6), quic: the least seen lately */
+    TAPS_CONGESTION_WINDOW,       /* tcp, quic: bytes; that of quic is all streams' */
+    TAPS_DELIVERY_RATE,           /* tcp (Linux 4.9), quic (ngtcp2 0.12): bytes per second, as last measured */
+    TAPS_PATH_MTU,                /* tcp, udp, quic: bytes of a packet, all headers included */
+    TAPS_SEGMENT_SIZE,            /* tcp: bytes of payload in one packet; quic: of UDP's payload */
     TAPS_STATISTIC_COUNT
 };
 

@@ -50,7 +50,7 @@ def http3_server(net, data):
     wait_listening(net.server, server, 443, kind="udp")
 
 
-# proves ARCH-08, API-031
+# proves API-030
 @test("gtlsserver: files over streams of one connection")
 def gtlsserver_files(net):
     known_hosts(net)
@@ -73,7 +73,7 @@ def gtlsserver_retry(net):
     check_equal(answer.out, b"<p>a page</p>", "the page")
 
 
-# proves API-054
+# proves API-062
 @test("gtlsserver: a certificate for another name, or of nobody we trust, is refused")
 def gtlsserver_certificate(net):
     net.client.hosts(f"127.0.0.1 localhost\n{SERVER4} other.test server.test\n")

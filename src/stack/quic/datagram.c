@@ -114,6 +114,8 @@ static void deliver(struct quic_flow *f)
         tapsi_list_remove(link);
         f->kept_count--;
         f->kept_bytes -= k->length;
+        f->received++;
+        f->bytes_received += k->length;
         tapsi_layer_deliver(layer, &slice);
         tapsi_buffer_unref(buffer);
     }
@@ -133,6 +135,8 @@ static void finish_ops(struct quic_flow *f)
 static void settle(struct quic_flow *f, struct tapsi_op *op, bool sent)
 {
     f->layer.queued -= op->length;
+    f->sent += sent;
+    f->bytes_sent += sent ? op->length : 0;
     op->flags |= TAPSI_OP_TOUCHED;
     op->taken = sent; /* what `finish_ops` asks */
     tapsi_list_remove(&op->link);
@@ -335,7 +339,12 @@ static int set(struct tapsi_layer *layer, enum taps_property property, const str
 
 static void statistics(struct tapsi_layer *layer, uint64_t *values)
 {
-    tapsi_quic_statistics(of(layer)->session, values);
+    const struct quic_flow *f = of(layer);
+    values[TAPS_MESSAGES_SENT] = f->sent;
+    values[TAPS_BYTES_SENT] = f->bytes_sent;
+    values[TAPS_MESSAGES_RECEIVED] = f->received;
+    values[TAPS_BYTES_RECEIVED] = f->bytes_received;
+    tapsi_quic_statistics(f->session, values);
 }
 
 static const struct tapsi_layer_ops layer_ops = {

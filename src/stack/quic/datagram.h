@@ -10,6 +10,7 @@ struct quic_flow {
     struct tapsi_link kept;       /* that came, and nobody has wanted yet */
     unsigned kept_count;
     size_t kept_bytes;
+    uint64_t sent, bytes_sent, received, bytes_received;
     struct tapsi_link finished; /* ops that are in a packet, or fit none: to be told */
 };
 

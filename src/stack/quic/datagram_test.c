@@ -10,7 +10,7 @@ static void begin(struct net *n)
     n->proto[0] = n->proto[1] = &tapsi_proto_quic_datagram;
 }
 
-/* proves ARCH-08 */
+/* proves API-031 */
 TEST(datagrams_there_and_back)
 {
     struct net n;
@@ -32,7 +32,7 @@ TEST(datagrams_there_and_back)
     net_finish(&n);
 }
 
-/* proves API-093 */
+/* proves API-092, API-093 */
 TEST(the_longest_fits_and_one_more_byte_does_not)
 {
     struct net n;

@@ -203,6 +203,7 @@ TEST(handshakes_that_never_end_are_bounded_and_forgotten)
     net_finish(&n);
 }
 
+/* proves API-064 */
 TEST(a_listener_that_takes_no_more_lets_strangers_wait)
 {
     struct net n;
@@ -285,7 +286,6 @@ TEST(an_end_that_was_lost_is_said_again)
     net_finish(&n);
 }
 
-/* proves API-092 */
 TEST(a_peer_whose_port_changes_is_followed)
 {
     struct net n;

@@ -1,5 +1,8 @@
 #include "stack/quic/quic.h"
 
+#define HEADERS_IPV4 (20 + 8)
+#define HEADERS_IPV6 (40 + 8)
+
 /* More than before: what was allowed cannot be taken back. */
 static void allow_streams(struct quic_session *s, uint64_t limit)
 {
@@ -93,5 +96,7 @@ void tapsi_quic_statistics(struct quic_session *s, uint64_t *values)
     values[TAPS_MIN_ROUND_TRIP_US] = info.min_rtt / 1000;
     values[TAPS_CONGESTION_WINDOW] = info.cwnd;
     values[TAPS_DELIVERY_RATE] = tapsi_ngtcp2_delivery_rate(&info, TAPS_UNKNOWN);
+    unsigned headers = s->remote.sa.sa_family == AF_INET6 ? HEADERS_IPV6 : HEADERS_IPV4;
+    values[TAPS_PATH_MTU] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn) + headers;
     values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
 }

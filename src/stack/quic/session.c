@@ -176,9 +176,19 @@ static void enter(struct quic_session *s)
     s->running = true;
 }
 
+/* An idle session has none of the buffers. */
+static void let_go_of_buffer(struct quic_session *s)
+{
+    if (s->plain && s->plain->refs > 1)
+        return; /* somebody holds what came: what comes next goes behind it */
+    tapsi_buffer_unref(s->plain);
+    s->plain = NULL;
+}
+
 static void leave(struct quic_session *s)
 {
     s->running = false;
+    let_go_of_buffer(s);
     if (s->leaving)
         tapsi_quic_leave(s);
     if (s->state == QUIC_OVER && s->endpoint && !s->lingers)

@@ -5,7 +5,7 @@
 
 #define S TAPSI_SIM_S
 
-/* proves ARCH-08 */
+/* proves API-060 */
 TEST(a_handshake_and_an_answer)
 {
     struct net n;
@@ -104,7 +104,7 @@ TEST(a_handshake_where_every_fifth_packet_is_lost)
     CHECK(ready >= 8);
 }
 
-/* proves API-125 */
+/* proves API-069, API-072 */
 TEST(streams_of_a_session_and_their_bond)
 {
     struct net n;
@@ -130,6 +130,7 @@ TEST(streams_of_a_session_and_their_bond)
     net_finish(&n);
 }
 
+/* proves API-072 */
 TEST(what_the_server_opens_comes_up_at_the_client)
 {
     struct net n;
@@ -152,7 +153,7 @@ TEST(what_the_server_opens_comes_up_at_the_client)
     net_finish(&n);
 }
 
-/* proves API-020 */
+/* proves API-045 */
 TEST(a_stream_of_one_direction)
 {
     struct net n;
@@ -188,6 +189,7 @@ TEST(a_stream_of_one_direction)
     net_finish(&n);
 }
 
+/* proves API-088 */
 TEST(a_stream_the_peer_does_not_allow_waits_until_it_does)
 {
     struct net n;
@@ -210,6 +212,7 @@ TEST(a_stream_the_peer_does_not_allow_waits_until_it_does)
     net_finish(&n);
 }
 
+/* proves API-141, API-143 */
 TEST(a_reset_ends_the_stream_and_no_other)
 {
     struct net n;
@@ -288,7 +291,7 @@ TEST(a_reader_that_waits_holds_up_its_stream_and_no_other)
     net_finish(&n);
 }
 
-/* proves API-103 */
+/* proves API-140 */
 TEST(close_with_data_queued_delivers_all_of_it)
 {
     struct net n;
@@ -373,6 +376,7 @@ TEST(a_peer_that_vanishes_is_noticed)
     net_finish(&n);
 }
 
+/* proves API-083 */
 TEST(a_connection_that_is_kept_alive_does_not_time_out)
 {
     struct net n;
@@ -388,7 +392,7 @@ TEST(a_connection_that_is_kept_alive_does_not_time_out)
     net_finish(&n);
 }
 
-/* proves API-082 */
+/* proves API-082, API-146 */
 TEST(a_timeout_set_later_counts_what_is_not_acknowledged)
 {
     struct net n;
@@ -411,6 +415,7 @@ TEST(a_timeout_set_later_counts_what_is_not_acknowledged)
     net_finish(&n);
 }
 
+/* proves API-088 */
 TEST(more_streams_can_be_allowed_later)
 {
     struct net n;
@@ -447,7 +452,7 @@ TEST(nobody_there)
     net_finish(&n);
 }
 
-/* proves API-054 */
+/* proves API-062 */
 TEST(a_wrong_name_is_told_to_both)
 {
     struct net n;
@@ -465,6 +470,7 @@ TEST(a_wrong_name_is_told_to_both)
     net_finish(&n);
 }
 
+/* proves API-054 */
 TEST(no_common_alpn_protocol)
 {
     struct net n;
@@ -497,7 +503,6 @@ TEST(each_side_may_be_freed_at_any_moment)
     }
 }
 
-/* proves IMPL-12 */
 TEST(every_allocation_may_fail)
 {
     bool failed = true;

@@ -288,6 +288,8 @@ static void statistics(struct tapsi_layer *layer, uint64_t *values)
     values[TAPS_BYTES_SENT] = st->sent;
     values[TAPS_BYTES_RECEIVED] = st->received;
     values[TAPS_BYTES_UNACKNOWLEDGED] = st->sent - st->acked;
+    if (st->session->conn && st->engaged && !st->engine_closed)
+        values[TAPS_RETRANSMISSIONS] = ngtcp2_conn_get_stream_loss_count(st->session->conn, st->id);
     tapsi_quic_statistics(st->session, values);
 }
 
