@@ -268,7 +268,7 @@ TEST(impossible_values_are_problems_and_change_nothing)
 {
     static const double bad[] = {-0.1, 1.1, 1e300, -1e300};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        for (int which = 0; which < 6; which++) {
+        for (int which = 0; which < 7; which++) {
             struct tapsi_sim *sim = tapsi_sim_new(1);
             struct tapsi_sim_host *a = tapsi_sim_host_new(sim, "a"), *b = tapsi_sim_host_new(sim, "b");
             struct tapsi_sim_interface *x = tapsi_sim_interface_new(a, "eth0", TAPSI_IF_ETHERNET, "192.0.2.1/24");
@@ -285,6 +285,8 @@ TEST(impossible_values_are_problems_and_change_nothing)
                 tapsi_sim_link_reorder(link, bad[i], DELAY);
             else if (which == 4)
                 tapsi_sim_link_duplicate(link, bad[i]);
+            else if (which == 5)
+                tapsi_sim_link_mark(link, bad[i]);
             else
                 tapsi_sim_link_mtu(link, 1279, false);
             CHECK(tapsi_sim_problem(sim) != NULL);
@@ -302,6 +304,7 @@ TEST(a_link_that_could_not_be_made_is_left_alone)
     tapsi_sim_link_bursts(NULL, 1, 1);
     tapsi_sim_link_reorder(NULL, 1, 1);
     tapsi_sim_link_duplicate(NULL, 1);
+    tapsi_sim_link_mark(NULL, 1);
     tapsi_sim_link_rate(NULL, 1);
     tapsi_sim_link_queue(NULL, 1);
     tapsi_sim_link_mtu(NULL, 1500, true);
