@@ -277,8 +277,11 @@ void tapsi_connection_adopt_early(struct taps_connection *c, struct tapsi_link *
 {
     const struct tapsi_link *sends = &c->out->sends;
     struct tapsi_link *link;
-    while ((link = tapsi_list_pop(ops)))
-        adopt(c, TAPSI_CONTAINER(link, struct tapsi_op, owned));
+    while ((link = tapsi_list_pop(ops))) {
+        struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, owned);
+        adopt(c, op);
+        tapsi_op_unref(op); /* the race's */
+    }
     for (link = sends->next; link != sends; link = link->next) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
         if (op->flags & TAPSI_OP_TOUCHED && op->deadline != TAPSI_FOREVER)

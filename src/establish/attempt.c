@@ -12,7 +12,7 @@ static void forget_early(struct tapsi_leaf *leaf)
 {
     struct tapsi_link *link;
     while ((link = tapsi_list_pop(&leaf->early)))
-        TAPSI_CONTAINER(link, struct tapsi_op, owned)->tag = NULL;
+        tapsi_op_unref(TAPSI_CONTAINER(link, struct tapsi_op, owned));
 }
 
 /* Early data that is refused is sent again by its layer. But a peer may break over it, so one that fails after it is
@@ -54,14 +54,25 @@ static size_t early_room(const struct tapsi_leaf *leaf)
     return has ? (size_t)got.value.integer : 0;
 }
 
+/* A layer that fails finishes what it has: so the leaf has a reference of its own. */
+static bool give(struct tapsi_leaf *leaf, struct tapsi_op *op)
+{
+    if (tapsi_layer_send(leaf->top, tapsi_op_ref(op)) == 0)
+        return true;
+    tapsi_op_unref(op);
+    return false;
+}
+
 /* Each leaf has ops of its own over the same bytes, and what lets it send them early (a ticket); one that gets none
    goes without (IMPL-17). */
 static void give_early(struct tapsi_leaf *leaf)
 {
     const struct tapsi_race *race = leaf->node.race;
     struct tapsi_link copies, *link;
+    /* Opportunistic: in clear it may go only to a winner. */
+    bool bare = race->config->security->mode != TAPS_SECURITY_DISABLED && !leaf->node.row->offer.secure;
     tapsi_link_init(&leaf->early);
-    if (leaf->without_early || !race->sink || !race->sink->early || !race->sink->early(race->owner, 0, NULL))
+    if (leaf->without_early || bare || !race->sink || !race->sink->early || !race->sink->early(race->owner, 0, NULL))
         return;
     size_t room = early_room(leaf);
     tapsi_link_init(&copies);
@@ -70,7 +81,7 @@ static void give_early(struct tapsi_leaf *leaf)
     bool taken = true;
     while ((link = tapsi_list_pop(&copies))) {
         struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, owned);
-        taken = taken && tapsi_layer_send(leaf->top, op) == 0;
+        taken = taken && give(leaf, op);
         if (taken)
             tapsi_list_append(&leaf->early, &op->owned);
         else

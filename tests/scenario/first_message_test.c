@@ -1,6 +1,6 @@
 /*
  * InitiateWithSend without early data (RFC 9622, 9.2.5): the first Message waits for the race, goes to the winner, goes
- * once, goes first, and has no SendError beside the EstablishmentError. No stack here can take it earlier.
+ * once, goes first, and has no SendError beside the EstablishmentError. Early data is in early_test.c.
  */
 #include <stdio.h>
 #include <string.h>
