@@ -71,8 +71,11 @@ static void free_endpoint(struct tapsi_task *task)
 
 static void let_go(struct quic_endpoint *e)
 {
+    struct tapsi_link *link;
     if (tapsi_quic_is_heard(e) || e->count || e->busy || !e->user.ops)
         return;
+    while ((link = tapsi_list_pop(&e->fed))) /* their turn does not come any more */
+        tapsi_quic_unref(TAPSI_CONTAINER(link, struct quic_session, feed));
     tapsi_port_leave(&e->user);
     e->user.ops = NULL;
     tapsi_loop_reap(e->loop, &e->task, free_endpoint);
@@ -262,8 +265,11 @@ static void on_packet(struct tapsi_port_user *user, const struct tapsi_datagram 
     struct quic_endpoint *e = endpoint_of(user);
     struct tapsi_datagram piece;
     size_t at = 0;
+    e->busy++;
     while (tapsi_port_piece(d, &at, &piece))
         feed(e, &piece);
+    e->busy--;
+    let_go(e);
 }
 
 static void on_turn(struct tapsi_port_user *user)

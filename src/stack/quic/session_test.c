@@ -1,4 +1,5 @@
 /* Sessions and streams between a client and a server of ours. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "stack/quic/test_net.h"
@@ -521,5 +522,29 @@ TEST(every_allocation_may_fail)
         failed = n.allocations >= n.fail_at;
         CHECK(failed || (c && net_got(c, "request")));
         net_finish(&n);
+    }
+}
+
+TEST(every_call_of_the_system_may_fail)
+{
+    static const int errors[] = {ENOBUFS, EMSGSIZE, EAGAIN, ECONNREFUSED, 0};
+    for (unsigned k = 0; k < sizeof(errors) / sizeof(errors[0]); k++) {
+        bool failed = true;
+        for (unsigned i = 1; failed; i++) {
+            struct net n;
+            net_begin(&n);
+            n.server_echo = true;
+            tapsi_sim_fail_call(n.sim, i, errors[k]);
+            net_open(&n);
+            struct end *c = n.listener ? net_handshake(&n) : NULL;
+            if (c && c->layer && c->ready) {
+                net_send_text(c, "request", TAPSI_OP_FINAL);
+                net_run_until(&n, &c->closed, 1, 200 * S);
+                CHECK_INT(c->closed, 1);
+            }
+            failed = tapsi_sim_call_failed(n.sim);
+            CHECK(failed || (c && net_got(c, "request")));
+            net_finish(&n);
+        }
     }
 }
