@@ -73,14 +73,28 @@ int tapsi_security_add_file(struct tapsi_security *s, const char *path, tapsi_ad
     return err;
 }
 
+/* Or, of a URI, the URI itself. */
+static int read_text(const char *path, struct tapsi_bytes *ret)
+{
+    if (strncmp(path, "pkcs11:", 7) != 0)
+        return read_file(path, ret);
+    size_t length = strlen(path);
+    struct tapsi_bytes bytes = {tapsi_alloc(tapsi_mem_default(), length + 1), length};
+    if (!bytes.data)
+        return TAPS_E_MEMORY;
+    memcpy(bytes.data, path, length + 1);
+    *ret = bytes;
+    return 0;
+}
+
 int tapsi_security_add_files(struct tapsi_security *s, const char *certificate_path, const char *key_path,
                              tapsi_add_pair add)
 {
     struct tapsi_bytes certificate, key;
-    int err = read_file(certificate_path, &certificate);
+    int err = read_text(certificate_path, &certificate);
     if (err)
         return err;
-    err = read_file(key_path, &key);
+    err = read_text(key_path, &key);
     if (!err) {
         err = add(s, certificate.data, certificate.length, key.data, key.length);
         free_file(&key);

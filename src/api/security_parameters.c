@@ -106,6 +106,75 @@ int taps_security_parameters_add_client_certificate_pem(taps_security_parameters
     return tapsi_security_add_client(tapsi_security_of(parameters), certificate, certificate_length, key, key_length);
 }
 
+int taps_security_parameters_set_key_password(taps_security_parameters *parameters, const char *password)
+{
+    return parameters ? tapsi_security_set_password(tapsi_security_of(parameters), password) : TAPS_E_ARGUMENT;
+}
+
+int taps_security_parameters_add_server_signer(taps_security_parameters *parameters, const void *certificate,
+                                               size_t length, taps_sign_fn fn, void *user)
+{
+    if (!parameters || !certificate || !fn)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_signer(tapsi_security_of(parameters), true, certificate, length, fn, user);
+}
+
+int taps_security_parameters_add_client_signer(taps_security_parameters *parameters, const void *certificate,
+                                               size_t length, taps_sign_fn fn, void *user)
+{
+    if (!parameters || !certificate || !fn)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_signer(tapsi_security_of(parameters), false, certificate, length, fn, user);
+}
+
+int taps_security_parameters_add_status_file(taps_security_parameters *parameters, const char *path)
+{
+    if (!parameters || !path)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_file(tapsi_security_of(parameters), path, tapsi_security_add_staple);
+}
+
+int taps_security_parameters_add_status(taps_security_parameters *parameters, const void *response, size_t length)
+{
+    if (!parameters || !response)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_staple(tapsi_security_of(parameters), response, length);
+}
+
+/* ----------------------------------------------------------------------------------------------------- keys */
+
+int taps_security_parameters_pin_server_key(taps_security_parameters *parameters, const char *pin)
+{
+    return parameters && pin ? tapsi_security_add_key_pin_text(tapsi_security_of(parameters), pin) : TAPS_E_ARGUMENT;
+}
+
+int taps_security_parameters_pin_server_key_hash(taps_security_parameters *parameters, const uint8_t hash[32])
+{
+    return parameters && hash ? tapsi_security_add_key_pin(tapsi_security_of(parameters), hash) : TAPS_E_ARGUMENT;
+}
+
+int taps_security_parameters_add_pre_shared_key(taps_security_parameters *parameters, const char *identity,
+                                                const void *key, size_t length)
+{
+    if (!parameters || !identity || !key)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_psk(tapsi_security_of(parameters), identity, key, length);
+}
+
+int taps_security_parameters_set_key_log_file(taps_security_parameters *parameters, const char *path)
+{
+    return parameters ? tapsi_security_set_key_log(tapsi_security_of(parameters), path) : TAPS_E_ARGUMENT;
+}
+
+int taps_security_parameters_set_trust_callback(taps_security_parameters *parameters, taps_trust_fn fn, void *user)
+{
+    if (!parameters)
+        return TAPS_E_ARGUMENT;
+    tapsi_security_of(parameters)->trust = fn;
+    tapsi_security_of(parameters)->trust_user = user;
+    return 0;
+}
+
 /* ---------------------------------------------------------------------------------------------------- names */
 
 int taps_security_parameters_add_alpn(taps_security_parameters *parameters, const char *protocol)

@@ -135,6 +135,19 @@ TEST(nothing_in_the_place_of_something_is_an_argument_error)
     CHECK_INT(taps_security_parameters_set_server_name(p, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_require_client_certificate(NULL, true), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_set_max_cached_sessions(NULL, 1), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_set_key_password(NULL, "x"), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_server_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_client_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_status_file(p, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_status_file(p, "/nonexistent/status"), TAPS_E_SYSTEM);
+    CHECK_INT(taps_security_parameters_add_status(p, NULL, 1), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_pin_server_key(p, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_pin_server_key(NULL, "x"), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_pin_server_key_hash(p, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_pre_shared_key(p, NULL, key, m), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_pre_shared_key(p, "me", NULL, m), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_set_key_log_file(NULL, "x"), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_set_trust_callback(NULL, NULL, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_set_cached_session_lifetime(NULL, 1), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_group(NULL, "x25519"), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_group(p, NULL), TAPS_E_ARGUMENT);
@@ -192,6 +205,15 @@ TEST(parameters_are_set_by_name_and_text)
     CHECK_INT(s->max_cached_sessions, 16);
     CHECK_INT(taps_security_parameters_set(p, "cachedSessionLifetimeSeconds", "3600"), 0);
     CHECK_INT(s->cached_session_lifetime_seconds, 3600);
+    CHECK_INT(taps_security_parameters_set(p, "preSharedKey", "me, 000102030405060708090a0b0c0d0e0f"), 0);
+    CHECK_INT(s->psk_count, 1);
+    CHECK_INT(taps_security_parameters_set(p, "pinnedServerCertificate",
+                                           "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+              0);
+    CHECK_INT(s->key_pin_count, 1);
+    CHECK_INT(taps_security_parameters_set(p, "serverCertificate", "pkcs11:token=t;object=c,pkcs11:token=t;object=k"),
+              0);
+    CHECK_TEXT((const char *)s->server[0].key.data, "pkcs11:token=t;object=k");
     CHECK_INT(taps_security_parameters_set(p, "supportedgroup", "x25519,secp256r1"), 0);
     CHECK_TEXT(s->groups.names[1], "GROUP-SECP256R1");
     CHECK_INT(taps_security_parameters_set(p, "ciphersuite", "TLS_AES_256_GCM_SHA384"), 0);
@@ -249,7 +271,13 @@ TEST(a_failed_set_changes_nothing)
                    {"maxCachedSessions", "70000", TAPS_E_RANGE},
                    {"cachedSessionLifetimeSeconds", "1h", TAPS_E_RANGE},
                    {"cachedSessionLifetimeSeconds", "604801", TAPS_E_RANGE},
-                   {"preSharedKey", "a,b", TAPS_E_UNKNOWN_PROPERTY},
+                   {"preSharedKey", "a,b", TAPS_E_RANGE},
+                   {"preSharedKey", "a", TAPS_E_RANGE},
+                   {"preSharedKey", "000102030405060708090a0b0c0d0e0f", TAPS_E_RANGE},
+                   {"pinnedServerCertificate", "sha256//AAAA", TAPS_E_RANGE},
+                   {"serverCertificate", "pkcs11:token=t", TAPS_E_RANGE},
+                   {"serverCertificate", "pkcs11:,pkcs11:", TAPS_E_RANGE},
+                   {"trustCallback", "x", TAPS_E_UNKNOWN_PROPERTY},
                    {"", "x", TAPS_E_UNKNOWN_PROPERTY},
                    {"alpn ", "h2", TAPS_E_UNKNOWN_PROPERTY}};
     taps_security_parameters *p = fresh();

@@ -46,6 +46,8 @@ static int add_version(struct tapsi_security *s, const char *item)
 
 static int add_pin_file(struct tapsi_security *s, const char *item)
 {
+    if (strncmp(item, "sha256//", 8) == 0)
+        return tapsi_security_add_key_pin_text(s, item);
     return tapsi_security_add_file(s, item, tapsi_security_add_pin);
 }
 
@@ -69,17 +71,19 @@ static const struct {
     enum tapsi_security_list list;
     int (*add)(struct tapsi_security *s, const char *item);
     tapsi_add_pair add_pair;
+    bool keys; /* pairs of an identity and a key */
 } parameter_table[] = {
-    {"allowedSecurityProtocols", TAPSI_SECURITY_ALLOWED, add_version, NULL},
-    {"serverCertificate", TAPSI_SECURITY_SERVER, NULL, tapsi_security_add_server},
-    {"clientCertificate", TAPSI_SECURITY_CLIENT, NULL, tapsi_security_add_client},
-    {"pinnedServerCertificate", TAPSI_SECURITY_PINS, add_pin_file, NULL},
-    {"alpn", TAPSI_SECURITY_ALPN, tapsi_security_add_alpn, NULL},
-    {"supportedGroup", TAPSI_SECURITY_GROUPS, tapsi_security_add_group, NULL},
-    {"ciphersuite", TAPSI_SECURITY_CIPHERSUITES, tapsi_security_add_ciphersuite, NULL},
-    {"signatureAlgorithm", TAPSI_SECURITY_SIGNATURES, tapsi_security_add_signature, NULL},
-    {"maxCachedSessions", TAPSI_SECURITY_ONE, set_max_cached, NULL},
-    {"cachedSessionLifetimeSeconds", TAPSI_SECURITY_ONE, set_cached_lifetime, NULL},
+    {"allowedSecurityProtocols", TAPSI_SECURITY_ALLOWED, add_version, NULL, false},
+    {"serverCertificate", TAPSI_SECURITY_SERVER, NULL, tapsi_security_add_server, false},
+    {"clientCertificate", TAPSI_SECURITY_CLIENT, NULL, tapsi_security_add_client, false},
+    {"pinnedServerCertificate", TAPSI_SECURITY_PINS, add_pin_file, NULL, false},
+    {"preSharedKey", TAPSI_SECURITY_PSKS, NULL, NULL, true},
+    {"alpn", TAPSI_SECURITY_ALPN, tapsi_security_add_alpn, NULL, false},
+    {"supportedGroup", TAPSI_SECURITY_GROUPS, tapsi_security_add_group, NULL, false},
+    {"ciphersuite", TAPSI_SECURITY_CIPHERSUITES, tapsi_security_add_ciphersuite, NULL, false},
+    {"signatureAlgorithm", TAPSI_SECURITY_SIGNATURES, tapsi_security_add_signature, NULL, false},
+    {"maxCachedSessions", TAPSI_SECURITY_ONE, set_max_cached, NULL, false},
+    {"cachedSessionLifetimeSeconds", TAPSI_SECURITY_ONE, set_cached_lifetime, NULL, false},
 };
 
 #define PARAMETERS (sizeof(parameter_table) / sizeof(parameter_table[0]))
@@ -97,7 +101,9 @@ static int replace(struct tapsi_security *s, size_t parameter, const struct item
     }
     if (items->count % 2)
         return TAPS_E_RANGE;
-    for (size_t i = 0; i < items->count && !err; i += 2)
+    for (size_t i = 0; i < items->count && !err && parameter_table[parameter].keys; i += 2)
+        err = tapsi_security_add_psk_hex(s, items->items[i], items->items[i + 1]);
+    for (size_t i = 0; i < items->count && !err && parameter_table[parameter].add_pair; i += 2)
         err = tapsi_security_add_files(s, items->items[i], items->items[i + 1], parameter_table[parameter].add_pair);
     return err;
 }

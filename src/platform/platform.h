@@ -162,4 +162,7 @@ struct tapsi_platform_ops {
 /* The kernel's platform. `mem` must outlive it. */
 int tapsi_platform_linux_new(struct tapsi_mem *mem, struct tapsi_platform **ret);
 
+/* Has the processor instructions for AES? Without them ChaCha20 is faster. */
+bool tapsi_platform_has_aes(void);
+
 #endif

@@ -39,17 +39,47 @@ void tapsi_security_unref(struct tapsi_security *s)
     }
     tapsi_bytes_free_list(s->mem, s->authorities, &s->authority_count);
     tapsi_bytes_free_list(s->mem, s->pins, &s->pin_count);
+    tapsi_bytes_free_list(s->mem, s->key_pins, &s->key_pin_count);
+    tapsi_bytes_free_list(s->mem, s->staples, &s->staple_count);
+    tapsi_psks_free(s->mem, s->psks, &s->psk_count);
     tapsi_certificates_free(s->mem, s->server, &s->server_count);
     tapsi_certificates_free(s->mem, s->client, &s->client_count);
     tapsi_names_free(s->mem, &s->alpn);
     tapsi_names_free(s->mem, &s->groups);
     tapsi_names_free(s->mem, &s->ciphersuites);
     tapsi_names_free(s->mem, &s->signatures);
+    tapsi_bytes_free(s->mem, &s->password);
+    tapsi_free(s->mem, s->key_log);
     tapsi_free(s->mem, s->server_name);
     tapsi_free(s->mem, s);
 }
 
 /* -------------------------------------------------------------------------------------------------- copying */
+
+static int copy_secrets(struct tapsi_security *copy, const struct tapsi_security *s)
+{
+    struct tapsi_mem *mem = copy->mem;
+    return tapsi_bytes_copy_list(mem, copy->authorities, &copy->authority_count, s->authorities, s->authority_count) ||
+           tapsi_bytes_copy_list(mem, copy->pins, &copy->pin_count, s->pins, s->pin_count) ||
+           tapsi_bytes_copy_list(mem, copy->key_pins, &copy->key_pin_count, s->key_pins, s->key_pin_count) ||
+           tapsi_bytes_copy_list(mem, copy->staples, &copy->staple_count, s->staples, s->staple_count) ||
+           tapsi_psks_copy(mem, copy->psks, &copy->psk_count, s->psks, s->psk_count) ||
+           tapsi_certificates_copy(mem, copy->server, &copy->server_count, s->server, s->server_count) ||
+           tapsi_certificates_copy(mem, copy->client, &copy->client_count, s->client, s->client_count) ||
+           tapsi_security_set_password(copy, (const char *)s->password.data);
+}
+
+static int copy_all_names(struct tapsi_security *copy, const struct tapsi_security *s)
+{
+    struct tapsi_mem *mem = copy->mem;
+    if (tapsi_names_copy(mem, &copy->alpn, &s->alpn) || tapsi_names_copy(mem, &copy->groups, &s->groups) ||
+        tapsi_names_copy(mem, &copy->ciphersuites, &s->ciphersuites) ||
+        tapsi_names_copy(mem, &copy->signatures, &s->signatures))
+        return TAPS_E_MEMORY;
+    if (s->server_name && !(copy->server_name = tapsi_strdup(mem, s->server_name)))
+        return TAPS_E_MEMORY;
+    return tapsi_security_set_key_log(copy, s->key_log);
+}
 
 struct tapsi_security *tapsi_security_copy(const struct tapsi_security *s, struct tapsi_mem *mem)
 {
@@ -62,15 +92,9 @@ struct tapsi_security *tapsi_security_copy(const struct tapsi_security *s, struc
     copy->max_cached_sessions = s->max_cached_sessions;
     copy->cached_session_lifetime_seconds = s->cached_session_lifetime_seconds;
     copy->require_client_certificate = s->require_client_certificate;
-    if (tapsi_bytes_copy_list(mem, copy->authorities, &copy->authority_count, s->authorities, s->authority_count) ||
-        tapsi_bytes_copy_list(mem, copy->pins, &copy->pin_count, s->pins, s->pin_count) ||
-        tapsi_certificates_copy(mem, copy->server, &copy->server_count, s->server, s->server_count) ||
-        tapsi_certificates_copy(mem, copy->client, &copy->client_count, s->client, s->client_count) ||
-        tapsi_names_copy(mem, &copy->alpn, &s->alpn) || tapsi_names_copy(mem, &copy->groups, &s->groups) ||
-        tapsi_names_copy(mem, &copy->ciphersuites, &s->ciphersuites) ||
-        tapsi_names_copy(mem, &copy->signatures, &s->signatures))
-        goto fail;
-    if (s->server_name && !(copy->server_name = tapsi_strdup(mem, s->server_name)))
+    copy->trust = s->trust;
+    copy->trust_user = s->trust_user;
+    if (copy_secrets(copy, s) || copy_all_names(copy, s))
         goto fail;
     return copy;
 fail:
@@ -189,6 +213,25 @@ int tapsi_security_set_server_name(struct tapsi_security *s, const char *name)
     return 0;
 }
 
+int tapsi_security_set_key_log(struct tapsi_security *s, const char *path)
+{
+    char *copy = path ? tapsi_strdup(s->mem, path) : NULL;
+    if (path && !*path) {
+        tapsi_free(s->mem, copy);
+        return TAPS_E_RANGE;
+    }
+    if (path && !copy)
+        return TAPS_E_MEMORY;
+    tapsi_free(s->mem, s->key_log);
+    s->key_log = copy;
+    return 0;
+}
+
+bool tapsi_security_can_serve(const struct tapsi_security *s)
+{
+    return s->server_count || s->psk_count;
+}
+
 void tapsi_security_clear(struct tapsi_security *s, enum tapsi_security_list list)
 {
     switch (list) {
@@ -205,6 +248,10 @@ void tapsi_security_clear(struct tapsi_security *s, enum tapsi_security_list lis
         break;
     case TAPSI_SECURITY_PINS:
         tapsi_bytes_free_list(s->mem, s->pins, &s->pin_count);
+        tapsi_bytes_free_list(s->mem, s->key_pins, &s->key_pin_count);
+        break;
+    case TAPSI_SECURITY_PSKS:
+        tapsi_psks_free(s->mem, s->psks, &s->psk_count);
         break;
     case TAPSI_SECURITY_ALPN:
         tapsi_names_free(s->mem, &s->alpn);

@@ -7,6 +7,11 @@
 
 #define TAPSI_SECURITY_LIST_MAX 16         /* entries of each list */
 #define TAPSI_PEM_MAX           (1U << 20) /* bytes of one PEM text */
+#define TAPSI_KEY_PIN           32         /* bytes: SHA-256 of a public key */
+#define TAPSI_PSK_MIN           16         /* bytes of a pre-shared key: 128 bits (RFC 9257, 6) */
+#define TAPSI_PSK_MAX           256
+#define TAPSI_PSK_IDENTITY_MAX  128 /* bytes: GnuTLS takes no more */
+#define TAPSI_PASSWORD_MAX      1024
 
 /* What is cached for resumption if the application does not say: a browser's few sessions per peer; GnuTLS's and most
    servers' lifetime. Seven days is the most that TLS 1.3 allows (RFC 8446, 4.6.1). */
@@ -21,7 +26,14 @@ struct tapsi_bytes {
 };
 
 struct tapsi_certificate {
-    struct tapsi_bytes chain, key; /* PEM */
+    struct tapsi_bytes chain, key; /* PEM, or a URI "pkcs11:..." */
+    struct tapsi_bytes password;   /* of the key, or the PIN of the token; no data: none */
+    taps_sign_fn sign;             /* instead of `key`: the application does its work */
+    void *sign_user;
+};
+
+struct tapsi_psk {
+    struct tapsi_bytes identity, key;
 };
 
 struct tapsi_names {
@@ -42,6 +54,16 @@ struct tapsi_security {
     size_t server_count, client_count;
     struct tapsi_bytes pins[TAPSI_SECURITY_LIST_MAX]; /* PEM */
     size_t pin_count;
+    struct tapsi_bytes key_pins[TAPSI_SECURITY_LIST_MAX]; /* TAPSI_KEY_PIN bytes each */
+    size_t key_pin_count;
+    struct tapsi_psk psks[TAPSI_SECURITY_LIST_MAX];
+    size_t psk_count;
+    struct tapsi_bytes staples[TAPSI_SECURITY_LIST_MAX]; /* OCSP responses, DER */
+    size_t staple_count;
+    struct tapsi_bytes password; /* of the keys that are added from now on */
+    taps_trust_fn trust;         /* who is asked whether to trust the peer, or NULL */
+    void *trust_user;
+    char *key_log; /* the path of the file that secrets are written to, or NULL */
     struct tapsi_names alpn;
     /* What follows ":+" in a GnuTLS priority string: "GROUP-X25519"; "AES-128-GCM"; "SIGN-RSA-SHA256", or two joined by
        ":+". Empty = the default. */
@@ -72,6 +94,20 @@ int tapsi_security_add_server(struct tapsi_security *s, const void *certificate,
                               const void *key, size_t key_length);
 int tapsi_security_add_client(struct tapsi_security *s, const void *certificate, size_t certificate_length,
                               const void *key, size_t key_length);
+/* Without a key: `sign` does its work. */
+int tapsi_security_add_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
+                              taps_sign_fn sign, void *user);
+/* "sha256//" and base64, or 64 hex digits. */
+int tapsi_security_add_key_pin_text(struct tapsi_security *s, const char *text);
+int tapsi_security_add_key_pin(struct tapsi_security *s, const uint8_t hash[TAPSI_KEY_PIN]);
+/* An identity that is there already gets the new key. */
+int tapsi_security_add_psk(struct tapsi_security *s, const char *identity, const void *key, size_t length);
+int tapsi_security_add_psk_hex(struct tapsi_security *s, const char *identity, const char *hex);
+int tapsi_security_add_staple(struct tapsi_security *s, const void *response, size_t length);
+int tapsi_security_set_password(struct tapsi_security *s, const char *password); /* NULL: none */
+int tapsi_security_set_key_log(struct tapsi_security *s, const char *path);      /* NULL: none */
+/* Has this end something to show when it listens: a certificate, or a pre-shared key? */
+bool tapsi_security_can_serve(const struct tapsi_security *s);
 int tapsi_security_add_alpn(struct tapsi_security *s, const char *protocol);
 /* What is kept is the token for a priority string: see tls_names.h. A name that is there already is left alone. */
 int tapsi_security_add_group(struct tapsi_security *s, const char *name);
@@ -88,7 +124,8 @@ enum tapsi_security_list {
     TAPSI_SECURITY_ALLOWED,
     TAPSI_SECURITY_SERVER,
     TAPSI_SECURITY_CLIENT,
-    TAPSI_SECURITY_PINS,
+    TAPSI_SECURITY_PINS, /* of certificates and of keys */
+    TAPSI_SECURITY_PSKS,
     TAPSI_SECURITY_ALPN,
     TAPSI_SECURITY_GROUPS,
     TAPSI_SECURITY_CIPHERSUITES,

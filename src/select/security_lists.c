@@ -33,6 +33,7 @@ static void free_certificate(struct tapsi_mem *mem, struct tapsi_certificate *ce
 {
     tapsi_bytes_free(mem, &certificate->chain);
     tapsi_bytes_free(mem, &certificate->key);
+    tapsi_bytes_free(mem, &certificate->password);
 }
 
 void tapsi_certificates_free(struct tapsi_mem *mem, struct tapsi_certificate *list, size_t *count)
@@ -61,16 +62,24 @@ int tapsi_bytes_append(struct tapsi_mem *mem, struct tapsi_bytes *list, size_t *
     return err;
 }
 
+/* Or nothing, of nothing. */
+static int copy_some(struct tapsi_mem *mem, const struct tapsi_bytes *from, struct tapsi_bytes *to)
+{
+    return from->data ? tapsi_bytes_copy(mem, from->data, from->length, to) : 0;
+}
+
 int tapsi_certificates_append(struct tapsi_mem *mem, struct tapsi_certificate *list, size_t *count,
                               const struct tapsi_certificate *from)
 {
     struct tapsi_certificate next = *from;
     if (*count == TAPSI_SECURITY_LIST_MAX)
         return TAPS_E_RANGE;
-    next.chain = next.key = (struct tapsi_bytes){0};
+    next.chain = next.key = next.password = (struct tapsi_bytes){0};
     int err = tapsi_bytes_copy(mem, from->chain.data, from->chain.length, &next.chain);
     if (!err)
-        err = tapsi_bytes_copy(mem, from->key.data, from->key.length, &next.key);
+        err = copy_some(mem, &from->key, &next.key);
+    if (!err)
+        err = copy_some(mem, &from->password, &next.password);
     if (err)
         free_certificate(mem, &next);
     else
@@ -118,5 +127,56 @@ int tapsi_names_copy(struct tapsi_mem *mem, struct tapsi_names *to, const struct
     int err = 0;
     for (size_t i = 0; i < from->count && !err; i++)
         err = tapsi_names_append(mem, to, from->names[i]);
+    return err;
+}
+
+/* -------------------------------------------------------------------------------------------- pre-shared keys */
+
+void tapsi_psks_free(struct tapsi_mem *mem, struct tapsi_psk *list, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++) {
+        tapsi_bytes_free(mem, &list[i].identity);
+        tapsi_bytes_free(mem, &list[i].key);
+    }
+    *count = 0;
+}
+
+static struct tapsi_psk *find_psk(struct tapsi_psk *list, size_t count, const struct tapsi_bytes *identity)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].identity.length == identity->length &&
+            memcmp(list[i].identity.data, identity->data, identity->length) == 0)
+            return &list[i];
+    }
+    return NULL;
+}
+
+int tapsi_psks_append(struct tapsi_mem *mem, struct tapsi_psk *list, size_t *count, const struct tapsi_psk *from)
+{
+    struct tapsi_psk next = {{0}, {0}}, *old = find_psk(list, *count, &from->identity);
+    if (!old && *count == TAPSI_SECURITY_LIST_MAX)
+        return TAPS_E_RANGE;
+    int err = tapsi_bytes_copy(mem, from->key.data, from->key.length, &next.key);
+    if (err)
+        return err;
+    if (old) {
+        tapsi_bytes_free(mem, &old->key);
+        old->key = next.key;
+        return 0;
+    }
+    err = tapsi_bytes_copy(mem, from->identity.data, from->identity.length, &next.identity);
+    if (err)
+        tapsi_bytes_free(mem, &next.key);
+    else
+        list[(*count)++] = next;
+    return err;
+}
+
+int tapsi_psks_copy(struct tapsi_mem *mem, struct tapsi_psk *to, size_t *to_count, const struct tapsi_psk *from,
+                    size_t count)
+{
+    int err = 0;
+    for (size_t i = 0; i < count && !err; i++)
+        err = tapsi_psks_append(mem, to, to_count, &from[i]);
     return err;
 }

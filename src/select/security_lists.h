@@ -15,6 +15,8 @@ int tapsi_bytes_append(struct tapsi_mem *mem, struct tapsi_bytes *list, size_t *
 int tapsi_certificates_append(struct tapsi_mem *mem, struct tapsi_certificate *list, size_t *count,
                               const struct tapsi_certificate *from);
 int tapsi_names_append(struct tapsi_mem *mem, struct tapsi_names *names, const char *name);
+/* An identity that is there gets the new key. */
+int tapsi_psks_append(struct tapsi_mem *mem, struct tapsi_psk *list, size_t *count, const struct tapsi_psk *from);
 
 /* Appends all; on failure some may have been. */
 int tapsi_bytes_copy_list(struct tapsi_mem *mem, struct tapsi_bytes *to, size_t *to_count,
@@ -22,8 +24,11 @@ int tapsi_bytes_copy_list(struct tapsi_mem *mem, struct tapsi_bytes *to, size_t 
 int tapsi_certificates_copy(struct tapsi_mem *mem, struct tapsi_certificate *to, size_t *to_count,
                             const struct tapsi_certificate *from, size_t count);
 int tapsi_names_copy(struct tapsi_mem *mem, struct tapsi_names *to, const struct tapsi_names *from);
+int tapsi_psks_copy(struct tapsi_mem *mem, struct tapsi_psk *to, size_t *to_count, const struct tapsi_psk *from,
+                    size_t count);
 
 /* Empty the list. */
+void tapsi_psks_free(struct tapsi_mem *mem, struct tapsi_psk *list, size_t *count);
 void tapsi_bytes_free_list(struct tapsi_mem *mem, struct tapsi_bytes *list, size_t *count);
 void tapsi_certificates_free(struct tapsi_mem *mem, struct tapsi_certificate *list, size_t *count);
 void tapsi_names_free(struct tapsi_mem *mem, struct tapsi_names *names);

@@ -120,9 +120,10 @@ static bool secure_stack_allowed(const struct tapsi_offer *offer, const struct t
     if (security && !(tapsi_security_versions(security) & offer->security_protocols))
         return tapsi_select_rule_out(verdict, TAPS_PROPERTY_NONE, "allowedSecurityProtocols has none that %s speaks",
                                      offer->stack);
-    if (role == TAPSI_ROLE_SERVER && !(security && security->server_count))
+    if (role == TAPSI_ROLE_SERVER && !(security && tapsi_security_can_serve(security)))
         return tapsi_select_rule_out(verdict, TAPS_PROPERTY_NONE,
-                                     "serverCertificate is not set, and %s needs one to listen", offer->stack);
+                                     "serverCertificate is not set, and %s needs one, or preSharedKey, to listen",
+                                     offer->stack);
     return alpn_allows(offer, security, verdict);
 }
 

@@ -57,11 +57,12 @@ static int check_security(const struct tapsi_security *security, enum tapsi_role
     if (security && security->mode != TAPS_SECURITY_DISABLED && !tapsi_security_versions(security))
         return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
                                "allowedSecurityProtocols has nothing that reaches the minimum version");
-    if (role != TAPSI_ROLE_SERVER || (security && (security->mode != TAPS_SECURITY_REQUIRED || security->server_count)))
+    if (role != TAPSI_ROLE_SERVER ||
+        (security && (security->mode != TAPS_SECURITY_REQUIRED || tapsi_security_can_serve(security))))
         return 0;
     return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
-                           "serverCertificate is not set, and security, which is required unless disabled, needs one "
-                           "to listen");
+                           "serverCertificate is not set, and security, which is required unless disabled, needs one, "
+                           "or preSharedKey, to listen");
 }
 
 /* "tcp: security is required": the reason up to its comma. As many as fit; the rest is counted. */

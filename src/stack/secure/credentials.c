@@ -2,8 +2,10 @@
 
 #include <string.h>
 #include "base/str.h"
+#include "platform/platform.h"
 #include "stack/secure/issuer.h"
 #include "stack/secure/priority.h"
+#include "stack/secure/psk.h"
 #include "stack/secure/trust.h"
 
 static int no_memory(struct tapsi_error *ret_error)
@@ -34,7 +36,7 @@ static int make_priority(struct tapsi_credentials *c, const struct tapsi_securit
                                "allowedSecurityProtocols has nothing at or above the minimum version");
     struct tapsi_str s;
     tapsi_str_init(&s, c->mem);
-    tapsi_priority_text(security, kind, &s);
+    tapsi_priority_text(c, kind, tapsi_platform_has_aes(), &s);
     const char *where = NULL;
     int err = 0, r = s.failed ? GNUTLS_E_MEMORY_ERROR : gnutls_priority_init(&c->priority[kind], s.text, &where);
     if (r == GNUTLS_E_MEMORY_ERROR)
@@ -90,6 +92,23 @@ static int add_pins(struct tapsi_credentials *c, const struct tapsi_security *se
         if (r < 0)
             return unusable(ret_error, "pinned certificate", i, r);
     }
+    for (size_t i = 0; i < security->key_pin_count; i++)
+        memcpy(c->key_pins[c->key_pin_count++], security->key_pins[i].data, TAPSI_KEY_PIN);
+    return 0;
+}
+
+/* Responses go to the certificate they are about, if it is here: so they may come in any order. */
+static int add_staples(const struct tapsi_security *security, gnutls_certificate_credentials_t to,
+                       struct tapsi_error *ret_error)
+{
+    for (size_t i = 0; i < security->staple_count; i++) {
+        gnutls_datum_t der = datum(&security->staples[i]);
+        int r = GNUTLS_E_OCSP_RESPONSE_ERROR;
+        for (unsigned k = 0; k < security->server_count && r < 0; k++)
+            r = gnutls_certificate_set_ocsp_status_request_mem(to, &der, k, GNUTLS_X509_FMT_DER);
+        if (r < 0)
+            return unusable(ret_error, "certificate status", i, r);
+    }
     return 0;
 }
 
@@ -105,8 +124,6 @@ static int make_own(struct tapsi_credentials *c, const struct tapsi_security *se
 {
     bool server = role == TAPSI_ROLE_SERVER;
     size_t shown = server ? security->server_count : security->client_count;
-    if (server && shown == 0)
-        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "listening with TLS needs a server certificate");
     if (shown == 0 && security->authority_count == 0 && c->verify)
         return 0;
     if (gnutls_certificate_allocate_credentials(&c->own) < 0)
@@ -114,7 +131,7 @@ static int make_own(struct tapsi_credentials *c, const struct tapsi_security *se
     int err = 0;
     for (size_t i = 0; i < shown && !err; i++)
         err = add_certificate(c, c->own, i, ret_error);
-    return err;
+    return err || !server ? err : add_staples(security, c->own, ret_error);
 }
 
 /* ------------------------------------------------------------------------------------------- chosen by name */
@@ -138,7 +155,7 @@ static int fill_for(struct tapsi_credentials *c, gnutls_certificate_credentials_
                 err = add_certificate(c, to, i, NULL);
         }
     }
-    return err;
+    return err ? err : add_staples(c->security, to, NULL);
 }
 
 gnutls_certificate_credentials_t tapsi_credentials_for(const struct tapsi_credentials *credentials, const char *name)
@@ -170,6 +187,7 @@ static void free_credentials(void *derived)
     struct tapsi_credentials *c = derived;
     if (c->own)
         gnutls_certificate_free_credentials(c->own);
+    tapsi_psk_free(c);
     if (c->system)
         tapsi_trust_release();
     for (int kind = 0; kind < TAPSI_SECURE_KINDS; kind++) {
@@ -214,13 +232,28 @@ static int make_issuer(struct tapsi_credentials *c, const struct tapsi_security 
     return c->issuer ? 0 : no_memory(ret_error);
 }
 
+/* A client that has a pre-shared key is content with a certificate only where the parameters say whom to trust by it.
+ */
+static bool has_certificates(const struct tapsi_security *s, enum tapsi_role role)
+{
+    if (role == TAPSI_ROLE_SERVER)
+        return s->server_count != 0;
+    return !s->psk_count || s->authority_count || s->pin_count || s->key_pin_count || s->client_count || s->trust;
+}
+
 static int make(struct tapsi_credentials *c, const struct tapsi_security *security, enum tapsi_role role,
                 struct tapsi_error *ret_error)
 {
     c->verify =
         role == TAPSI_ROLE_SERVER ? security->require_client_certificate : security->mode == TAPS_SECURITY_REQUIRED;
-    int err = make_own(c, security, role, ret_error);
-    if (!err)
+    c->certificates = has_certificates(security, role);
+    if (!c->certificates && !security->psk_count)
+        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION,
+                               "listening with TLS needs a server certificate or a pre-shared key");
+    int err = tapsi_psk_make(c, security, ret_error);
+    if (!err && c->certificates)
+        err = make_own(c, security, role, ret_error);
+    if (!err && c->certificates)
         err = make_trust(c, security, ret_error);
     if (!err && role != TAPSI_ROLE_SERVER)
         err = add_pins(c, security, ret_error);

@@ -34,7 +34,12 @@ struct tapsi_credentials {
     bool has_binding;
     struct tapsi_dns_names names[TAPSI_SECURITY_LIST_MAX];             /* of each certificate shown */
     gnutls_certificate_credentials_t by_name[TAPSI_SECURITY_LIST_MAX]; /* tapsi_credentials_for: that one first */
-    bool verify; /* the peer must have a certificate that the authorities signed */
+    uint8_t key_pins[TAPSI_SECURITY_LIST_MAX][TAPSI_KEY_PIN];
+    unsigned key_pin_count;
+    gnutls_psk_client_credentials_t psk_client; /* NULL: no pre-shared key */
+    gnutls_psk_server_credentials_t psk_server;
+    bool certificates; /* peers may be authenticated by them, or `own` shown; else by pre-shared keys only */
+    bool verify;       /* the peer must have a certificate that the authorities signed */
 };
 
 /*

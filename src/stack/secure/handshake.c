@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 #include "stack/secure/resume.h"
+#include "stack/secure/keylog.h"
+#include "stack/secure/psk.h"
+#include "stack/secure/question.h"
 #include "stack/secure/verify.h"
 
 _Static_assert(offsetof(struct tapsi_handshake, get_conn) == 0, "ngtcp2 finds it there");
@@ -59,6 +62,7 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
 void tapsi_handshake_done(struct tapsi_handshake *h)
 {
     struct tapsi_mem *mem = &h->env->loop->mem;
+    tapsi_handshake_forget(h);
     tapsi_resume_done(h);
     if (h->session)
         gnutls_deinit(h->session);
@@ -106,17 +110,20 @@ static int configure(struct tapsi_handshake *h)
     gnutls_session_set_ptr(s, h);
     h->shown = c->own ? c->own : c->system;
     int r = gnutls_priority_set(s, c->priority[h->kind]);
-    if (r >= 0)
+    if (r >= 0 && h->shown)
         r = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, h->shown);
+    if (r >= 0)
+        r = tapsi_psk_use(c, s);
     if (r >= 0 && c->alpn_count[h->kind])
         r = gnutls_alpn_set_protocols(s, c->alpn[h->kind], c->alpn_count[h->kind], alpn_flags(h));
     if (r >= 0 && client && h->host && h->address.sa.sa_family == AF_UNSPEC)
         r = gnutls_server_name_set(s, GNUTLS_NAME_DNS, h->host, strlen(h->host));
-    if (c->verify || c->pin_count)
+    gnutls_session_set_keylog_function(s, tapsi_keylog);
+    if (c->certificates && (c->verify || c->pin_count || c->key_pin_count || h->security->trust))
         gnutls_session_set_verify_function(s, tapsi_handshake_verify);
     if (!client && h->security->server_count > 1)
         gnutls_handshake_set_post_client_hello_function(s, choose_by_name);
-    if (!client)
+    if (!client && h->shown)
         gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
     return r;
 }
@@ -147,6 +154,7 @@ bool tapsi_handshake_take_alpn(struct tapsi_handshake *h)
 {
     gnutls_datum_t chosen;
     const struct tapsi_credentials *c = h->credentials;
+    h->verified |= tapsi_psk_used(h);
     if (gnutls_alpn_get_selected_protocol(h->session, &chosen) < 0)
         return true;
     const gnutls_datum_t *ours = c->alpn[h->kind];
@@ -183,6 +191,25 @@ struct tapsi_ready_info tapsi_handshake_info(const struct tapsi_handshake *h)
     return (struct tapsi_ready_info){.security = protocol_of(h),
                                      .authenticated = h->verified,
                                      .resumed = gnutls_session_is_resumed(h->session) != 0};
+}
+
+/* ------------------------------------------------------------------------------------------------- the question */
+
+void tapsi_handshake_forget(struct tapsi_handshake *h)
+{
+    tapsi_question_forget(h->question);
+    h->question = NULL;
+    h->resume = NULL;
+}
+
+bool tapsi_handshake_waits(const struct tapsi_handshake *h)
+{
+    return h->question && tapsi_question_is_open(h->question);
+}
+
+int tapsi_handshake_refused(struct tapsi_handshake *h)
+{
+    return h->question && tapsi_question_judge(h) < 0 ? h->alert : 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------- errors */

@@ -2,7 +2,13 @@
  * What TLS, DTLS and QUIC have in common: a GnuTLS session set up as the security parameters say, the peer it is to be
  * verified as, and the words for what went wrong.
  *
- * Embedded in the layer or session. Engine callbacks only record: `error`, `alert`, `verified`.
+ * Embedded in the layer or session. Engine callbacks only record: `error`, `alert`, `verified`, `question`.
+ *
+ * The application may be asked whether to trust the peer (API-058), and answers when it likes. TLS and DTLS wait in the
+ * middle of the handshake: gnutls_handshake says GNUTLS_E_INTERRUPTED, and as long as tapsi_handshake_waits it is not
+ * called again. In QUIC that would be in the middle of ngtcp2, so there the handshake goes on: when it is done and
+ * tapsi_handshake_waits, Ready is held and nothing of the application's is sent or delivered. `resume` tells of the
+ * answer: TLS and DTLS then call gnutls_handshake again, QUIC asks tapsi_handshake_refused.
  */
 #ifndef TAPSI_STACK_SECURE_HANDSHAKE_H
 #define TAPSI_STACK_SECURE_HANDSHAKE_H
@@ -36,7 +42,12 @@ struct tapsi_handshake {
     struct tapsi_error *error; /* why it fails, or NULL: tapsi_handshake_error. Verification writes it */
     uint8_t alert;             /* what the peer is told then */
     bool verified;             /* the peer's certificate */
-    bool spoke;                /* it failed over what the peer said in the protocol, so it speaks that */
+    bool psk_unknown;          /* the client's pre-shared key is none of ours */
+    struct taps_trust_question *question; /* that the application was asked, or NULL */
+    /* The application has answered: called from the loop's dispatch, unless tapsi_handshake_forget was called. Set by
+       the layer, after init; NULL: it is not told. */
+    void (*resume)(struct tapsi_handshake *h);
+    bool spoke; /* it failed over what the peer said in the protocol, so it speaks that */
     /* resume.h */
     bool ticket_sent;
     bool sends_early;            /* set before tapsi_resume_begin: early data goes with the ticket */
@@ -56,6 +67,13 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
 int tapsi_handshake_open(struct tapsi_handshake *h, enum tapsi_role role, unsigned flags);
 /* Frees all of it: by the reaper, since GnuTLS may be on the stack. */
 void tapsi_handshake_done(struct tapsi_handshake *h);
+
+/* The layer is destroyed: nobody is asked and nothing resumed any more. */
+void tapsi_handshake_forget(struct tapsi_handshake *h);
+/* Does the application still have to say whether it trusts the peer? */
+bool tapsi_handshake_waits(const struct tapsi_handshake *h);
+/* Once it does not wait: has the application refused the peer? Then the alert, with the error filled in; else 0. */
+int tapsi_handshake_refused(struct tapsi_handshake *h);
 
 /* To be filled in; NULL = no memory, which is then what is told. */
 struct tapsi_error *tapsi_handshake_error(struct tapsi_handshake *h);

@@ -37,6 +37,23 @@ static void our_alpn(const struct tapsi_handshake *h, char *to, size_t size)
         length += tapsi_format(to + length, size - length, "%s%s", i ? ", " : "", names->names[i]);
 }
 
+/* Does a peer that has another key, or none, say so? TLS 1.2 finds out when the first record cannot be read. */
+static bool is_about_keys(int alert)
+{
+    return alert == GNUTLS_A_DECRYPT_ERROR || alert == GNUTLS_A_ILLEGAL_PARAMETER || alert == GNUTLS_A_BAD_RECORD_MAC ||
+           alert == GNUTLS_A_UNKNOWN_PSK_IDENTITY || alert == GNUTLS_A_HANDSHAKE_FAILURE ||
+           alert == GNUTLS_A_INTERNAL_ERROR;
+}
+
+/* Of our own: did what the client has as its key not fit? */
+static bool is_psk_refused(const struct tapsi_handshake *h, int r)
+{
+    if (h->security->psk_count == 0)
+        return false;
+    return h->psk_unknown || r == GNUTLS_E_DECRYPTION_FAILED || r == GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER ||
+           r == GNUTLS_E_ERROR_IN_FINISHED_PACKET;
+}
+
 void tapsi_handshake_describe_alert(struct tapsi_handshake *h, int alert)
 {
     char words[64], why[128] = "", names[96];
@@ -47,6 +64,8 @@ void tapsi_handshake_describe_alert(struct tapsi_handshake *h, int alert)
         our_alpn(h, names, sizeof(names));
         tapsi_format(why, sizeof(why), ": it has none of our ALPN protocols, %s", names);
     }
+    if (!why[0] && is_about_keys(alert) && h->security->psk_count)
+        tapsi_format(why, sizeof(why), ": it may have another pre-shared key, or not know its identity");
     tapsi_error_native(tapsi_handshake_error(h), TAPS_E_TLS, TAPS_DOMAIN_TLS, alert, "%s sent the alert %s%s", h->peer,
                        words, why);
 }
@@ -82,6 +101,12 @@ static bool is_about_tls(int r)
 static void describe(struct tapsi_handshake *h, int r, const char *doing)
 {
     struct tapsi_error *e = tapsi_handshake_error(h);
+    if (r != GNUTLS_E_FATAL_ALERT_RECEIVED && r != GNUTLS_E_MEMORY_ERROR && is_psk_refused(h, r)) {
+        tapsi_error_native(e, TAPS_E_TLS, TAPS_DOMAIN_TLS, r, "%s has %s: %s", h->peer,
+                           h->psk_unknown ? "a pre-shared key whose identity is not known" : "another pre-shared key",
+                           gnutls_strerror(r));
+        return;
+    }
     switch (r) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         tapsi_handshake_describe_alert(h, gnutls_alert_get(h->session));

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include "base/str.h"
+#include "stack/secure/key.h"
 
 #define NAMES_MAX 1000 /* of one certificate */
 
@@ -68,49 +69,15 @@ static int take_names(struct tapsi_identity *id, gnutls_x509_crt_t leaf)
     return add_name(&id->names, id->mem, name);
 }
 
-/* ----------------------------------------------------------------------------------------------------- keys */
-
-static gnutls_datum_t datum(const struct tapsi_bytes *bytes)
-{
-    return (gnutls_datum_t){bytes->data, (unsigned)bytes->length};
-}
-
-static int open_key(struct tapsi_identity *id, const struct tapsi_certificate *certificate)
-{
-    gnutls_datum_t pem = datum(&certificate->key);
-    int r = gnutls_privkey_init(&id->key);
-    if (r < 0) {
-        id->key = NULL;
-        return r;
-    }
-    return gnutls_privkey_import_x509_raw(id->key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
-}
-
-/* Do they belong together? GnuTLS 3.7 asks only RSA and ECDSA keys. */
-static int try_key(gnutls_privkey_t key, gnutls_x509_crt_t leaf)
-{
-    gnutls_pubkey_t public;
-    unsigned char shown[32], own[32];
-    size_t shown_size = sizeof(shown), own_size = sizeof(own);
-    int r = gnutls_pubkey_init(&public);
-    if (r < 0)
-        return r;
-    r = gnutls_pubkey_import_privkey(public, key, 0, 0);
-    if (r >= 0)
-        r = gnutls_pubkey_get_key_id(public, GNUTLS_KEYID_USE_SHA256, own, &own_size);
-    if (r >= 0)
-        r = gnutls_x509_crt_get_key_id(leaf, GNUTLS_KEYID_USE_SHA256, shown, &shown_size);
-    if (r >= 0 && (own_size != shown_size || memcmp(own, shown, own_size) != 0))
-        r = GNUTLS_E_CERTIFICATE_KEY_MISMATCH;
-    gnutls_pubkey_deinit(public);
-    return r;
-}
-
 /* ------------------------------------------------------------------------------------------------------ all */
 
+/* A token may ask for its PIN also to show a certificate. */
 static int read_chain(const struct tapsi_certificate *certificate, gnutls_x509_crt_t **list, unsigned *count)
 {
-    gnutls_datum_t pem = datum(&certificate->chain);
+    gnutls_datum_t pem = {certificate->chain.data, (unsigned)certificate->chain.length};
+    if (tapsi_key_is_uri(&certificate->chain))
+        return gnutls_x509_crt_list_import_url(list, count, (const char *)pem.data, tapsi_key_pin,
+                                               (void *)(uintptr_t)certificate, 0);
     return gnutls_x509_crt_list_import2(list, count, &pem, GNUTLS_X509_FMT_PEM, 0);
 }
 
@@ -137,9 +104,7 @@ int tapsi_identity_open(struct tapsi_identity *id, struct tapsi_mem *mem, const 
     if (r >= 0)
         r = take_names(id, list[0]);
     if (r >= 0)
-        r = open_key(id, certificate);
-    if (r >= 0)
-        r = try_key(id->key, list[0]);
+        r = tapsi_key_open(&id->key, certificate, list[0]);
     for (unsigned i = 0; i < count; i++)
         gnutls_x509_crt_deinit(list[i]);
     gnutls_free(list);
@@ -150,7 +115,8 @@ int tapsi_identity_open(struct tapsi_identity *id, struct tapsi_mem *mem, const 
 
 int tapsi_identity_give(struct tapsi_identity *id, gnutls_certificate_credentials_t to)
 {
-    const char **names = (const char **)(uintptr_t)id->names.names; /* GnuTLS copies them */
+    const char **names = (const char **)(uintptr_t)id->names.names;           /* GnuTLS copies them */
+    gnutls_certificate_set_flags(to, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH); /* by signing: that has been looked at */
     int r = gnutls_certificate_set_key(to, names, (int)id->names.count, id->chain, (int)id->count, id->key);
     if (r < 0)
         return r;

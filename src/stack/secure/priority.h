@@ -7,6 +7,8 @@
 
 /* Of the versions allowed, those of this protocol. */
 unsigned tapsi_priority_versions(const struct tapsi_security *security, enum tapsi_secure_kind kind);
-void tapsi_priority_text(const struct tapsi_security *security, enum tapsi_secure_kind kind, struct tapsi_str *s);
+/* `aes`: the processor has instructions for it. */
+void tapsi_priority_text(const struct tapsi_credentials *credentials, enum tapsi_secure_kind kind, bool aes,
+                         struct tapsi_str *s);
 
 #endif

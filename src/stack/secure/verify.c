@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include "base/str.h"
+#include "stack/secure/question.h"
 #include "stack/secure/verify.h"
 
 #define NAMES_SHOWN 4
@@ -227,6 +228,14 @@ static int check_trust(struct tapsi_handshake *h, unsigned *ret_status)
 
 static bool is_pinned(const struct tapsi_credentials *c, gnutls_x509_crt_t certificate)
 {
+    unsigned char key[TAPSI_KEY_PIN];
+    size_t size = sizeof(key);
+    bool has_key =
+        c->key_pin_count && gnutls_x509_crt_get_key_id(certificate, GNUTLS_KEYID_USE_SHA256, key, &size) >= 0;
+    for (unsigned i = 0; has_key && i < c->key_pin_count; i++) {
+        if (memcmp(c->key_pins[i], key, sizeof(key)) == 0)
+            return true;
+    }
     for (unsigned i = 0; i < c->pin_count; i++) {
         if (gnutls_x509_crt_equals(c->pins[i], certificate))
             return true;
@@ -265,25 +274,36 @@ static bool check_pins(const struct tapsi_credentials *c, const gnutls_datum_t *
     return pinned;
 }
 
+static int not_pinned(struct tapsi_handshake *h)
+{
+    tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
+                       GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
+                       "the certificate of %s is none of those that are pinned", whose(h));
+    return refuse(h, GNUTLS_A_BAD_CERTIFICATE);
+}
+
+/* What the library itself finds comes first: pins and revocation stand, the rest the application may overrule. */
 static int judge(struct tapsi_handshake *h, gnutls_x509_crt_t leaf, const gnutls_datum_t *chain, unsigned count)
 {
     const struct tapsi_credentials *c = h->credentials;
-    if (c->verify) {
-        unsigned status = GNUTLS_CERT_INVALID;
-        int r = check_trust(h, &status);
+    unsigned status = c->verify ? GNUTLS_CERT_INVALID : 0;
+    int r = c->verify ? check_trust(h, &status) : 0;
+    if (r < 0)
+        return r;
+    if (status)
+        r = explain(h, leaf, status);
+    bool pinned = (!c->pin_count && !c->key_pin_count) || check_pins(c, chain, count);
+    if (!pinned)
+        return r < 0 ? r : not_pinned(h);
+    if (h->security->trust && !(status & GNUTLS_CERT_REVOKED)) {
+        r = tapsi_question_ask(h, chain, count);
         if (r < 0)
             return r;
-        if (status)
-            return explain(h, leaf, status);
+        return h->kind == TAPSI_SECURE_QUIC ? 0 : GNUTLS_E_INTERRUPTED; /* QUIC holds Ready instead */
     }
-    if (c->pin_count && !check_pins(c, chain, count)) {
-        tapsi_error_native(tapsi_handshake_error(h), TAPS_E_CERTIFICATE_PIN, TAPS_DOMAIN_TLS,
-                           GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR,
-                           "the certificate of %s is none of those that are pinned", whose(h));
-        return refuse(h, GNUTLS_A_BAD_CERTIFICATE);
-    }
-    h->verified = c->verify;
-    return 0;
+    if (r >= 0)
+        h->verified = c->verify;
+    return r;
 }
 
 int tapsi_handshake_verify(gnutls_session_t session)
@@ -292,6 +312,10 @@ int tapsi_handshake_verify(gnutls_session_t session)
     unsigned count = 0;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
     gnutls_x509_crt_t leaf;
+    if (h->question && tapsi_question_is_open(h->question))
+        return GNUTLS_E_INTERRUPTED;
+    if (h->question)
+        return tapsi_question_judge(h);
     if (!chain || count == 0)
         return GNUTLS_E_NO_CERTIFICATE_FOUND;
     int r = gnutls_x509_crt_init(&leaf);

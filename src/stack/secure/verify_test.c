@@ -1,5 +1,7 @@
 /* Who the peer is: every way a certificate can be wrong has its own words. */
 #include <stdlib.h>
+#include <gnutls/x509.h>
+
 #include "base/test.h"
 #include "stack/tls/test_pair.h"
 
@@ -340,6 +342,53 @@ TEST(a_pinned_certificate_that_is_only_sent_along)
     CHECK_INT(p.client.ready, 0);
     CHECK_INT(tapsi_test_pair_done(&p), 0);
     tapsi_test_identity_free(&mine);
+}
+
+/* What curl calls sha256//...: of the certificate's public key. */
+static void key_hash(const struct tapsi_test_identity *identity, uint8_t to[TAPSI_KEY_PIN])
+{
+    gnutls_x509_crt_t crt;
+    gnutls_datum_t pem = {(unsigned char *)identity->certificate, (unsigned)strlen(identity->certificate)};
+    size_t size = TAPSI_KEY_PIN;
+    CHECK(gnutls_x509_crt_init(&crt) >= 0);
+    CHECK(gnutls_x509_crt_import(crt, &pem, GNUTLS_X509_FMT_PEM) >= 0);
+    CHECK(gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, to, &size) >= 0);
+    gnutls_x509_crt_deinit(crt);
+}
+
+/* proves API-053 */
+TEST(pinned_key_of_the_server)
+{
+    uint8_t hash[TAPSI_KEY_PIN];
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        key_hash(tapsi_test_server(), hash);
+        hash[31] ^= (uint8_t)wrong;
+        CHECK_INT(tapsi_security_add_key_pin(p.security[0], hash), 0);
+        CHECK_INT(tapsi_test_pair_handshake(&p), !wrong);
+        CHECK_INT(p.client.error.pub.code, wrong ? TAPS_E_CERTIFICATE_PIN : 0);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}
+
+/* proves API-053: either kind of pin will do. */
+TEST(a_pinned_key_or_a_pinned_certificate)
+{
+    uint8_t hash[TAPSI_KEY_PIN];
+    struct tapsi_test_identity other =
+        tapsi_test_identity(&(struct tapsi_test_subject){.name = "o", .names = "example.test"}, tapsi_test_authority());
+    for (int way = 0; way < 3; way++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        key_hash(way == 0 ? tapsi_test_server() : &other, hash);
+        CHECK_INT(tapsi_security_add_key_pin(p.security[0], hash), 0);
+        pin(&p, way == 1 ? tapsi_test_server() : &other);
+        CHECK_INT(tapsi_test_pair_handshake(&p), way < 2);
+        CHECK_INT(p.client.error.pub.code, way < 2 ? 0 : TAPS_E_CERTIFICATE_PIN);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+    tapsi_test_identity_free(&other);
 }
 
 /* Trust comes first: a pin does not replace it. */

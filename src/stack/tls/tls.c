@@ -40,6 +40,7 @@
 static const struct tapsi_sink_ops lower_ops;
 static const struct tapsi_layer_ops layer_ops;
 static void report(struct tapsi_task *task);
+static void resume(struct tapsi_handshake *h);
 
 static bool is_open(const struct tls *tls)
 {
@@ -60,6 +61,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
         tapsi_free(mem, tls);
         return err;
     }
+    tls->hs.resume = resume;
     tapsi_layer_init(&tls->layer, &layer_ops, env, below);
     tls->layer.role = (uint8_t)role;
     tls->lower.ops = &lower_ops;
@@ -120,10 +122,12 @@ static bool is_pause(int r)
 static void handshake(struct tls *tls)
 {
     int r;
+    if (tapsi_handshake_waits(&tls->hs))
+        return;
     do {
         tls->starved = false;
         r = gnutls_handshake(tls->hs.session);
-    } while (is_pause(r) && !tls->starved);
+    } while (is_pause(r) && !tls->starved && !tapsi_handshake_waits(&tls->hs));
     if (r == 0)
         established(tls);
     else if (!is_pause(r))
@@ -232,6 +236,14 @@ static void carry_on(struct tls *tls)
 {
     tls->hs.ticket_sent = true;
     tapsi_layer_dirty(&tls->layer);
+}
+
+/* The application has said whether it trusts the peer. */
+static void resume(struct tapsi_handshake *h)
+{
+    struct tls *tls = TAPSI_CONTAINER(h, struct tls, hs);
+    if (!tls->layer.dead && !tls->failing && tls->layer.state == TAPSI_LAYER_STARTING)
+        progress(tls);
 }
 
 /* ------------------------------------------------------------------------------------- what comes from below */
@@ -424,6 +436,7 @@ static void destroy(struct tapsi_layer *layer, int reason)
     struct tls *tls = TAPSI_CONTAINER(layer, struct tls, layer);
     struct tapsi_link *link;
     tapsi_task_cancel(&tls->report);
+    tapsi_handshake_forget(&tls->hs);
     while ((link = tapsi_list_first(&tls->covered)))
         tapsi_op_drop(TAPSI_CONTAINER(link, struct tapsi_op, link));
     tapsi_buffer_unref(tls->out);
