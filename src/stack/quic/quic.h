@@ -146,6 +146,7 @@ struct quic_session {
     bool running : 1;
     bool lingers : 1;   /* over, and its connection IDs are still known */
     bool completed : 1; /* the engine says so; not yet looked at */
+    bool asked : 1;     /* done, but the application still has to say whether it trusts the peer */
     bool counted : 1;   /* among the handshakes in progress */
     bool more_streams : 1;
     bool leaving : 1;   /* the last layer is gone */

@@ -1,8 +1,10 @@
 /*
  * A session: one QUIC connection, with the streams that are its layers.
  *
- * HANDSHAKE -> OPEN (verified, and the ALPN protocol is agreed on) -> OVER. Over, the engine is gone and the streams
- * have heard, or hear at the next `run`, how it ended; what they hold and nobody has wanted yet stays theirs.
+ * HANDSHAKE -> OPEN (verified, and the ALPN protocol is agreed on) -> OVER. While the application is asked whether it
+ * trusts the peer, a handshake that is done stays HANDSHAKE (`asked`): nothing of the peer's goes up, nothing is sent.
+ * Over, the engine is gone and the streams have heard, or hear at the next `run`, how it ended; what they hold and
+ * nobody has wanted yet stays theirs.
  *
  * Each event has two halves. First the engine is run (reading, a timer, a call from above that it must know of), and
  * only records; then `run` looks at what was recorded: the handshake's end, streams waiting to be opened, news of
@@ -18,6 +20,7 @@
 #include "stack/registry.h"
 
 static void flush(struct tapsi_task *task);
+static void resume(struct tapsi_handshake *h);
 static void on_timer(struct tapsi_timer *timer);
 
 /* --------------------------------------------------------------------------------------------------- making */
@@ -37,6 +40,8 @@ struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct 
         tapsi_free(mem, s);
         return NULL;
     }
+    s->hs.user_data = s;
+    s->hs.resume = resume;
     s->env = tapsi_env_ref(env);
     s->refs = 1;
     s->role = role;
@@ -120,12 +125,43 @@ static void refuse_alpn(struct quic_session *s)
     tapsi_quic_end(s, &why);
 }
 
+/* The application does not trust the peer: the engine, which had done with the handshake, tells it so. */
+static void refuse_peer(struct quic_session *s, int alert)
+{
+    ngtcp2_ccerr why;
+    struct tapsi_error unsaid, *e = tapsi_quic_error(s);
+    ngtcp2_ccerr_default(&why);
+    ngtcp2_ccerr_set_tls_alert(&why, (uint8_t)alert, NULL, 0);
+    if (e)
+        tapsi_error_copy(e, tapsi_handshake_why(&s->hs, &unsaid));
+    tapsi_quic_end(s, &why);
+}
+
+/* It has answered. If the handshake is not done yet, `complete` is still to come. */
+static void resume(struct tapsi_handshake *h)
+{
+    struct quic_session *s = h->user_data;
+    if (!s->asked || s->state != QUIC_HANDSHAKE)
+        return;
+    s->asked = false;
+    s->completed = true;
+    tapsi_quic_run(s);
+}
+
 static void complete(struct quic_session *s)
 {
     s->completed = false;
     if (s->state != QUIC_HANDSHAKE)
         return;
+    s->asked = tapsi_handshake_waits(&s->hs);
+    if (s->asked)
+        return;
     tapsi_quic_count(s, false);
+    int alert = tapsi_handshake_refused(&s->hs);
+    if (alert) {
+        refuse_peer(s, alert);
+        return;
+    }
     if (!tapsi_handshake_take_alpn(&s->hs) || !s->hs.alpn) {
         refuse_alpn(s);
         return;
@@ -315,6 +351,7 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     tapsi_quic_count(s, false);
     if (s->completed) /* all of it came at once */
         tapsi_handshake_take_alpn(&s->hs);
+    tapsi_handshake_forget(&s->hs);
     s->state = QUIC_OVER;
     ngtcp2_conn_del(s->conn);
     s->conn = NULL;

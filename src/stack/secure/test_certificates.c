@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509-ext.h>
 #include <gnutls/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,15 @@ static void add_names(gnutls_x509_crt_t crt, const char *names)
     free(copy);
 }
 
+static void demand_status(gnutls_x509_crt_t crt)
+{
+    gnutls_x509_tlsfeatures_t features;
+    need(gnutls_x509_tlsfeatures_init(&features), "features");
+    need(gnutls_x509_tlsfeatures_add(features, 5), "status_request"); /* RFC 7633, 4.1 */
+    need(gnutls_x509_crt_set_tlsfeatures(crt, features), "features");
+    gnutls_x509_tlsfeatures_deinit(features);
+}
+
 static void describe(gnutls_x509_crt_t crt, const struct tapsi_test_subject *s)
 {
     static unsigned char serial;
@@ -70,6 +80,8 @@ static void describe(gnutls_x509_crt_t crt, const struct tapsi_test_subject *s)
          "usage");
     if (s->names)
         add_names(crt, s->names);
+    if (s->must_staple)
+        demand_status(crt);
     if (s->purpose != TAPSI_TEST_ANY)
         need(gnutls_x509_crt_set_key_purpose_oid(
                  crt, s->purpose == TAPSI_TEST_SERVER ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT, 0),

@@ -12,7 +12,8 @@ struct tapsi_test_subject {
     const char *from, *until; /* "2020-01-01"; NULL = 2020-01-01 and 2049-12-31 */
     enum tapsi_test_purpose purpose;
     bool authority;
-    bool weak;   /* an RSA key of 1024 bits instead of one on P-256 */
+    bool weak; /* an RSA key of 1024 bits instead of one on P-256 */
+    bool must_staple;
     bool steady; /* an Ed25519 key: its signatures are all of one length */
 };
 
