@@ -165,6 +165,9 @@ TEST(a_secure_listener_without_certificate_is_told_so)
     CHECK(strstr(checked("", security, TAPSI_ROLE_SERVER), "serverCertificate is not set"));
     CHECK_INT(tapsi_security_add_server(security, certificate, sizeof(certificate), key, sizeof(key)), 0);
     CHECK_TEXT(checked("", security, TAPSI_ROLE_SERVER), "");
+    tapsi_security_clear(security, TAPSI_SECURITY_SERVER);
+    CHECK_INT(tapsi_security_add_psk(security, "me", "0123456789abcdef", 16), 0);
+    CHECK_TEXT(checked("", security, TAPSI_ROLE_SERVER), "");
     tapsi_security_unref(security);
     security = tapsi_security_new(tapsi_mem_default(), TAPS_SECURITY_OPPORTUNISTIC);
     NEED(security);

@@ -164,11 +164,22 @@ TEST(a_secure_listener_needs_a_certificate)
     struct outcome o;
     choose("", security, TAPSI_ROLE_SERVER, &o);
     CHECK_TEXT(order_text(&o), "");
-    CHECK_TEXT(o.verdicts[TLS].reason, "serverCertificate is not set, and tls/tcp needs one to listen");
+    CHECK_TEXT(o.verdicts[TLS].reason, "serverCertificate is not set, and tls/tcp needs one, or preSharedKey, to listen");
     CHECK_INT(tapsi_security_add_client(security, certificate, sizeof(certificate), key, sizeof(key)), 0);
     choose("", security, TAPSI_ROLE_SERVER, &o);
     CHECK_TEXT(order_text(&o), "");
     CHECK_INT(tapsi_security_add_server(security, certificate, sizeof(certificate), key, sizeof(key)), 0);
+    choose("", security, TAPSI_ROLE_SERVER, &o);
+    CHECK_TEXT(order_text(&o), "tls/tcp");
+    tapsi_security_unref(security);
+}
+
+/* proves API-057 */
+TEST(a_pre_shared_key_is_as_good_to_listen_with)
+{
+    struct tapsi_security *security = security_of(TAPS_SECURITY_REQUIRED);
+    struct outcome o;
+    CHECK_INT(tapsi_security_add_psk(security, "me", "0123456789abcdef", 16), 0);
     choose("", security, TAPSI_ROLE_SERVER, &o);
     CHECK_TEXT(order_text(&o), "tls/tcp");
     tapsi_security_unref(security);
