@@ -112,3 +112,22 @@ TEST(a_handshake_keeps_the_parameters_it_began_with)
     CHECK_INT(p.server.ready, 1);
     CHECK_INT(tapsi_test_pair_done(&p), 0);
 }
+
+/* Every allocation fails once: the right certificate or none, and nothing leaked. */
+TEST(every_allocation_may_fail)
+{
+    bool failed = true;
+    make_identities();
+    for (long n = 1; failed; n++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        tapsi_test_show(p.security[1], true, &wild);
+        p.server_name = "a.other.test";
+        p.fail_at = p.allocations + n;
+        bool ready = tapsi_test_pair_handshake(&p);
+        failed = p.allocations >= p.fail_at;
+        CHECK(ready || failed);
+        CHECK(p.client.error.pub.code != TAPS_E_CERTIFICATE_NAME);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}

@@ -177,3 +177,21 @@ TEST(a_key_exchange_without_forward_secrecy_is_not_offered)
         CHECK(list[i] == GNUTLS_KX_ECDHE_PSK || list[i] == GNUTLS_KX_DHE_PSK);
     finish(&p);
 }
+
+/* Every allocation fails once: no Connection, or one by the key, and nothing leaked. */
+TEST(every_allocation_may_fail)
+{
+    bool failed = true;
+    for (long n = 1; failed; n++) {
+        struct tapsi_test_pair p;
+        NEED(start(&p, TAPS_TLS_1_3));
+        add(p.security[0], "me", KEY_A);
+        add(p.security[1], "me", KEY_A);
+        p.fail_at = p.allocations + n;
+        bool ready = tapsi_test_pair_handshake(&p);
+        failed = p.allocations >= p.fail_at;
+        CHECK(ready || failed);
+        CHECK(!ready || p.client.info.authenticated);
+        finish(&p);
+    }
+}

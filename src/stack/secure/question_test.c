@@ -293,3 +293,19 @@ TEST(nothing_is_not_a_question)
     CHECK(!taps_trust_question_name(NULL));
     CHECK(!taps_trust_question_verdict(NULL));
 }
+
+/* Every allocation fails once: nobody is trusted unasked, and nothing leaked. */
+TEST(every_allocation_may_fail)
+{
+    bool failed = true;
+    for (long n = 1; failed; n++) {
+        struct tapsi_test_pair p;
+        struct asked a;
+        NEED(start(&p, &a, n % 2 ? ACCEPT : REFUSE, TAPS_TLS_1_3));
+        p.fail_at = p.allocations + n;
+        bool ready = tapsi_test_pair_handshake(&p);
+        failed = p.allocations >= p.fail_at;
+        CHECK(!ready || (a.times == 1 && a.way == ACCEPT));
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}

@@ -40,8 +40,8 @@ static int fill(const struct tapsi_test_identity *identity)
 {
     static const char token[] = "pkcs11:token=taps";
     static unsigned char one[] = "1";
-    gnutls_x509_crt_t crt;
-    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t crt = NULL;
+    gnutls_x509_privkey_t key = NULL;
     gnutls_datum_t pem = {(unsigned char *)identity->certificate, (unsigned)strlen(identity->certificate)};
     gnutls_datum_t key_pem = {(unsigned char *)identity->key, (unsigned)strlen(identity->key)}, id = {one, 1};
     int r = gnutls_x509_crt_init(&crt);
