@@ -59,6 +59,15 @@ static int fill(const struct tapsi_test_identity *identity)
     return r;
 }
 
+static void remove_token(void)
+{
+    char command[96];
+    gnutls_pkcs11_deinit();
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    if (system(command) != 0)
+        fprintf(stderr, "%s is left\n", folder);
+}
+
 static int make_token(const char *path)
 {
     if (!mkdtemp(folder))
@@ -74,18 +83,8 @@ static int make_token(const char *path)
         return GNUTLS_E_PKCS11_ERROR;
     int r = gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL);
     r = r < 0 ? r : gnutls_pkcs11_add_provider(path, NULL);
+    atexit(remove_token); /* before what SoftHSM has registered, without which it cannot be left */
     return r < 0 ? r : fill(tapsi_test_server());
-}
-
-__attribute__((destructor)) static void remove_token(void)
-{
-    char command[96];
-    if (!configuration[0])
-        return;
-    gnutls_pkcs11_deinit();
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    if (system(command) != 0)
-        fprintf(stderr, "%s is left\n", folder);
 }
 
 static bool has_token(void)
