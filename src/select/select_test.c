@@ -164,7 +164,8 @@ TEST(a_secure_listener_needs_a_certificate)
     struct outcome o;
     choose("", security, TAPSI_ROLE_SERVER, &o);
     CHECK_TEXT(order_text(&o), "");
-    CHECK_TEXT(o.verdicts[TLS].reason, "serverCertificate is not set, and tls/tcp needs one, or preSharedKey, to listen");
+    CHECK_TEXT(o.verdicts[TLS].reason,
+               "serverCertificate is not set, and tls/tcp needs one, or preSharedKey, to listen");
     CHECK_INT(tapsi_security_add_client(security, certificate, sizeof(certificate), key, sizeof(key)), 0);
     choose("", security, TAPSI_ROLE_SERVER, &o);
     CHECK_TEXT(order_text(&o), "");
