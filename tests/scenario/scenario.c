@@ -157,8 +157,13 @@ const struct taps_connection_events world_events = {.ready = on_ready,
 
 void world_new(struct world *w)
 {
+    world_new_seeded(w, 1);
+}
+
+void world_new_seeded(struct world *w, uint64_t seed)
+{
     memset(w, 0, sizeof(*w));
-    w->sim = tapsi_sim_new(1);
+    w->sim = tapsi_sim_new(seed);
     w->client = tapsi_sim_host_new(w->sim, "client");
     w->server = tapsi_sim_host_new(w->sim, "server");
     w->client_if = tapsi_sim_interface_new(w->client, "eth0", TAPSI_IF_ETHERNET, "192.0.2.2/24 2001:db8::2/64");

@@ -47,6 +47,8 @@ struct world {
 /* A client (192.0.2.2, 2001:db8::2) and a server (192.0.2.1, 2001:db8::1, and whatever is added) on one link of 5 ms
    each way; the server is the name server. Security is disabled until a test says otherwise. */
 void world_new(struct world *w);
+/* The same, with other dice for what its links do by chance. */
+void world_new_seeded(struct world *w, uint64_t seed);
 /* Before world_start: more addresses of the server, "192.0.2.11/24". */
 void world_server_address(struct world *w, const char *address);
 /* Makes the context and the Preconnection. */

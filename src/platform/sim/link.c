@@ -11,7 +11,7 @@
 
 #define DOUBLE_BITS 53
 #define QUEUE_MAX   ((size_t)1 << 30)
-#define MTU_MIN     1280
+#define MTU_MIN     1228 /* a QUIC datagram of 1200 bytes over IPv4 */
 
 /* A link is named by its first two interfaces. Numbers are nanoseconds, millionths, bits or bytes. */
 static void note(const struct tapsi_sim_link *link, const char *what, uint64_t value, uint64_t second)

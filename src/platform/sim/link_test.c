@@ -288,7 +288,7 @@ TEST(impossible_values_are_problems_and_change_nothing)
             else if (which == 5)
                 tapsi_sim_link_mark(link, bad[i]);
             else
-                tapsi_sim_link_mtu(link, 1279, false);
+                tapsi_sim_link_mtu(link, 1227, false);
             CHECK(tapsi_sim_problem(sim) != NULL);
             tapsi_sim_free(sim);
         }

@@ -149,8 +149,8 @@ void tapsi_sim_link_mark(struct tapsi_sim_link *link, double probability);
 void tapsi_sim_link_rate(struct tapsi_sim_link *link, uint64_t bits_per_second); /* of each sender; 0 = no limit */
 /* With a rate: a packet that would make more than so many bytes wait is lost (tail drop). 0 = no limit. */
 void tapsi_sim_link_queue(struct tapsi_sim_link *link, size_t bytes);
-/* Larger packets do not pass (at least 1280; 0 = all do): the sender is told the MTU by ICMP, or with `silent` never.
-   IPv4 packets that may be fragmented are, and pass. */
+/* Larger packets do not pass (at least 1228, IPv6 needs 1280; 0 = all do): the sender is told the MTU by ICMP, or with
+   `silent` never. IPv4 packets that may be fragmented are, and pass. */
 void tapsi_sim_link_mtu(struct tapsi_sim_link *link, unsigned mtu, bool silent);
 /* The cable: down, everything is lost on it, and an interface with no other link is shown as not up. */
 void tapsi_sim_link_up(struct tapsi_sim_link *link, bool up);
