@@ -37,7 +37,7 @@ enum {
 struct bench {
     struct options options;
     struct load load;
-    uint64_t time_ms, connections, depth;
+    uint64_t time_ms, connections, streams, depth;
     bool json;
     taps_message_context *properties;
     taps_timer *timer;
@@ -165,7 +165,8 @@ static void settle(struct bench *bench)
 
     load->size = message->size ? message->size : SIZE_DEFAULT;
     load->count = message->count;
-    load->connections = bench->connections ? bench->connections : 1;
+    load->streams = bench->streams ? bench->streams : 1;
+    load->connections = (bench->connections ? bench->connections : 1) * load->streams;
     load->verbose = bench->options.verbose > 0;
     if (bench->time_ms == 0 && load->count == 0)
         bench->time_ms = SECONDS_DEFAULT * 1000;
@@ -187,6 +188,9 @@ static int run(const struct command *command, int argc, char **argv)
         return complain_usage(bench.options.argument_count ? "one HOST:PORT at a time" : "HOST:PORT is missing");
     bench.load.target = bench.options.arguments[0];
     settle(&bench);
+    if (bench.load.connections > CONNECTIONS_MAX)
+        return complain_usage("--connections and --streams make %zu connections: there may be %d",
+                              bench.load.connections, CONNECTIONS_MAX);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -208,6 +212,15 @@ static int take_connections(void *target, const char *value)
 
     if (!options_number(value, CONNECTIONS_MAX, &bench->connections) || bench->connections == 0)
         return complain_usage("--connections takes a number from 1 to %d, not '%s'", CONNECTIONS_MAX, value);
+    return DONE;
+}
+
+static int take_streams(void *target, const char *value)
+{
+    struct bench *bench = target;
+
+    if (!options_number(value, CONNECTIONS_MAX, &bench->streams) || bench->streams == 0)
+        return complain_usage("--streams takes a number from 1 to %d, not '%s'", CONNECTIONS_MAX, value);
     return DONE;
 }
 
@@ -248,6 +261,10 @@ static int take_json(void *target, const char *value)
 static const struct option_row rows[] = {
     {'t', "time", "SECONDS", "end after so long (default 5, or none with --count)", take_time},
     {'c', "connections", "N", "so many connections at once (default 1)", take_connections},
+    {0, "streams", "N",
+     "clone each connection until there are N: streams of one session where the stack has them (quic), else N "
+     "connections (default 1)",
+     take_streams},
     {'d', "depth", "N",
      "Messages under way in each connection (default 1; with --rate up to 1024; with --one-way what 1 MiB holds, at "
      "most "
@@ -276,6 +293,7 @@ const struct command bench_command = {
         "\n"
         "  taps bench --security disabled --size 100 --depth 32 --connections 4 localhost:4000\n"
         "  taps bench --rate 5000 --time 30 --json server.example:4433\n"
+        "  taps bench --alpn echo --streams 8 server.example:4433\n"
         "  taps bench --profile unreliable-datagram --security disabled --count 10000 localhost:4000\n",
     .options = rows,
     .common = true,

@@ -52,9 +52,13 @@ static const char *duration_text(double ns, char *text, size_t size)
 
 static void print_setting(const struct load *load, double rate)
 {
-    printf("  %s, %s, %zu connection%s, ready after %.1f ms\n", load->stack,
-           *load->security ? load->security : "without security", load->connections, load->connections == 1 ? "" : "s",
-           load->setup_ms);
+    size_t sessions = load->connections / load->streams;
+
+    printf("  %s, %s, %zu connection%s", load->stack, *load->security ? load->security : "without security", sessions,
+           sessions == 1 ? "" : "s");
+    if (load->streams > 1)
+        printf(" of %zu streams", load->streams);
+    printf(", ready after %.1f ms\n", load->setup_ms);
     printf("  Messages of %zu bytes, %s, at most %zu under way in each connection", load->size,
            load->one_way ? "one way" : "there and back", load->depth);
     if (rate > 0)
@@ -156,7 +160,8 @@ void bench_print_json(const struct load *load, double rate)
     json_text(&json, "mode", load->one_way ? "one-way" : "echo");
     json_text(&json, "stack", load->stack);
     json_text(&json, "security", *load->security ? load->security : NULL);
-    json_integer(&json, "connections", load->connections);
+    json_integer(&json, "connections", load->connections / load->streams);
+    json_integer(&json, "streams", load->streams);
     json_integer(&json, "size", load->size);
     json_integer(&json, "depth", load->depth);
     if (rate > 0)

@@ -151,6 +151,21 @@ static int run_loop(struct cat *cat)
 
 /* -------------------------------------------------------------------------------------------------- command */
 
+static int initiate_early(struct cat *cat, taps_preconnection *preconnection)
+{
+    taps_message_context *first = NULL, *only = NULL;
+    int code = message_early_context(&cat->options, false, &first);
+    int error = 0;
+
+    if (code == DONE)
+        code = message_early_context(&cat->options, true, &only);
+    if (code == DONE)
+        error = transfer_initiate_early(&cat->transfer, preconnection, cat->options.timeout_ms, first, only);
+    taps_message_context_free(first);
+    taps_message_context_free(only);
+    return code == DONE ? error : TAPS_E_MEMORY;
+}
+
 static int start(struct cat *cat, taps_preconnection *preconnection)
 {
     struct transfer *transfer = &cat->transfer;
@@ -164,6 +179,8 @@ static int start(struct cat *cat, taps_preconnection *preconnection)
             error = taps_listener_set_new_connection_limit(cat->listener, 1);
         if (error >= 0 && cat->options.timeout_ms)
             error = taps_context_after(transfer->context, cat->options.timeout_ms, on_nobody, cat, &cat->timer);
+    } else if (cat->options.zero_rtt) {
+        error = initiate_early(cat, preconnection);
     } else {
         error = taps_preconnection_initiate(preconnection, cat->options.timeout_ms, &transfer_events, transfer,
                                             &transfer->connection);
@@ -258,6 +275,13 @@ static int take_keep_open(void *target, const char *value)
     return DONE;
 }
 
+static int take_zero_rtt(void *target, const char *value)
+{
+    (void)value;
+    ((struct cat *)target)->options.zero_rtt = true;
+    return DONE;
+}
+
 static int take_idle(void *target, const char *value)
 {
     if (!options_seconds(value, &((struct cat *)target)->transfer.idle_ms))
@@ -288,6 +312,10 @@ static const struct option_row rows[] = {
     {'l', "listen", NULL, "listen for one connection on PORT or ADDRESS:PORT", take_listen},
     {'k', "keep-open", NULL, "do not half-close at the end of input, but wait for the peer's end", take_keep_open},
     {0, "idle", "SECONDS", "how long to wait for more where nothing says it was all (default 1)", take_idle},
+    {0, "0rtt", NULL,
+     "the first Message may be replayed, and goes as early data where a session is resumed (--session-file), or in the "
+     "SYN; with -l: early data is taken",
+     take_zero_rtt},
     {0, NULL, NULL, NULL, NULL},
 };
 

@@ -3,6 +3,8 @@
 
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -20,15 +22,77 @@ int certificate_check_authorities(const char *path)
     return count < 0 ? count : count == 0 ? GNUTLS_E_NO_CERTIFICATE_FOUND : 0;
 }
 
-int certificate_check_pair(const char *chain_path, const char *key_path)
+int certificate_check_pair(const char *chain_path, const char *key_path, const char *password)
 {
     gnutls_certificate_credentials_t credentials;
     int error = gnutls_certificate_allocate_credentials(&credentials);
 
     if (error < 0)
         return error;
-    error = gnutls_certificate_set_x509_key_file(credentials, chain_path, key_path, GNUTLS_X509_FMT_PEM);
+    error = gnutls_certificate_set_x509_key_file2(credentials, chain_path, key_path, GNUTLS_X509_FMT_PEM, password, 0);
     gnutls_certificate_free_credentials(credentials);
+    return error < 0 ? error : 0;
+}
+
+static void clean(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+static void name_text(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *), char *text, size_t size)
+{
+    gnutls_datum_t name = {0};
+
+    if (get(crt, &name) < 0 || !name.data)
+        snprintf(text, size, "?");
+    else
+        snprintf(text, size, "%s", name.size ? (const char *)name.data : "(empty)");
+    gnutls_free(name.data);
+    clean(text);
+}
+
+static void time_text(time_t when, char *text, size_t size)
+{
+    struct tm parts;
+
+    if (when == (time_t)-1 || !gmtime_r(&when, &parts) || strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        snprintf(text, size, "?");
+}
+
+/* Of the SubjectPublicKeyInfo (RFC 7469). */
+static void pin_text(gnutls_x509_crt_t crt, char *text, size_t size)
+{
+    unsigned char hash[32];
+    size_t length = sizeof hash;
+    gnutls_datum_t base64 = {0};
+
+    text[0] = '\0';
+    if (gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, hash, &length) < 0)
+        return;
+    if (gnutls_base64_encode2(&(gnutls_datum_t){hash, (unsigned)length}, &base64) >= 0)
+        snprintf(text, size, "sha256//%.*s", (int)base64.size, (const char *)base64.data);
+    gnutls_free(base64.data);
+}
+
+int certificate_look(const void *der, size_t length, struct certificate_look *ret_look)
+{
+    gnutls_datum_t datum = {.data = (unsigned char *)(uintptr_t)der, .size = (unsigned)length};
+    gnutls_x509_crt_t crt;
+    int error = gnutls_x509_crt_init(&crt);
+
+    if (error < 0)
+        return error;
+    error = gnutls_x509_crt_import(crt, &datum, GNUTLS_X509_FMT_DER);
+    if (error >= 0) {
+        name_text(crt, gnutls_x509_crt_get_dn2, ret_look->subject, sizeof ret_look->subject);
+        name_text(crt, gnutls_x509_crt_get_issuer_dn2, ret_look->issuer, sizeof ret_look->issuer);
+        time_text(gnutls_x509_crt_get_activation_time(crt), ret_look->from, sizeof ret_look->from);
+        time_text(gnutls_x509_crt_get_expiration_time(crt), ret_look->until, sizeof ret_look->until);
+        pin_text(crt, ret_look->pin, sizeof ret_look->pin);
+    }
+    gnutls_x509_crt_deinit(crt);
     return error < 0 ? error : 0;
 }
 

@@ -454,6 +454,13 @@ int flow_start(struct flow *flow, taps_preconnection *preconnection, uint64_t ti
     return why && why->code ? complain_error(what, why) : complain_code(what, error);
 }
 
+int flow_clone(struct flow *flow, const struct flow *of)
+{
+    int error = taps_connection_clone(of->connection, NULL, NULL, &events, flow, &flow->connection);
+
+    return error < 0 ? complain_code("clone the connection", error) : DONE;
+}
+
 void flow_done(struct flow *flow)
 {
     taps_connection_free(flow->connection);

@@ -24,6 +24,8 @@ struct flow {
 
 /* With `load` filled in. DONE, or an exit code after having said what is wrong. */
 int flow_start(struct flow *flow, taps_preconnection *preconnection, uint64_t timeout_ms);
+/* The same as one more stream of the session of `of`, which was started. */
+int flow_clone(struct flow *flow, const struct flow *of);
 bool flow_has_room(const struct flow *flow);
 /* Sends a Message whose time runs from `since_ns`. False if the stack has no room now, or refuses it. */
 bool flow_send(struct flow *flow, uint64_t since_ns);

@@ -200,7 +200,8 @@ int load_start(struct load *load, taps_preconnection *preconnection, uint64_t ti
     source_pattern(load->message, load->size);
     for (size_t i = 0; i < load->connections && code == DONE; i++) {
         load->flows[i].load = load;
-        code = flow_start(&load->flows[i], preconnection, timeout_ms);
+        code = i % load->streams ? flow_clone(&load->flows[i], &load->flows[i - i % load->streams])
+                                 : flow_start(&load->flows[i], preconnection, timeout_ms);
     }
     return code;
 }

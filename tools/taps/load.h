@@ -35,6 +35,7 @@ struct load {
     const char *target;
     const taps_message_context *properties; /* of every Message; NULL: none */
     size_t size, depth, connections;
+    size_t streams;       /* of each session: so many of the connections share one */
     uint64_t count;       /* 0: no limit */
     uint64_t duration_ns; /* 0: no limit */
     uint64_t patience_ns; /* how long an answer may take; 0: 1 s for datagrams, else 10 s */

@@ -142,7 +142,7 @@ static int fill(const struct options *options, bool final, taps_message_context 
     return code;
 }
 
-static int make(const struct options *options, bool final, taps_message_context **ret_context)
+static int make(const struct options *options, bool final, bool early, taps_message_context **ret_context)
 {
     taps_message_context *context = NULL;
     int code, error = taps_message_context_new(&context);
@@ -150,6 +150,8 @@ static int make(const struct options *options, bool final, taps_message_context 
     if (error < 0)
         return complain_code("make a message context", error);
     code = fill(options, final, context);
+    if (code == DONE && early && taps_message_context_set(context, "safelyReplayable", "true") < 0)
+        code = complain_code("make a message context", TAPS_E_MEMORY);
     if (code == DONE)
         *ret_context = context;
     else
@@ -160,12 +162,17 @@ static int make(const struct options *options, bool final, taps_message_context 
 int message_context(const struct options *options, taps_message_context **ret_context)
 {
     if (options->message.properties.count > 0 || options->message.metadata.count > 0)
-        return make(options, false, ret_context);
+        return make(options, false, false, ret_context);
     *ret_context = NULL;
     return DONE;
 }
 
 int message_final_context(const struct options *options, taps_message_context **ret_context)
 {
-    return make(options, true, ret_context);
+    return make(options, true, false, ret_context);
+}
+
+int message_early_context(const struct options *options, bool final, taps_message_context **ret_context)
+{
+    return make(options, final, true, ret_context);
 }

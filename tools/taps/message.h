@@ -25,5 +25,7 @@ extern const struct option_row message_rows[];
 int message_context(const struct options *options, taps_message_context **ret_context);
 /* The same, and `final`: never NULL. */
 int message_final_context(const struct options *options, taps_message_context **ret_context);
+/* The same of a first Message that may go as early data: safelyReplayable, and `final` if so. */
+int message_early_context(const struct options *options, bool final, taps_message_context **ret_context);
 
 #endif

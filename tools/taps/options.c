@@ -1,4 +1,4 @@
-/* What the options make: context, properties, security parameters, endpoints, Preconnection.
+/* What the options make: context, properties, endpoints, Preconnection. Security parameters: security.c.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,9 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certificate.h"
 #include "complain.h"
 #include "framers.h"
+
+static int use_session_file(const struct options *options, taps_context *context)
+{
+    const char *path = options->session_file;
+    int error = path ? taps_context_set_session_file(context, path) : 0;
+
+    if (error == TAPS_E_PERMISSION)
+        return complain_usage("--session-file '%s' is refused: it must be yours, and nobody else may read or change it",
+                              path);
+    if (error == TAPS_E_SYSTEM)
+        return complain_usage("--session-file '%s' cannot be read", path);
+    return error < 0 ? complain_code("use the file of --session-file", error) : DONE;
+}
 
 int options_context(const struct options *options, taps_context **ret_context)
 {
@@ -28,7 +40,14 @@ int options_context(const struct options *options, taps_context **ret_context)
     if (code == TAPS_E_ARGUMENT || code == TAPS_E_RANGE)
         return complain_usage("--resolver '%s' is not an address like 192.0.2.53 or [2001:db8::53]:5353",
                               options->resolver ? options->resolver : "");
-    return code < 0 ? complain_code("make a context", code) : DONE;
+    if (code < 0)
+        return complain_code("make a context", code);
+    code = use_session_file(options, *ret_context);
+    if (code == DONE)
+        return DONE;
+    taps_context_free(*ret_context);
+    *ret_context = NULL;
+    return code;
 }
 
 static void hint_values(const struct taps_property_info *info)
@@ -114,6 +133,10 @@ int options_properties(const struct options *options, bool relaxed, taps_transpo
         return complain_code("make transport properties", error);
     if (relaxed && !options->profile)
         code = relax(properties);
+    if (options->zero_rtt && code == DONE) {
+        error = taps_transport_properties_set_preference(properties, TAPS_ZERO_RTT_MSG, TAPS_PREFER);
+        code = error < 0 ? complain_code("prefer zeroRttMsg", error) : DONE;
+    }
     if (options->interface && code == DONE) {
         error = taps_transport_properties_add(properties, TAPS_INTERFACE, TAPS_REQUIRE, options->interface);
         if (error < 0)
@@ -125,163 +148,6 @@ int options_properties(const struct options *options, bool relaxed, taps_transpo
         *ret_properties = properties;
     else
         taps_transport_properties_free(properties);
-    return code;
-}
-
-/* What the system says of the file, if that is it. */
-static bool is_unreadable(const char *option, const char *path)
-{
-    FILE *file = fopen(path, "re");
-    bool readable = file && fgetc(file) != EOF;
-
-    if (!readable)
-        complain_usage("%s '%s': %s", option, path, !file || ferror(file) ? strerror(errno) : "the file is empty");
-    if (file)
-        fclose(file);
-    return !readable;
-}
-
-/* A PEM file with certificates, named by an option: it is looked at before use, so that the file at fault is named. */
-static int check_pem(const char *option, const char *path)
-{
-    if (is_unreadable(option, path))
-        return USAGE;
-    int native = certificate_check_authorities(path);
-    if (native < 0)
-        return complain_usage("%s '%s' holds no certificate in PEM: %s", option, path, gnutls_strerror(native));
-    return DONE;
-}
-
-static int add_ca_file(const struct options *options, taps_security_parameters *security)
-{
-    if (!options->cafile)
-        return DONE;
-    int code = check_pem("--cafile", options->cafile);
-    if (code)
-        return code;
-    int error = taps_security_parameters_add_ca_file(security, options->cafile);
-    return error < 0 ? complain_code("use the file of --cafile", error) : DONE;
-}
-
-static int add_pin(const struct options *options, taps_security_parameters *security)
-{
-    if (!options->pin)
-        return DONE;
-    int code = check_pem("--pin", options->pin);
-    if (code)
-        return code;
-    int error = taps_security_parameters_set(security, "pinnedServerCertificate", options->pin);
-    return error < 0 ? complain_code("use the file of --pin", error) : DONE;
-}
-
-static int add_certificate(const struct options *options, bool listening, taps_security_parameters *security)
-{
-    int native, error;
-
-    if (!options->cert)
-        return DONE;
-    if (is_unreadable("--cert", options->cert) || is_unreadable("--key", options->key))
-        return USAGE;
-    native = certificate_check_pair(options->cert, options->key);
-    if (native < 0)
-        return complain_usage("--cert '%s' and --key '%s' are no certificate and its key in PEM: %s", options->cert,
-                              options->key, gnutls_strerror(native));
-    error = listening ? taps_security_parameters_add_server_certificate(security, options->cert, options->key)
-                      : taps_security_parameters_add_client_certificate(security, options->cert, options->key);
-    return error < 0 ? complain_code("use the files of --cert and --key", error) : DONE;
-}
-
-static int add_alpn(const struct options *options, taps_security_parameters *security)
-{
-    for (size_t i = 0; i < options->alpn.count; i++) {
-        const char *at = options->alpn.items[i];
-
-        for (;;) {
-            size_t length = strcspn(at, ",");
-            char name[256];
-
-            if (length == 0 || length > 255)
-                return complain_usage("--alpn takes names of 1 to 255 bytes with commas between, not '%s'",
-                                      options->alpn.items[i]);
-            snprintf(name, sizeof name, "%.*s", (int)length, at);
-            if (taps_security_parameters_add_alpn(security, name) < 0)
-                return complain_usage("--alpn cannot take '%s'", name);
-            if (!at[length])
-                break;
-            at += length + 1;
-        }
-    }
-    return DONE;
-}
-
-static int secure(const struct options *options, bool listening, taps_security_parameters *security)
-{
-    int error, code;
-
-    code = add_ca_file(options, security);
-    if (!code)
-        code = add_pin(options, security);
-    if (code)
-        return code;
-    if (options->min_version) {
-        error = taps_security_parameters_set_minimum_version(security, options->min_version);
-        if (error < 0)
-            return complain_usage("--min-version: %s", taps_err_text(error));
-    }
-    if (options->server_name) {
-        error = taps_security_parameters_set_server_name(security, options->server_name);
-        if (error < 0)
-            return complain_usage("--server-name cannot be '%s': %s", options->server_name, taps_err_text(error));
-    }
-    code = add_certificate(options, listening, security);
-    return code ? code : add_alpn(options, security);
-}
-
-/* What contradicts itself is said before anything is opened. */
-static int check_security(const struct options *options, bool listening)
-{
-    const char *useless = options->cafile        ? "--cafile"
-                          : options->pin         ? "--pin"
-                          : options->cert        ? "--cert"
-                          : options->alpn.count  ? "--alpn"
-                          : options->server_name ? "--server-name"
-                          : options->min_version ? "--min-version"
-                                                 : NULL;
-
-    if (!options->cert != !options->key)
-        return complain_usage("--cert and --key belong together: a certificate is no use without its private key");
-    if (options->mode == TAPS_SECURITY_DISABLED && useless)
-        return complain_usage("%s has no meaning with --security disabled: drop one of the two", useless);
-    if (listening && options->mode == TAPS_SECURITY_REQUIRED && !options->cert) {
-        complain("a secure listener needs a certificate, and none was given");
-        complain_hint("Either name one: --cert FILE --key FILE");
-        complain_hint("or listen without security, for everybody to read along: --security disabled");
-        return USAGE;
-    }
-    return DONE;
-}
-
-int options_security(const struct options *options, bool listening, taps_security_parameters **ret_security)
-{
-    taps_security_parameters *security = NULL;
-    int error, code = check_security(options, listening);
-
-    if (code)
-        return code;
-    if (options->mode == TAPS_SECURITY_DISABLED)
-        error = taps_security_parameters_new_disabled(&security);
-    else if (options->mode == TAPS_SECURITY_OPPORTUNISTIC)
-        error = taps_security_parameters_new_opportunistic(&security);
-    else
-        error = taps_security_parameters_new(&security);
-    if (error < 0)
-        return complain_code("make security parameters", error);
-    if (options->mode != TAPS_SECURITY_DISABLED)
-        code = secure(options, listening, security);
-    if (code == DONE)
-        *ret_security = security;
-    else
-        taps_security_parameters_free(security);
     return code;
 }
 

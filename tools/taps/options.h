@@ -41,12 +41,17 @@ struct options {
     struct options_list framers; /* --framer NAME[:OPTIONS] */
     const char *profile;
     enum taps_security_mode mode;
-    const char *cafile, *pin, *cert, *key, *server_name, *resolver, *interface;
+    struct options_list pins; /* --pin FILE|sha256//... */
+    struct options_list psks; /* --psk IDENTITY:HEXKEY|@FILE */
+    const char *cafile, *cert, *key, *server_name, *resolver, *interface;
+    const char *client_cert, *client_key, *password_file, *key_log, *session_file, *protocols;
     enum taps_security_protocol min_version; /* 0: not given */
     uint64_t timeout_ms;                     /* 0: the library's default */
     uint32_t attempt_delay_ms;
     int family; /* 0, 4 or 6 */
     int verbose;
+    bool datagrams; /* --datagrams gave the profile */
+    bool zero_rtt; /* --0rtt of cat and serve: zeroRttMsg is preferred */
     struct message_options message;
 };
 
@@ -75,7 +80,7 @@ int options_context(const struct options *options, taps_context **ret_context);
 /* With `relaxed`, udp is eligible too: reliability, preserveOrder and congestionControl have no preference, and
  * Messages are safelyReplayable, unless given. */
 int options_properties(const struct options *options, bool relaxed, taps_transport_properties **ret_properties);
-/* --cert is a server's certificate when listening, else a client's. */
+/* --cert is a server's certificate when listening, else a client's, as --client-cert is. In security.c. */
 int options_security(const struct options *options, bool listening, taps_security_parameters **ret_security);
 /* "HOST:PORT" as a Remote Endpoint. */
 int options_remote(const char *text, taps_endpoint **ret_endpoint);

@@ -97,7 +97,21 @@ static int take_profile(void *target, const char *value)
         return complain_usage("there is no profile '%s': it is reliable-inorder-stream, reliable-message or "
                               "unreliable-datagram",
                               value);
+    if (((struct options *)target)->datagrams)
+        return complain_usage("--profile and --datagrams exclude each other: --datagrams is one");
     ((struct options *)target)->profile = value;
+    return DONE;
+}
+
+static int take_datagrams(void *target, const char *value)
+{
+    struct options *options = target;
+
+    (void)value;
+    if (options->profile && !options->datagrams)
+        return complain_usage("--profile and --datagrams exclude each other: --datagrams is one");
+    options->profile = "unreliable-datagram";
+    options->datagrams = true;
     return DONE;
 }
 
@@ -124,7 +138,49 @@ static int take_cafile(void *target, const char *value)
 
 static int take_pin(void *target, const char *value)
 {
-    ((struct options *)target)->pin = value;
+    return options_append(&((struct options *)target)->pins, "--pin", value);
+}
+
+static int take_psk(void *target, const char *value)
+{
+    return options_append(&((struct options *)target)->psks, "--psk", value);
+}
+
+static int take_client_cert(void *target, const char *value)
+{
+    ((struct options *)target)->client_cert = value;
+    return DONE;
+}
+
+static int take_client_key(void *target, const char *value)
+{
+    ((struct options *)target)->client_key = value;
+    return DONE;
+}
+
+static int take_password_file(void *target, const char *value)
+{
+    ((struct options *)target)->password_file = value;
+    return DONE;
+}
+
+static int take_keylog(void *target, const char *value)
+{
+    ((struct options *)target)->key_log = value;
+    return DONE;
+}
+
+static int take_session_file(void *target, const char *value)
+{
+    if (!*value)
+        return complain_usage("--session-file takes the name of a file, not ''");
+    ((struct options *)target)->session_file = value;
+    return DONE;
+}
+
+static int take_security_protocol(void *target, const char *value)
+{
+    ((struct options *)target)->protocols = value;
     return DONE;
 }
 
@@ -235,12 +291,30 @@ static int take_verbose(void *target, const char *value)
 static const struct option_row common_rows[] = {
     {'p', "property", "NAME=VALUE", "set a transport property (`taps help properties`); repeatable", take_property},
     {0, "profile", "NAME", "start from reliable-inorder-stream, reliable-message or unreliable-datagram", take_profile},
+    {0, "datagrams", NULL,
+     "Messages that may be lost, each a datagram: over QUIC (with --alpn) or DTLS, without security over UDP; the "
+     "profile unreliable-datagram",
+     take_datagrams},
     {0, "security", "MODE", "required (the default), opportunistic or disabled", take_security},
     {0, "cafile", "FILE", "trust the authorities in this PEM file instead of the system's", take_cafile},
-    {0, "pin", "FILE", "and accept only the server certificate in this PEM file", take_pin},
-    {0, "cert", "FILE", "own certificate chain, PEM; with --key", take_cert},
-    {0, "key", "FILE", "its private key, PEM", take_key},
-    {0, "alpn", "NAME[,NAME]", "application protocols for TLS, best first; repeatable", take_alpn},
+    {0, "pin", "FILE|sha256//...",
+     "and accept only the server certificate in this PEM file, or the public key with this SHA-256 (`taps probe` shows "
+     "it); repeatable",
+     take_pin},
+    {0, "cert", "FILE", "own certificate chain, PEM or a URI pkcs11:...; with --key", take_cert},
+    {0, "key", "FILE", "its private key, PEM or a URI", take_key},
+    {0, "client-cert", "FILE", "the same when connecting, by another name", take_client_cert},
+    {0, "client-key", "FILE", "its private key", take_client_key},
+    {0, "password-file", "FILE", "the password of an encrypted key, or the PIN of a token, in the first line",
+     take_password_file},
+    {0, "psk", "IDENTITY:HEXKEY",
+     "a key that both ends have, instead of certificates; @FILE has one a line, and no other user sees it; repeatable, "
+     "a client shows the first",
+     take_psk},
+    {0, "keylog", "FILE", "append the secrets of every session, for programs that look into captures", take_keylog},
+    {0, "session-file", "FILE", "keep sessions here, to be resumed the next time; whoever connects", take_session_file},
+    {0, "security-protocol", "NAME[,NAME]", "only these: tls1.3, tls1.2, dtls1.2, quic", take_security_protocol},
+    {0, "alpn", "NAME[,NAME]", "application protocols, best first; repeatable. QUIC is there only with one", take_alpn},
     {0, "server-name", "NAME", "the name to send and to expect in the certificate", take_server_name},
     {0, "min-version", "VERSION", "no TLS below 1.2 or 1.3", take_min_version},
     {'f', "framer", "NAME[:OPTIONS]",

@@ -11,6 +11,7 @@
 #include "complain.h"
 #include "json.h"
 #include "options.h"
+#include "outcome.h"
 #include "term.h"
 #include "text.h"
 
@@ -228,6 +229,8 @@ static int print_json(const struct probe *probe)
     }
     json_ms(&json, "ready_ms", report && probe->established ? taps_report_ready_ms(report) : -1);
     json_text(&json, "chosen", probe->established ? find_chosen(report) : NULL);
+    outcome_json_security(&json, probe->established ? probe->connection : NULL);
+    outcome_json_race(&json, report);
     json_framers(&json, probe);
     json_candidates(&json, report);
     json_resolutions(&json, report);
@@ -321,6 +324,7 @@ static void print_text(const struct probe *probe)
         text_resolutions(&term, report);
         text_tree(&term, report, true);
         text_timeline(&term, report);
+        outcome_text_race(&term, report);
     }
     term_heading(&term, "Result");
     if (!probe->established) {
@@ -331,6 +335,7 @@ static void print_text(const struct probe *probe)
     }
     text_chosen(&term, probe->connection);
     print_framers(&term, probe);
+    outcome_text_security(&term, probe->connection);
     print_scope(&term, probe->connection, TAPS_SCOPE_SELECTION, "What the stack and the path have");
     print_scope(&term, probe->connection, TAPS_SCOPE_CONNECTION, "Connection properties");
     print_scope(&term, probe->connection, TAPS_SCOPE_READ_ONLY, "State and limits");
@@ -354,6 +359,22 @@ static int wait_until(taps_context *context, const bool *flag, double limit_ms)
             return 0;
     }
     return 0;
+}
+
+/* A ticket comes some time after the handshake, and only with a file is it of any use. Nothing tells that it has come:
+   some round trips are time enough. */
+static void wait_for_ticket(struct probe *probe, taps_context *context)
+{
+    enum { LEAST_MS = 20, MOST_MS = 1000, TRIPS = 4 };
+    uint64_t values[TAPS_STATISTIC_COUNT];
+    double limit = LEAST_MS;
+
+    if (!probe->options.session_file || taps_connection_receive(probe->connection, 1, SIZE_MAX, NULL) < 0)
+        return;
+    if (taps_connection_statistics(probe->connection, values, TAPS_STATISTIC_COUNT) > TAPS_ROUND_TRIP_US &&
+        values[TAPS_ROUND_TRIP_US] != TAPS_UNKNOWN)
+        limit += TRIPS * (double)values[TAPS_ROUND_TRIP_US] / 1000;
+    wait_until(context, &probe->closed, limit > MOST_MS ? MOST_MS : limit);
 }
 
 static int run_probe(struct probe *probe, taps_context *context)
@@ -384,6 +405,7 @@ static int run_probe(struct probe *probe, taps_context *context)
         snprintf(what, sizeof what, "connect to %s", probe->target);
         return complain_error(what, &probe->error);
     }
+    wait_for_ticket(probe, context);
     if (taps_connection_close(probe->connection) == 0)
         wait_until(context, &probe->closed, GOODBYE_MS);
     return code;
@@ -427,10 +449,12 @@ const struct command probe_command = {
     .name = "probe",
     .arguments = "HOST:PORT|SERVICE",
     .summary = "connect, and show why it went the way it did",
-    .description = "Resolves the name, gathers the candidates, races them, and shows the tree, a timeline, what was\n"
-                   "chosen and every property of the connection. Nothing is sent but what the handshakes need.\n"
+    .description = "Resolves the name, gathers the candidates, races them, and shows the tree, a timeline, the race between\n"
+                   "stacks, what was chosen, what the handshake has agreed on with the peer's certificates, and every\n"
+                   "property of the connection. Nothing is sent but what the handshakes need.\n"
                    "\n"
                    "  taps probe example.org:https\n"
+                   "  taps probe --alpn h3,h2 example.org:443\n"
                    "  taps probe --json --timeout 3 [2001:db8::1]:443\n"
                    "  taps probe --security disabled --profile unreliable-datagram 192.0.2.1:53\n"
                    "\n"

@@ -99,7 +99,9 @@ static void on_opened(struct echo *echo, taps_connection *connection)
 
     serve->accepted++;
     if (serve->options.verbose) {
-        printf("accepted %s %s\n", remote_text(connection, text, sizeof text), taps_connection_stack(connection));
+        printf("accepted %s %s%s%s\n", remote_text(connection, text, sizeof text), taps_connection_stack(connection),
+               taps_connection_resumed(connection) ? " resumed" : "",
+               taps_connection_early_data(connection) ? " early-data" : "");
         fflush(stdout);
     }
 }
@@ -356,6 +358,13 @@ static int take_idle(void *target, const char *value)
     return DONE;
 }
 
+static int take_zero_rtt(void *target, const char *value)
+{
+    (void)value;
+    ((struct serve *)target)->options.zero_rtt = true;
+    return DONE;
+}
+
 /* A size makes a source, since there is no input; what would have no effect is refused. */
 static int settle_mode(struct serve *serve)
 {
@@ -401,6 +410,8 @@ static const struct option_row rows[] = {
      take_source},
     {'c', "connections", "N", "stop after N connections were closed", take_connections},
     {0, "idle", "SECONDS", "when a peer over datagrams is taken as gone (default 30)", take_idle},
+    {0, "0rtt", NULL, "take early data (zeroRttMsg is preferred): the first Messages of a session may be replays",
+     take_zero_rtt},
     {0, NULL, NULL, NULL, NULL},
 };
 
@@ -411,13 +422,15 @@ const struct command serve_command = {
     .description =
         "Prints a line `listening ADDRESS STACK` for each, then sends every Message back. PORT may be 0 for a\n"
         "free one, or ADDRESS:PORT. With -v, `accepted` and `closed` lines follow. Unless -p or --profile say\n"
-        "otherwise nothing is demanded of the stacks, so without security udp is among them. Ends at SIGINT\n"
-        "or SIGTERM.\n"
+        "otherwise nothing is demanded of the stacks, so without security udp is among them. Each stream that a\n"
+        "peer opens is a connection. Ends at SIGINT or SIGTERM.\n"
         "\n"
         "With --count it ends after so many Messages were received, or sent by --source, over all connections. On a\n"
         "stream without --framer a Message is what one read gave. --rate is for each connection.\n"
         "\n"
         "  taps serve --cert server.pem --key server.key 4433\n"
+        "  taps serve --cert server.pem --key server.key --alpn echo --0rtt 4433\n"
+        "  taps serve --psk @keys 4433\n"
         "  taps serve --security disabled -v 0\n"
         "  taps serve --security disabled --framer length-prefix --count 1000 4000\n"
         "  taps serve --security disabled --source --size 1M --rate 10MB 4000\n",

@@ -138,9 +138,23 @@ void transfer_begin(struct transfer *transfer, taps_connection *connection)
     begin(transfer, connection);
 }
 
+/* What became of the first Message; it is told always, since it was asked for. */
+static void tell_early(const struct transfer *transfer, taps_connection *connection)
+{
+    if (!transfer->early)
+        return;
+    if (taps_connection_early_data(connection))
+        complain("the first Message went as early data, and was taken");
+    else if (taps_connection_resumed(connection))
+        complain("the session was resumed, but the first Message was not taken as early data");
+    else
+        complain("no session was resumed: the first Message was not taken as early data");
+}
+
 static void on_ready(taps_connection *connection, void *user)
 {
     tell_where(user, connection, "connected to");
+    tell_early(user, connection);
     begin(user, connection);
 }
 
@@ -222,6 +236,8 @@ static void on_received(taps_connection *connection, const struct taps_received 
     transfer->receiving = false;
     sink_put(&transfer->sink, message->data, message->length);
     transfer->received_bytes += message->length;
+    if (message->early && transfer->verbose)
+        complain("%zu bytes came as early data", message->length);
     if (message->end_of_message) {
         tell_metadata(transfer, message->context);
         transfer->received++;
@@ -362,6 +378,36 @@ static void send_final(struct transfer *transfer)
     transfer->final_sent = true;
     if (taps_connection_send(transfer->connection, "", 0, transfer->final, 0, (void *)(uintptr_t)1) == 0)
         transfer->unsent++;
+}
+
+/* The first Message goes with Initiate, so it is waited for; a Connection without input is initiated as ever. */
+int transfer_initiate_early(struct transfer *transfer, taps_preconnection *preconnection, uint64_t timeout_ms,
+                            const taps_message_context *first, const taps_message_context *only)
+{
+    const void *data;
+    size_t length, weight;
+    bool last, final;
+    int error;
+
+    if (transfer->source.cut == SOURCE_READS)
+        transfer->source.piece = DATAGRAM_CHUNK;
+    while (source_wants_input(&transfer->source))
+        transfer_read_input(transfer);
+    if (!source_next(&transfer->source, &data, &length, &last))
+        return taps_preconnection_initiate(preconnection, timeout_ms, &transfer_events, transfer,
+                                           &transfer->connection);
+    weight = length ? length : 1;
+    final = last && transfer->framed && !transfer->keep_open;
+    error = taps_preconnection_initiate_with_send(preconnection, timeout_ms, &transfer_events, transfer, data, length,
+                                                  final ? only : first, 0, (void *)(uintptr_t)weight,
+                                                  &transfer->connection);
+    if (error < 0)
+        return error;
+    transfer->early = true;
+    transfer->unsent += weight;
+    transfer->sent_bytes += length;
+    transfer->final_sent = final;
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ the steps */

@@ -45,6 +45,7 @@ struct transfer {
     bool receiving; /* a Receive is outstanding */
     bool no_input;  /* the Connection cannot send, or a Send failed */
     bool final_sent;
+    bool early;    /* the first Message went with Initiate */
     bool peer_end; /* nothing more is received: the peer has ended, or there were `count` */
     bool quiet;    /* the idle timer ran out */
     bool closing;
@@ -58,6 +59,10 @@ extern const struct taps_connection_events transfer_events;
 
 /* An accepted Connection: takes it. */
 void transfer_begin(struct transfer *transfer, taps_connection *connection);
+/* Initiates with the first Message of the source: `first` are its properties, `only` those if it is the last one, too.
+   0 or a negative error. */
+int transfer_initiate_early(struct transfer *transfer, taps_preconnection *preconnection, uint64_t timeout_ms,
+                            const taps_message_context *first, const taps_message_context *only);
 /* Would a read of input help now? */
 bool transfer_wants_input(const struct transfer *transfer);
 void transfer_read_input(struct transfer *transfer);
