@@ -23,9 +23,13 @@
 #include "progress.h"
 #include "transfer.h"
 
+enum { STREAMS_MAX = 64 };
+
 struct cat {
     struct options options;
-    struct transfer transfer;
+    struct transfer_shared shared;
+    struct transfer transfers[STREAMS_MAX]; /* the first is the Connection, the others are its Clones */
+    uint64_t streams;
     struct progress progress;
     bool listening;
     taps_listener *listener;
@@ -50,14 +54,14 @@ static void on_connection_received(taps_listener *listener, taps_connection *con
 {
     struct cat *cat = user;
 
-    if (cat->transfer.connection) {
+    if (cat->transfers[0].connection) {
         taps_connection_free(connection);
         return;
     }
     if (cat->timer)
         taps_timer_cancel(cat->timer);
     cat->timer = NULL;
-    transfer_begin(&cat->transfer, connection);
+    transfer_begin(&cat->transfers[0], connection);
     taps_listener_stop(listener);
 }
 
@@ -67,11 +71,11 @@ static void on_listen_error(taps_listener *listener, const struct taps_error *er
     char what[512];
 
     (void)listener;
-    if (cat->transfer.connection)
+    if (cat->transfers[0].connection)
         return;
-    snprintf(what, sizeof what, "listen on %s", cat->transfer.target);
-    cat->transfer.code = complain_error(what, error);
-    cat->transfer.over = true;
+    snprintf(what, sizeof what, "listen on %s", cat->transfers[0].target);
+    cat->transfers[0].code = complain_error(what, error);
+    cat->transfers[0].over = true;
 }
 
 static const struct taps_listener_events listener_events = {
@@ -87,8 +91,8 @@ static void on_nobody(void *arg)
     cat->timer = NULL;
     complain("nobody connected within %.1f s", (double)cat->options.timeout_ms / 1000);
     complain_hint("Wait longer with --timeout SECONDS, or without end by leaving it away.");
-    cat->transfer.code = FAILED;
-    cat->transfer.over = true;
+    cat->transfers[0].code = FAILED;
+    cat->transfers[0].over = true;
 }
 
 /* ----------------------------------------------------------------------------------------------------- loop */
@@ -96,40 +100,78 @@ static void on_nobody(void *arg)
 /* The direction that has moved more is the one that is told. */
 static void show_progress(struct cat *cat, bool end)
 {
-    const struct transfer *transfer = &cat->transfer;
-    uint64_t waiting = transfer->unsent < transfer->sent_bytes ? transfer->unsent : transfer->sent_bytes;
-    uint64_t sent = transfer->sent_bytes - waiting, received = transfer->received_bytes;
-    bool in = received > sent && cat->progress.total == UINT64_MAX;
+    uint64_t sent = 0, received = cat->shared.received_bytes;
+    bool in;
 
+    for (size_t i = 0; i < cat->shared.count; i++) {
+        const struct transfer *one = &cat->transfers[i];
+
+        sent += one->sent_bytes - (one->unsent < one->sent_bytes ? one->unsent : one->sent_bytes);
+    }
+    in = received > sent && cat->progress.total == UINT64_MAX;
     if (end)
         progress_end(&cat->progress, in ? received : sent, in ? sent : received, pace_now_ms());
     else
         progress_tell(&cat->progress, in ? received : sent, in ? sent : received, pace_now_ms());
 }
 
-/* Until a Message is due, or there is progress to tell; -1: without end. */
-static int poll_timeout(const struct cat *cat)
+static struct transfer *whose_turn(struct cat *cat)
 {
-    double send = transfer_wait_ms(&cat->transfer), tell = progress_wait_ms(&cat->progress, pace_now_ms());
+    return &cat->transfers[cat->shared.turn];
+}
+
+/* Until a Message is due, or there is progress to tell; -1: without end. */
+static int poll_timeout(struct cat *cat)
+{
+    double send = transfer_wait_ms(whose_turn(cat)), tell = progress_wait_ms(&cat->progress, pace_now_ms());
     double wait = send > 0 && (tell < 0 || send < tell) ? send : tell;
 
     return wait < 0 ? -1 : wait > 60000 ? 60000 : (int)wait + 1;
 }
 
+static bool all_over(const struct cat *cat)
+{
+    for (size_t i = 0; i < cat->shared.count; i++)
+        if (!cat->transfers[i].over)
+            return false;
+    return sink_empty(&cat->shared.sink);
+}
+
+/* As long as one of them sends, it is the next one's turn. */
+static void advance(struct cat *cat)
+{
+    uint64_t given;
+
+    do {
+        given = cat->shared.source.given;
+        for (size_t i = 0; i < cat->shared.count; i++)
+            transfer_advance(&cat->transfers[i]);
+    } while (cat->shared.source.given != given);
+}
+
+static int exit_code(const struct cat *cat)
+{
+    for (size_t i = 0; i < cat->shared.count; i++)
+        if (cat->transfers[i].code != DONE)
+            return cat->transfers[i].code;
+    return DONE;
+}
+
 /* The loop of a program that has descriptors of its own: the context is one more of them. */
 static int run_loop(struct cat *cat)
 {
-    struct transfer *transfer = &cat->transfer;
+    taps_context *context = cat->transfers[0].context;
+    struct sink *sink = &cat->shared.sink;
     struct pollfd fds[3] = {
-        {.fd = taps_context_fd(transfer->context), .events = POLLIN},
+        {.fd = taps_context_fd(context), .events = POLLIN},
         {.events = POLLIN},
         {.events = POLLOUT},
     };
     int error = fds[0].fd < 0 ? fds[0].fd : 0;
 
-    while (error >= 0 && (!transfer->over || !sink_empty(&transfer->sink))) {
-        fds[1].fd = transfer_wants_input(transfer) ? STDIN_FILENO : -1;
-        fds[2].fd = sink_empty(&transfer->sink) ? -1 : transfer->sink.fd;
+    while (error >= 0 && !all_over(cat)) {
+        fds[1].fd = transfer_wants_input(whose_turn(cat)) ? STDIN_FILENO : -1;
+        fds[2].fd = sink_empty(sink) ? -1 : sink->fd;
         if (poll(fds, 3, poll_timeout(cat)) < 0) {
             if (errno == EINTR)
                 continue;
@@ -137,16 +179,16 @@ static int run_loop(struct cat *cat)
             return FAILED;
         }
         if (fds[0].revents)
-            error = taps_context_dispatch(transfer->context);
-        if (fds[1].fd >= 0 && fds[1].revents && transfer_wants_input(transfer))
-            transfer_read_input(transfer);
-        if (!sink_empty(&transfer->sink))
-            transfer_write_output(transfer);
-        transfer_advance(transfer);
+            error = taps_context_dispatch(context);
+        if (fds[1].fd >= 0 && fds[1].revents && transfer_wants_input(whose_turn(cat)))
+            transfer_read_input(whose_turn(cat));
+        if (!sink_empty(sink))
+            transfer_write_output(&cat->transfers[0]);
+        advance(cat);
         show_progress(cat, false);
     }
     show_progress(cat, true);
-    return error < 0 ? complain_code("run the context", error) : transfer->code;
+    return error < 0 ? complain_code("run the context", error) : exit_code(cat);
 }
 
 /* -------------------------------------------------------------------------------------------------- command */
@@ -160,7 +202,7 @@ static int initiate_early(struct cat *cat, taps_preconnection *preconnection)
     if (code == DONE)
         code = message_early_context(&cat->options, true, &only);
     if (code == DONE)
-        error = transfer_initiate_early(&cat->transfer, preconnection, cat->options.timeout_ms, first, only);
+        error = transfer_initiate_early(&cat->transfers[0], preconnection, cat->options.timeout_ms, first, only);
     taps_message_context_free(first);
     taps_message_context_free(only);
     return code == DONE ? error : TAPS_E_MEMORY;
@@ -168,7 +210,7 @@ static int initiate_early(struct cat *cat, taps_preconnection *preconnection)
 
 static int start(struct cat *cat, taps_preconnection *preconnection)
 {
-    struct transfer *transfer = &cat->transfer;
+    struct transfer *transfer = &cat->transfers[0];
     const struct taps_error *why;
     char what[512];
     int error;
@@ -185,6 +227,8 @@ static int start(struct cat *cat, taps_preconnection *preconnection)
         error = taps_preconnection_initiate(preconnection, cat->options.timeout_ms, &transfer_events, transfer,
                                             &transfer->connection);
     }
+    for (size_t i = 1; i < cat->shared.count && error >= 0; i++)
+        error = transfer_clone(&cat->transfers[i], transfer);
     if (error >= 0)
         return DONE;
     snprintf(what, sizeof what, "%s %s", cat->listening ? "listen on" : "connect to", transfer->target);
@@ -205,7 +249,7 @@ static uint64_t total_of(const struct cat *cat)
 static int prepare(struct cat *cat)
 {
     const struct message_options *message = &cat->options.message;
-    struct transfer *transfer = &cat->transfer;
+    struct transfer *transfer = &cat->transfers[0];
     int code;
 
     transfer->framed = cat->options.framers.count > 0;
@@ -213,8 +257,8 @@ static int prepare(struct cat *cat)
     transfer->verbose = cat->options.verbose > 0;
     transfer->count = message->count;
     transfer->size = message->size;
-    transfer->pace.rate = message->rate;
-    transfer->source = (struct source){
+    cat->shared.pace.rate = message->rate;
+    cat->shared.source = (struct source){
         .fd = STDIN_FILENO,
         .cut = message->size      ? SOURCE_PIECES
                : transfer->framed ? SOURCE_LINES
@@ -224,20 +268,25 @@ static int prepare(struct cat *cat)
         .stand_in = message->count && message->size,
         .foresee = transfer->framed,
     };
-    if (source_init(&transfer->source))
+    if (source_init(&cat->shared.source))
         return complain_code("prepare", TAPS_E_MEMORY);
     code = message_context(&cat->options, &cat->properties);
     if (code == DONE)
         code = message_final_context(&cat->options, &cat->final);
     transfer->properties = cat->properties;
     transfer->final = cat->final;
+    transfer->shared = &cat->shared;
+    for (size_t i = 1; i < cat->shared.count; i++) {
+        cat->transfers[i] = *transfer;
+        cat->transfers[i].index = i;
+    }
     return code;
 }
 
 static int run_cat(struct cat *cat)
 {
     taps_preconnection *preconnection = NULL;
-    struct transfer *transfer = &cat->transfer;
+    struct transfer *transfer = &cat->transfers[0];
     int code = options_context(&cat->options, &transfer->context);
 
     if (code == DONE)
@@ -252,12 +301,13 @@ static int run_cat(struct cat *cat)
     progress_start(&cat->progress, &cat->options, pace_now_ms());
     if (code == DONE)
         code = run_loop(cat);
-    taps_connection_free(transfer->connection);
+    for (size_t i = cat->shared.count; i > 0; i--)
+        taps_connection_free(cat->transfers[i - 1].connection);
     taps_listener_free(cat->listener);
     taps_message_context_free(cat->properties);
     taps_message_context_free(cat->final);
     taps_context_free(transfer->context);
-    source_done(&transfer->source);
+    source_done(&cat->shared.source);
     return code;
 }
 
@@ -271,7 +321,16 @@ static int take_listen(void *target, const char *value)
 static int take_keep_open(void *target, const char *value)
 {
     (void)value;
-    ((struct cat *)target)->transfer.keep_open = true;
+    ((struct cat *)target)->transfers[0].keep_open = true;
+    return DONE;
+}
+
+static int take_streams(void *target, const char *value)
+{
+    struct cat *cat = target;
+
+    if (!options_number(value, STREAMS_MAX, &cat->streams) || cat->streams == 0)
+        return complain_usage("--streams takes a number from 1 to %d, not '%s'", STREAMS_MAX, value);
     return DONE;
 }
 
@@ -284,8 +343,17 @@ static int take_zero_rtt(void *target, const char *value)
 
 static int take_idle(void *target, const char *value)
 {
-    if (!options_seconds(value, &((struct cat *)target)->transfer.idle_ms))
+    if (!options_seconds(value, &((struct cat *)target)->transfers[0].idle_ms))
         return complain_usage("--idle takes seconds, as in --idle 0.5, not '%s'", value);
+    return DONE;
+}
+
+/* STARTTLS makes no Messages of lines, and has its own first words. */
+static int check_zero_rtt(const struct cat *cat)
+{
+    for (size_t i = 0; cat->options.zero_rtt && i < cat->options.framers.count; i++)
+        if (strncmp(cat->options.framers.items[i], "starttls", 8) == 0)
+            return complain_usage("--0rtt and --framer starttls exclude each other: nothing is early behind STARTTLS");
     return DONE;
 }
 
@@ -294,17 +362,24 @@ static int run(const struct command *command, int argc, char **argv)
     static struct cat cat;
     int code;
 
-    cat.transfer.idle_ms = 1000;
+    cat.transfers[0].idle_ms = 1000;
     code = options_parse(&cat.options, &cat, command, argc, argv);
     if (code != OPTIONS_RUN)
         return code;
     if (cat.options.argument_count != 1)
         return complain_usage(cat.options.argument_count ? "one HOST:PORT at a time" : "HOST:PORT is missing%s",
                               cat.listening ? ": with -l it is PORT or ADDRESS:PORT" : "");
-    cat.transfer.target = cat.options.arguments[0];
-    sink_init(&cat.transfer.sink, STDOUT_FILENO);
+    if (cat.listening && cat.streams)
+        return complain_usage("--streams is of those that connect: with -l there is one connection");
+    code = check_zero_rtt(&cat);
+    if (code != DONE)
+        return code;
+    cat.shared.transfers = cat.transfers;
+    cat.shared.count = cat.streams ? (size_t)cat.streams : 1;
+    cat.transfers[0].target = cat.options.arguments[0];
+    sink_init(&cat.shared.sink, STDOUT_FILENO);
     code = run_cat(&cat);
-    sink_done(&cat.transfer.sink);
+    sink_done(&cat.shared.sink);
     return code;
 }
 
@@ -312,6 +387,10 @@ static const struct option_row rows[] = {
     {'l', "listen", NULL, "listen for one connection on PORT or ADDRESS:PORT", take_listen},
     {'k', "keep-open", NULL, "do not half-close at the end of input, but wait for the peer's end", take_keep_open},
     {0, "idle", "SECONDS", "how long to wait for more where nothing says it was all (default 1)", take_idle},
+    {0, "streams", "N",
+     "clone the connection until there are N, and send each Message over the next: streams of one session where the "
+     "stack has them (quic), else N connections",
+     take_streams},
     {0, "0rtt", NULL,
      "the first Message may be replayed, and goes as early data where a session is resumed (--session-file), or in the "
      "SYN; with -l: early data is taken",
@@ -337,6 +416,7 @@ const struct command cat_command = {
         "    taps cat --keep-open example.org:443\n"
         "  taps cat -l 4000 --security disabled > received\n"
         "  taps cat --size 1M --count 1000 --rate 20MB --security disabled localhost:4000 < /dev/null > /dev/null\n"
+        "  printf 'one\\ntwo\\n' | taps cat --alpn echo --streams 2 --framer length-prefix server.example:4433\n"
         "  echo hello | taps cat --framer length-prefix --security disabled localhost:4000\n"
         "  echo hello | taps cat --profile unreliable-datagram --security disabled localhost:4000\n",
     .options = rows,

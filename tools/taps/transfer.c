@@ -7,6 +7,9 @@
  * Messages are taken from the source only while less than UNSENT_MAX bytes wait to be Sent, and Receive is called only
  * while nothing waits to be written, so memory is bounded and a slow reader on either end slows the other end down.
  *
+ * Streams take turns: each Message of the source goes over the next one, and waits for it; what comes over any is written
+ * as it comes. Each has its own end.
+ *
  * The end. After the end of input a stream gets Final and goes on receiving; datagrams have no end, so `idle` after the
  * last one is it. With a Framer an empty final Message would be a Message of its own: there Final is said of the last
  * one if it is known to be the last when it goes, else `idle` is the end, too. After the peer's end everything that
@@ -91,21 +94,21 @@ static void tell_metadata(const struct transfer *transfer, const taps_message_co
 /* What may be one Message. A size that was asked for is not made smaller: it is refused where it does not fit. */
 static int set_chunk(struct transfer *transfer, size_t largest)
 {
-    struct source *source = &transfer->source;
+    struct source *source = &transfer->shared->source;
     size_t usual = transfer->datagrams && !transfer->framed ? DATAGRAM_CHUNK : STREAM_CHUNK;
 
     transfer->chunk = largest;
     if (source->cut == SOURCE_PIECES && source->piece > largest)
         return complain_usage("--size %zu is more than a Message of this stack can have: %zu", source->piece, largest);
     if (source->cut == SOURCE_READS)
-        source->piece = pace_piece(transfer->pace.rate, largest < usual ? largest : usual);
+        source->piece = pace_piece(transfer->shared->pace.rate, largest < usual ? largest : usual);
     return DONE;
 }
 
 /* Framers that make no boundaries (STARTTLS) leave a stream as it is. */
 static void settle_framing(struct transfer *transfer)
 {
-    struct source *source = &transfer->source;
+    struct source *source = &transfer->shared->source;
 
     transfer->framed = transfer->framed && transfer->boundaries;
     source->foresee = transfer->framed;
@@ -125,7 +128,7 @@ static void begin(struct transfer *transfer, taps_connection *connection)
     } else {
         transfer->code = set_chunk(transfer, largest_message(connection));
     }
-    pace_start(&transfer->pace, transfer->pace.rate, pace_now_ms());
+    pace_start(&transfer->shared->pace, transfer->shared->pace.rate, pace_now_ms());
     if (transfer->code != DONE)
         transfer->over = true;
 }
@@ -165,7 +168,8 @@ static void on_establishment_error(taps_connection *connection, const struct tap
 
     (void)connection;
     snprintf(what, sizeof what, "connect to %s", transfer->target);
-    transfer->code = complain_error(what, error);
+    transfer->code = transfer->shared->told_failure ? FAILED : complain_error(what, error);
+    transfer->shared->told_failure = true;
     transfer->over = true;
 }
 
@@ -221,11 +225,22 @@ static bool is_endless(const struct transfer *transfer)
 
 static bool has_enough(const struct transfer *transfer)
 {
+    const struct transfer_shared *shared = transfer->shared;
+
     if (transfer->count == 0)
         return false;
     if (transfer->boundaries)
-        return transfer->received >= transfer->count;
-    return transfer->size > 0 && transfer->received_bytes / transfer->size >= transfer->count;
+        return shared->received >= transfer->count;
+    return transfer->size > 0 && shared->received_bytes / transfer->size >= transfer->count;
+}
+
+/* Each stream has at most one part on its way since the sink was empty, so there is room for all of them. */
+static void put(struct sink *sink, const void *data, size_t length)
+{
+    if (sink_empty(sink))
+        sink_put(sink, data, length);
+    else
+        sink_add(sink, data, length);
 }
 
 static void on_received(taps_connection *connection, const struct taps_received *message, void *user)
@@ -234,15 +249,15 @@ static void on_received(taps_connection *connection, const struct taps_received 
 
     (void)connection;
     transfer->receiving = false;
-    sink_put(&transfer->sink, message->data, message->length);
-    transfer->received_bytes += message->length;
+    put(&transfer->shared->sink, message->data, message->length);
+    transfer->shared->received_bytes += message->length;
     if (message->early && transfer->verbose)
         complain("%zu bytes came as early data", message->length);
     if (message->end_of_message) {
         tell_metadata(transfer, message->context);
-        transfer->received++;
+        transfer->shared->received++;
         if (transfer->framed)
-            sink_add(&transfer->sink, "\n", 1);
+            sink_add(&transfer->shared->sink, "\n", 1);
     }
     if (is_endless(transfer))
         cancel_timer(transfer);
@@ -280,7 +295,7 @@ static void on_closed(taps_connection *connection, void *user)
 
 static bool input_ended(const struct transfer *transfer)
 {
-    return transfer->no_input || source_ended(&transfer->source);
+    return transfer->no_input || source_ended(&transfer->shared->source);
 }
 
 /* Once both directions are through, how the peer lets go of the connection is its own business. */
@@ -311,29 +326,47 @@ const struct taps_connection_events transfer_events = {
 
 /* --------------------------------------------------------------------------------------------------- sending */
 
-/* Is there room for a Message, and time for it? One is always let through where nothing waits. */
+static bool is_out(const struct transfer *transfer)
+{
+    return transfer->no_input || transfer->closing || transfer->over;
+}
+
+/* To the next stream that can still send. */
+static void pass_turn(struct transfer_shared *shared)
+{
+    for (size_t i = 1; i <= shared->count; i++) {
+        size_t next = (shared->turn + i) % shared->count;
+
+        if (!is_out(&shared->transfers[next])) {
+            shared->turn = next;
+            return;
+        }
+    }
+}
+
+/* Is it this one's turn, is there room for a Message, and time for it? One is always let through where nothing waits. */
 static bool may_send(const struct transfer *transfer)
 {
-    size_t room = transfer->source.piece ? transfer->source.piece : 1;
+    size_t room = transfer->shared->source.piece ? transfer->shared->source.piece : 1;
 
-    return transfer->chunk && !transfer->no_input && !transfer->closing && !transfer->over &&
+    return transfer->chunk && !is_out(transfer) && transfer->shared->turn == transfer->index &&
            (transfer->unsent == 0 || transfer->unsent + room <= UNSENT_MAX);
 }
 
 bool transfer_wants_input(const struct transfer *transfer)
 {
-    return may_send(transfer) && source_wants_input(&transfer->source) &&
-           pace_wait_ms(&transfer->pace, pace_now_ms()) == 0;
+    return may_send(transfer) && source_wants_input(&transfer->shared->source) &&
+           pace_wait_ms(&transfer->shared->pace, pace_now_ms()) == 0;
 }
 
 double transfer_wait_ms(const struct transfer *transfer)
 {
-    return may_send(transfer) && !source_ended(&transfer->source) ? pace_wait_ms(&transfer->pace, pace_now_ms()) : -1;
+    return may_send(transfer) && !source_ended(&transfer->shared->source) ? pace_wait_ms(&transfer->shared->pace, pace_now_ms()) : -1;
 }
 
 void transfer_read_input(struct transfer *transfer)
 {
-    int error = source_read(&transfer->source);
+    int error = source_read(&transfer->shared->source);
 
     cancel_timer(transfer);
     if (!error)
@@ -352,14 +385,14 @@ static bool send_next(struct transfer *transfer)
     bool last, final;
     int error;
 
-    if (!may_send(transfer) || pace_wait_ms(&transfer->pace, pace_now_ms()) > 0 ||
-        !source_next(&transfer->source, &data, &length, &last))
+    if (!may_send(transfer) || pace_wait_ms(&transfer->shared->pace, pace_now_ms()) > 0 ||
+        !source_next(&transfer->shared->source, &data, &length, &last))
         return false;
     weight = length ? length : 1;
     final = last && transfer->framed && !transfer->datagrams && !transfer->keep_open;
     error = taps_connection_send(transfer->connection, data, length, final ? transfer->final : transfer->properties, 0,
                                  (void *)(uintptr_t)weight);
-    pace_took(&transfer->pace, length, pace_now_ms());
+    pace_took(&transfer->shared->pace, length, pace_now_ms());
     if (error < 0) {
         transfer->code = complain_code("send", error);
         transfer->no_input = true;
@@ -368,6 +401,7 @@ static bool send_next(struct transfer *transfer)
     transfer->unsent += weight;
     transfer->sent_bytes += length;
     transfer->final_sent = final;
+    pass_turn(transfer->shared);
     return true;
 }
 
@@ -389,11 +423,11 @@ int transfer_initiate_early(struct transfer *transfer, taps_preconnection *preco
     bool last, final;
     int error;
 
-    if (transfer->source.cut == SOURCE_READS)
-        transfer->source.piece = DATAGRAM_CHUNK;
-    while (source_wants_input(&transfer->source))
+    if (transfer->shared->source.cut == SOURCE_READS)
+        transfer->shared->source.piece = DATAGRAM_CHUNK;
+    while (source_wants_input(&transfer->shared->source))
         transfer_read_input(transfer);
-    if (!source_next(&transfer->source, &data, &length, &last))
+    if (!source_next(&transfer->shared->source, &data, &length, &last))
         return taps_preconnection_initiate(preconnection, timeout_ms, &transfer_events, transfer,
                                            &transfer->connection);
     weight = length ? length : 1;
@@ -407,20 +441,24 @@ int transfer_initiate_early(struct transfer *transfer, taps_preconnection *preco
     transfer->unsent += weight;
     transfer->sent_bytes += length;
     transfer->final_sent = final;
+    pass_turn(transfer->shared);
     return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ the steps */
 
-/* No more than is still wanted where the stack does not tell Messages apart. */
+/* No more than is still wanted where the stack does not tell Messages apart, nor than this stream's part of the sink,
+   with room for a newline. */
 static size_t receive_most(const struct transfer *transfer)
 {
-    uint64_t most = SINK_SIZE - 1, wanted;
+    const struct transfer_shared *shared = transfer->shared;
+    uint64_t most = SINK_SIZE / shared->count - 1, wanted;
 
     if (transfer->count == 0 || transfer->boundaries || transfer->size == 0 ||
         transfer->count > UINT64_MAX / transfer->size)
-        return SINK_SIZE - 1;
-    wanted = transfer->count * transfer->size - transfer->received_bytes;
+        return (size_t)most;
+    wanted = transfer->count * transfer->size;
+    wanted = wanted > shared->received_bytes ? wanted - shared->received_bytes : 1;
     return wanted < most ? (size_t)wanted : (size_t)most;
 }
 
@@ -478,29 +516,42 @@ static bool both_ended(const struct transfer *transfer)
 
 void transfer_advance(struct transfer *transfer)
 {
+    if (is_out(&transfer->shared->transfers[transfer->shared->turn]))
+        pass_turn(transfer->shared);
     if (!transfer->chunk || transfer->closing || transfer->over)
         return;
+    if (has_enough(transfer))
+        transfer->peer_end = true;
     while (send_next(transfer))
         ;
     if (input_ended(transfer))
         send_final(transfer);
-    if (transfer->can_receive && !transfer->receiving && !transfer->peer_end && sink_empty(&transfer->sink))
+    if (transfer->can_receive && !transfer->receiving && !transfer->peer_end && sink_empty(&transfer->shared->sink))
         receive(transfer);
     wait_for_quiet(transfer);
-    if (both_ended(transfer) && sink_empty(&transfer->sink))
+    if (both_ended(transfer) && sink_empty(&transfer->shared->sink))
         close_connection(transfer);
 }
 
 void transfer_write_output(struct transfer *transfer)
 {
-    int error = sink_write(&transfer->sink);
+    int error = sink_write(&transfer->shared->sink);
 
     if (!error)
         return;
     if (error != EPIPE)
         complain("cannot write to standard output: %s", strerror(error));
-    transfer->code = FAILED;
-    taps_connection_abort(transfer->connection);
-    sink_put(&transfer->sink, NULL, 0);
-    transfer->over = true;
+    for (size_t i = 0; i < transfer->shared->count; i++) {
+        struct transfer *one = &transfer->shared->transfers[i];
+
+        one->code = FAILED;
+        taps_connection_abort(one->connection);
+        one->over = true;
+    }
+    sink_put(&transfer->shared->sink, NULL, 0);
+}
+
+int transfer_clone(struct transfer *transfer, const struct transfer *of)
+{
+    return taps_connection_clone(of->connection, NULL, NULL, &transfer_events, transfer, &transfer->connection);
 }

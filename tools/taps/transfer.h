@@ -1,5 +1,6 @@
 /*
- * What cat does with its Connection: Messages of a source to the peer, what the peer sends to a sink.
+ * What cat does with its Connection, or with several in turn: Messages of a source to the peer, what the peer sends to a
+ * sink.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,13 +17,27 @@
 #include "sink.h"
 #include "source.h"
 
-struct transfer {
-    /* Fill in; source and sink are initialised by the caller, and in its care. */
-    taps_context *context;
-    const char *target;
+struct transfer;
+
+/* What the streams of a cat have in common. Fill in; source and sink are initialised by the caller, and in its care. */
+struct transfer_shared {
     struct source source;
     struct sink sink;
     struct pace pace;
+    struct transfer *transfers;
+    size_t count; /* of them */
+
+    size_t turn; /* whose Message is next */
+    uint64_t received, received_bytes; /* Messages */
+    bool told_failure;
+};
+
+struct transfer {
+    /* Fill in. */
+    struct transfer_shared *shared;
+    size_t index; /* in it */
+    taps_context *context;
+    const char *target;
     const taps_message_context *properties; /* of every Message; NULL: none */
     const taps_message_context *final;      /* of the last one */
     uint64_t count;                         /* Messages to receive; 0: no end */
@@ -37,8 +52,7 @@ struct transfer {
     taps_timer *timer;                   /* idle */
     size_t chunk;                        /* the most that is one Message; 0 before Ready */
     size_t unsent;                       /* taken by Send, no event yet; Messages weigh at least one byte */
-    uint64_t sent_bytes, received_bytes; /* taken by Send; received */
-    uint64_t received;                   /* Messages */
+    uint64_t sent_bytes;                 /* taken by Send */
     bool datagrams;                      /* no end of its own */
     bool boundaries;
     bool can_receive;
@@ -57,6 +71,8 @@ struct transfer {
 /* `user` is the transfer. */
 extern const struct taps_connection_events transfer_events;
 
+/* As one more stream of the session of `of`. 0 or a negative error. */
+int transfer_clone(struct transfer *transfer, const struct transfer *of);
 /* An accepted Connection: takes it. */
 void transfer_begin(struct transfer *transfer, taps_connection *connection);
 /* Initiates with the first Message of the source: `first` are its properties, `only` those if it is the last one, too.
