@@ -11,7 +11,7 @@ import time
 from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap, taps
 from tap import LIMIT, Certificates, echo, receive_all, refusing, serving, started
 
-FIELDS = {"target", "mode", "stack", "security", "connections", "size", "depth", "rate", "ready_ms", "seconds", "messages",
+FIELDS = {"target", "mode", "stack", "security", "connections", "streams", "size", "depth", "rate", "ready_ms", "seconds", "messages",
           "bytes", "messages_per_second", "bytes_per_second", "latency_us"}
 LONG = ["--time", "600"]  # more than a test may take: what ends has not ended by its time
 

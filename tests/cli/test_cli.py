@@ -21,7 +21,7 @@ from program import DATAGRAMS, PLAIN, TAPS, is_usage_error, port_of, server, tap
 from tap import (LIMIT, Certificates, clean_environment, echo, has_ipv6, listen, receive_all, refusing, serving,
                  started)
 
-FIELDS = {"result", "error", "ready_ms", "chosen", "framers", "candidates", "resolutions", "properties",
+FIELDS = {"result", "error", "ready_ms", "chosen", "security", "race", "framers", "candidates", "resolutions", "properties",
           "statistics"}
 CANDIDATE_FIELDS = {"id", "stack", "remote", "local", "interface", "state", "start_ms", "end_ms", "reason"}
 STATES = {"won", "failed", "cancelled", "not-started", "pruned"}

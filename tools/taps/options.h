@@ -51,7 +51,7 @@ struct options {
     int family; /* 0, 4 or 6 */
     int verbose;
     bool datagrams; /* --datagrams gave the profile */
-    bool zero_rtt; /* --0rtt of cat and serve: zeroRttMsg is preferred */
+    bool zero_rtt;  /* --0rtt of cat and serve: zeroRttMsg is preferred */
     struct message_options message;
 };
 

@@ -148,6 +148,13 @@ static void add(struct race *race, const struct taps_candidate_info *info)
         race->best[i] = *info;
 }
 
+/* A stack whose turn has not come has no addresses yet. */
+static bool runs(const struct taps_candidate_info *info)
+{
+    return info->kind == TAPS_CANDIDATE_ENDPOINT ||
+           (info->kind == TAPS_CANDIDATE_PROTOCOL && info->state == TAPS_CANDIDATE_NOT_STARTED);
+}
+
 static struct race race_of(const taps_report *report)
 {
     size_t count = report ? taps_report_candidate_count(report) : 0;
@@ -156,7 +163,7 @@ static struct race race_of(const taps_report *report)
     for (size_t i = 0; i < count; i++) {
         struct taps_candidate_info info;
 
-        if (taps_report_candidate(report, i, &info) == 0 && info.kind == TAPS_CANDIDATE_ENDPOINT && info.stack)
+        if (taps_report_candidate(report, i, &info) == 0 && info.stack && runs(&info))
             add(&race, &info);
     }
     return race;

@@ -449,16 +449,17 @@ const struct command probe_command = {
     .name = "probe",
     .arguments = "HOST:PORT|SERVICE",
     .summary = "connect, and show why it went the way it did",
-    .description = "Resolves the name, gathers the candidates, races them, and shows the tree, a timeline, the race between\n"
-                   "stacks, what was chosen, what the handshake has agreed on with the peer's certificates, and every\n"
-                   "property of the connection. Nothing is sent but what the handshakes need.\n"
-                   "\n"
-                   "  taps probe example.org:https\n"
-                   "  taps probe --alpn h3,h2 example.org:443\n"
-                   "  taps probe --json --timeout 3 [2001:db8::1]:443\n"
-                   "  taps probe --security disabled --profile unreliable-datagram 192.0.2.1:53\n"
-                   "\n"
-                   "In JSON, `properties` are those of the connection, or those asked for if there is none.\n",
+    .description =
+        "Resolves the name, gathers the candidates, races them, and shows the tree, a timeline, the race between\n"
+        "stacks, what was chosen, what the handshake has agreed on with the peer's certificates, and every\n"
+        "property of the connection. Nothing is sent but what the handshakes need.\n"
+        "\n"
+        "  taps probe example.org:https\n"
+        "  taps probe --alpn h3,h2 example.org:443\n"
+        "  taps probe --json --timeout 3 [2001:db8::1]:443\n"
+        "  taps probe --security disabled --profile unreliable-datagram 192.0.2.1:53\n"
+        "\n"
+        "In JSON, `properties` are those of the connection, or those asked for if there is none.\n",
     .options = rows,
     .common = true,
     .run = run,

@@ -258,8 +258,8 @@ static int add_psk(const char *text, size_t length, const char *where, taps_secu
     snprintf(identity, sizeof identity, "%.*s", (int)name, text);
     bytes = parse_hex(colon + 1, length - name - 1, key);
     if (bytes < 16)
-        return complain_usage("%s: the key of '%s' is not 32 to %d hexadecimal digits (16 to %d bytes)", where, identity,
-                              2 * PSK_MAX, PSK_MAX);
+        return complain_usage("%s: the key of '%s' is not 32 to %d hexadecimal digits (16 to %d bytes)", where,
+                              identity, 2 * PSK_MAX, PSK_MAX);
     error = taps_security_parameters_add_pre_shared_key(security, identity, key, bytes);
     explicit_bzero(key, sizeof key);
     return error < 0 ? complain_usage("%s: the key of '%s' cannot be used: %s", where, identity, taps_err_text(error))

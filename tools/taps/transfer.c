@@ -7,8 +7,8 @@
  * Messages are taken from the source only while less than UNSENT_MAX bytes wait to be Sent, and Receive is called only
  * while nothing waits to be written, so memory is bounded and a slow reader on either end slows the other end down.
  *
- * Streams take turns: each Message of the source goes over the next one, and waits for it; what comes over any is written
- * as it comes. Each has its own end.
+ * Streams take turns: each Message of the source goes over the next one, and waits for it; what comes over any is
+ * written as it comes. Each has its own end.
  *
  * The end. After the end of input a stream gets Final and goes on receiving; datagrams have no end, so `idle` after the
  * last one is it. With a Framer an empty final Message would be a Message of its own: there Final is said of the last
@@ -344,7 +344,8 @@ static void pass_turn(struct transfer_shared *shared)
     }
 }
 
-/* Is it this one's turn, is there room for a Message, and time for it? One is always let through where nothing waits. */
+/* Is it this one's turn, is there room for a Message, and time for it? One is always let through where nothing waits.
+ */
 static bool may_send(const struct transfer *transfer)
 {
     size_t room = transfer->shared->source.piece ? transfer->shared->source.piece : 1;
@@ -361,7 +362,9 @@ bool transfer_wants_input(const struct transfer *transfer)
 
 double transfer_wait_ms(const struct transfer *transfer)
 {
-    return may_send(transfer) && !source_ended(&transfer->shared->source) ? pace_wait_ms(&transfer->shared->pace, pace_now_ms()) : -1;
+    return may_send(transfer) && !source_ended(&transfer->shared->source)
+               ? pace_wait_ms(&transfer->shared->pace, pace_now_ms())
+               : -1;
 }
 
 void transfer_read_input(struct transfer *transfer)

@@ -1,6 +1,6 @@
 /*
- * What cat does with its Connection, or with several in turn: Messages of a source to the peer, what the peer sends to a
- * sink.
+ * What cat does with its Connection, or with several in turn: Messages of a source to the peer, what the peer sends to
+ * a sink.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -27,7 +27,7 @@ struct transfer_shared {
     struct transfer *transfers;
     size_t count; /* of them */
 
-    size_t turn; /* whose Message is next */
+    size_t turn;                       /* whose Message is next */
     uint64_t received, received_bytes; /* Messages */
     bool told_failure;
 };
@@ -48,12 +48,12 @@ struct transfer {
     bool keep_open; /* the end of input is not told to the peer */
     bool verbose;
 
-    taps_connection *connection;         /* set at once when initiated, or by transfer_begin */
-    taps_timer *timer;                   /* idle */
-    size_t chunk;                        /* the most that is one Message; 0 before Ready */
-    size_t unsent;                       /* taken by Send, no event yet; Messages weigh at least one byte */
-    uint64_t sent_bytes;                 /* taken by Send */
-    bool datagrams;                      /* no end of its own */
+    taps_connection *connection; /* set at once when initiated, or by transfer_begin */
+    taps_timer *timer;           /* idle */
+    size_t chunk;                /* the most that is one Message; 0 before Ready */
+    size_t unsent;               /* taken by Send, no event yet; Messages weigh at least one byte */
+    uint64_t sent_bytes;         /* taken by Send */
+    bool datagrams;              /* no end of its own */
     bool boundaries;
     bool can_receive;
     bool receiving; /* a Receive is outstanding */
