@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "complain.h"
+#include "transfer_tell.h"
 
 enum { UNSENT_MAX = 256 * 1024, STREAM_CHUNK = 64 * 1024, DATAGRAM_CHUNK = 1200 };
 
@@ -46,49 +47,6 @@ static size_t largest_message(taps_connection *connection)
         value.integer == 0 || value.integer > SIZE_MAX)
         return SIZE_MAX;
     return (size_t)value.integer;
-}
-
-static void tell_where(const struct transfer *transfer, taps_connection *connection, const char *what)
-{
-    const char *security = taps_connection_security(connection);
-    char remote[300] = "?";
-
-    if (!transfer->verbose)
-        return;
-    if (taps_connection_remote(connection))
-        taps_endpoint_text(taps_connection_remote(connection), remote, sizeof remote);
-    complain("%s %s, %s, %s", what, remote, taps_connection_stack(connection),
-             security ? security : "without security");
-}
-
-/* While there still is a connection to ask. */
-static void tell_statistics(struct transfer *transfer)
-{
-    uint64_t values[TAPS_STATISTIC_COUNT];
-    char line[600] = "";
-    size_t used = 0;
-
-    if (!transfer->verbose || transfer->told_statistics ||
-        taps_connection_statistics(transfer->connection, values, TAPS_STATISTIC_COUNT) <= 0)
-        return;
-    transfer->told_statistics = true;
-    for (int i = 0; i < TAPS_STATISTIC_COUNT && used < sizeof line; i++) {
-        if (values[i] != TAPS_UNKNOWN)
-            used += (size_t)snprintf(line + used, sizeof line - used, " %s=%llu",
-                                     taps_statistic_name((enum taps_statistic)i), (unsigned long long)values[i]);
-    }
-    complain("statistics:%s", line);
-}
-
-/* What Framers have said of a Message. */
-static void tell_metadata(const struct transfer *transfer, const taps_message_context *context)
-{
-    const char *framer, *key, *value;
-
-    for (size_t i = 0; transfer->verbose && transfer->framed && context &&
-                       taps_message_context_metadata_at(context, i, &framer, &key, &value) == 0;
-         i++)
-        complain("%s/%s=%s", framer, key, value);
 }
 
 /* What may be one Message. A size that was asked for is not made smaller: it is refused where it does not fit. */
@@ -137,27 +95,14 @@ void transfer_begin(struct transfer *transfer, taps_connection *connection)
 {
     taps_connection_set_events(connection, &transfer_events, transfer);
     transfer->connection = connection;
-    tell_where(transfer, connection, "connection from");
+    transfer_tell_where(transfer, connection, "connection from");
     begin(transfer, connection);
-}
-
-/* What became of the first Message; it is told always, since it was asked for. */
-static void tell_early(const struct transfer *transfer, taps_connection *connection)
-{
-    if (!transfer->early)
-        return;
-    if (taps_connection_early_data(connection))
-        complain("the first Message went as early data, and was taken");
-    else if (taps_connection_resumed(connection))
-        complain("the session was resumed, but the first Message was not taken as early data");
-    else
-        complain("no session was resumed: the first Message was not taken as early data");
 }
 
 static void on_ready(taps_connection *connection, void *user)
 {
-    tell_where(user, connection, "connected to");
-    tell_early(user, connection);
+    transfer_tell_where(user, connection, "connected to");
+    transfer_tell_early(user, connection);
     begin(user, connection);
 }
 
@@ -254,7 +199,7 @@ static void on_received(taps_connection *connection, const struct taps_received 
     if (message->early && transfer->verbose)
         complain("%zu bytes came as early data", message->length);
     if (message->end_of_message) {
-        tell_metadata(transfer, message->context);
+        transfer_tell_metadata(transfer, message->context);
         transfer->shared->received++;
         if (transfer->framed)
             sink_add(&transfer->shared->sink, "\n", 1);
@@ -263,7 +208,7 @@ static void on_received(taps_connection *connection, const struct taps_received 
         cancel_timer(transfer);
     if (message->final || has_enough(transfer)) {
         transfer->peer_end = true;
-        tell_statistics(transfer);
+        transfer_tell_statistics(transfer);
     }
 }
 
@@ -481,7 +426,7 @@ static void close_connection(struct transfer *transfer)
 {
     cancel_timer(transfer);
     transfer->closing = true;
-    tell_statistics(transfer);
+    transfer_tell_statistics(transfer);
     if (taps_connection_close(transfer->connection) < 0)
         transfer->over = true;
 }
