@@ -553,9 +553,9 @@ TAPS_API int taps_security_parameters_add_pre_shared_key(taps_security_parameter
    certificate until `fn` has answered: the answer may come at any time, and blocks nobody else. It is asked after the
    library has looked, and is told what that found. Accepting overrules it, also an unknown authority, another name or a
    wrong time; but not a pin, nor a revocation: those fail without a question. Called from the loop's dispatch, like
-   events. It is not asked of sessions that are resumed. Over QUIC the handshake goes on meanwhile: a client certificate
-   is shown before the answer; Messages are not sent. `fn` must stay callable as long as anything made with these
-   parameters lives. */
+   events. No session is resumed with it, since there is no certificate to ask about then. Over QUIC the handshake goes
+   on meanwhile: a client certificate is shown before the answer; Messages are not sent. `fn` must stay callable as long
+   as anything made with these parameters lives. */
 TAPS_API int taps_security_parameters_set_trust_callback(taps_security_parameters *parameters, taps_trust_fn fn,
                                                          void *user);
 /* Answers, from the loop's thread. Only the first counts; TAPS_E_STATE: there was one, or nobody waits for it any more,

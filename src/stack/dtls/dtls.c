@@ -41,6 +41,7 @@ static const struct tapsi_sink_ops lower_ops;
 static const struct tapsi_layer_ops layer_ops;
 static void report(struct tapsi_task *task);
 static void on_timer(struct tapsi_timer *timer);
+static void resume(struct tapsi_handshake *h);
 
 static struct dtls *dtls_of(struct tapsi_layer *layer)
 {
@@ -71,6 +72,7 @@ static int make(struct tapsi_env *env, const struct tapsi_target *target, enum t
     }
     tapsi_layer_init(&dtls->layer, &layer_ops, env, below);
     dtls->layer.role = (uint8_t)role;
+    dtls->hs.resume = resume;
     dtls->lower.ops = &lower_ops;
     dtls->starved = true;
     tapsi_task_init(&dtls->report, report);
@@ -175,6 +177,8 @@ static void time_out(struct dtls *dtls)
 static void handshake(struct dtls *dtls)
 {
     int r;
+    if (tapsi_handshake_waits(&dtls->hs))
+        return;
     do {
         r = gnutls_handshake(dtls->hs.session);
     } while (r < 0 && r != GNUTLS_E_INTERRUPTED && !gnutls_error_is_fatal(r) && !dtls->starved);
@@ -221,6 +225,14 @@ static void progress(struct dtls *dtls)
     grant(dtls);
     if (dtls->failing || dtls->peer_ended)
         tapsi_layer_dirty(layer);
+}
+
+/* The application has said whether it trusts the peer. */
+static void resume(struct tapsi_handshake *h)
+{
+    struct dtls *dtls = TAPSI_CONTAINER(h, struct dtls, hs);
+    if (!dtls->layer.dead && !dtls->failing && dtls->layer.state == TAPSI_LAYER_STARTING)
+        progress(dtls);
 }
 
 static void on_timer(struct tapsi_timer *timer)
@@ -450,6 +462,7 @@ static void destroy(struct tapsi_layer *layer, int reason)
     struct dtls *dtls = dtls_of(layer);
     if (reason)
         tell_peer(dtls);
+    tapsi_handshake_forget(&dtls->hs);
     tapsi_task_cancel(&dtls->report);
     tapsi_timer_done(layer->env->loop, &dtls->timer);
 }

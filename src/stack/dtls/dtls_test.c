@@ -62,6 +62,49 @@ static bool survives(unsigned loss, uint64_t late, unsigned repeat, unsigned see
     return ready;
 }
 
+static taps_trust_question *asked;
+
+static void ask(taps_trust_question *question, void *user)
+{
+    (void)user;
+    asked = taps_trust_question_ref(question);
+}
+
+/* proves API-058 */
+TEST(the_application_may_take_its_time_to_judge_the_peer)
+{
+    for (int trusted = 0; trusted < 2; trusted++) {
+        asked = NULL;
+        CHECK(tapsi_test_flow_init(&f));
+        f.security[0]->trust = ask;
+        CHECK_INT(tapsi_test_flow_open(&f), 0);
+        tapsi_test_flow_run(&f, 5 * TAPSI_S);
+        NEED(asked);
+        CHECK_INT(f.client.ready + f.server.ready + f.client.closed, 0);
+        CHECK_INT(trusted ? taps_trust_question_accept(asked) : taps_trust_question_refuse(asked, "no friend"), 0);
+        tapsi_test_flow_run(&f, 100 * TAPSI_MS);
+        CHECK_INT(f.client.ready, trusted);
+        CHECK_INT(f.client.closed, !trusted);
+        if (!trusted)
+            says(&f.client.error, "no friend");
+        taps_trust_question_unref(asked);
+        CHECK_INT(tapsi_test_flow_done(&f), 0);
+    }
+}
+
+TEST(who_is_gone_before_the_answer_is_not_found_by_it)
+{
+    asked = NULL;
+    CHECK(tapsi_test_flow_init(&f));
+    f.security[0]->trust = ask;
+    CHECK_INT(tapsi_test_flow_open(&f), 0);
+    tapsi_test_flow_run(&f, TAPSI_S);
+    NEED(asked);
+    CHECK_INT(tapsi_test_flow_done(&f), 0);
+    CHECK_INT(taps_trust_question_accept(asked), TAPS_E_STATE);
+    taps_trust_question_unref(asked);
+}
+
 /* proves API-032 */
 TEST(a_network_that_loses_delays_and_repeats_only_takes_time)
 {

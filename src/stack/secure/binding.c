@@ -48,7 +48,7 @@ static void add_all(struct digest *d, const struct tapsi_security *s)
     add_list(d, s->authorities, s->authority_count);
     add_list(d, s->pins, s->pin_count);
     add_list(d, s->key_pins, s->key_pin_count);
-    add_number(d, s->trust != NULL);
+    add_number(d, s->psk_count);
     for (size_t i = 0; i < s->psk_count; i++)
         add(d, s->psks[i].identity.data, s->psks[i].identity.length);
     add_number(d, s->client_count);

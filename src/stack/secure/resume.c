@@ -17,10 +17,12 @@
 
 /* ---------------------------------------------------------------------------------------------------- whether */
 
+/* An application that judges its peers itself judges each of them: there is no certificate to show it in a session that
+   was resumed. */
 static bool keeps(const struct tapsi_handshake *h)
 {
     const struct tapsi_security *s = h->security;
-    return h->env->caches && s->max_cached_sessions && s->cached_session_lifetime_seconds;
+    return h->env->caches && s->max_cached_sessions && s->cached_session_lifetime_seconds && !s->trust;
 }
 
 /* A peer that nothing names cannot be found again. */

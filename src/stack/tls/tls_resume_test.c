@@ -279,6 +279,28 @@ TEST(a_client_that_caches_no_sessions_keeps_none)
     }
 }
 
+static void accept_peer(taps_trust_question *question, void *user)
+{
+    ++*(int *)user;
+    taps_trust_question_accept(question);
+}
+
+/* proves API-058 */
+TEST(a_client_that_judges_its_peers_itself_judges_each)
+{
+    struct tapsi_test_pair p;
+    int asked = 0;
+    NEED(tapsi_test_pair_init(&p));
+    p.security[0]->trust = accept_peer;
+    p.security[0]->trust_user = &asked;
+    NEED(first(&p));
+    CHECK_INT(stored(&p), 0);
+    NEED(tapsi_test_pair_handshake(&p));
+    CHECK(!p.client.info.resumed);
+    CHECK_INT(asked, 2);
+    CHECK_INT(tapsi_test_pair_done(&p), 0);
+}
+
 TEST(a_ticket_that_was_never_sent_is_given_back)
 {
     struct tapsi_test_pair p;
