@@ -571,7 +571,8 @@ def test_tls():
         other_cert, _other_key = certificates.make("other", "DNS:other.example")
         is_usage_error("a key of another certificate", "serve", "--cert", other_cert, "--key", key, "0", says="--cert")
         with server("--cert", cert, "--key", key, "127.0.0.1:0") as (_process, places):
-            tap.check("serve with a certificate: tls only", {stack for _address, stack in places} == {"tls/tcp"}, places)
+            tap.check("serve with a certificate: secure stacks only",
+                      {stack for _address, stack in places} == {"tls/tcp", "dtls/udp"}, places)
             there = f"127.0.0.1:{port_of(places, 'tls/tcp')}"
             data = os.urandom(300000)
             result = taps("cat", "--cafile", certificates.ca, there, stdin=data)

@@ -198,6 +198,13 @@ def test_keys_both_ends_have():
                 result = taps("cat", *words, there, stdin=b"hello\n")
                 tap.check(f"{' '.join(words)[:14]}: no connection", result.code == 1 and result.out == b"" and result.err,
                           result)
+    for words, stack in ((("--alpn", "echo", "--security-protocol", "quic"), "quic"), (("--datagrams",), "dtls/udp")):
+        with server("--psk", "me:" + KEY, *words, "127.0.0.1:0") as (_process, places):
+            there = f"127.0.0.1:{port_of(places, stack)}"
+            result = taps("cat", "--psk", "me:" + KEY, *words, there, stdin=b"hello\n")
+            tap.check(f"a key over {stack}", result.code == 0 and result.out == b"hello\n", result)
+            result = taps("cat", "--psk", "me:" + OTHER, "--timeout", "5", *words, there, stdin=b"hello\n")
+            tap.check(f"another key over {stack}: no connection", result.code == 1 and result.out == b"", result)
     result = taps("serve", "0")
     tap.check("a listener is told of --psk", result.code == 2 and b"--psk" in result.err, result)
 
@@ -301,10 +308,24 @@ def test_datagrams():
         result = taps("cat", "-v", "--datagrams", *here.to(places, stack="quic-datagram"), stdin=b"one datagram\n")
         tap.check("cat --datagrams: over QUIC", result.code == 0 and result.out == b"one datagram\n"
                   and b"quic-datagram, QUIC 1" in result.err, result)
+        for command in ("cat", "bench"):
+            result = taps(command, "--streams", "2", "--datagrams", *here.to(places, stack="quic-datagram"), stdin=b"x\n")
+            tap.check(f"{command}: datagrams over QUIC have no streams", result.code == 1 and b"no streams" in result.err,
+                      result)
         result = taps("cat", "--datagrams", "--cafile", here.certificates.ca, "--security-protocol", "tls1.3",
                       f"127.0.0.1:{port_of(places, 'quic-datagram')}", stdin=b"x\n")
         tap.check("nothing secure is left: an error, never plain text", result.code == 1 and result.out == b""
                   and b"no stack is eligible" in result.err, result)
+    with place() as here, server("--cert", here.cert, "--key", here.key, "--datagrams", "127.0.0.1:0") as (_process, places):
+        tap.check("without an application protocol: DTLS alone", {stack for _address, stack in places} == {"dtls/udp"}, places)
+        to = ("--datagrams", "--cafile", here.certificates.ca, f"127.0.0.1:{port_of(places, 'dtls/udp')}")
+        result = taps("cat", *to, stdin=b"one datagram\n")
+        tap.check("cat --datagrams: over DTLS", result.code == 0 and result.out == b"one datagram\n", result)
+        said = security_of(taps("probe", "--json", *to))
+        tap.check("probe over DTLS", said.get("protocol") == "DTLS 1.2" and said.get("cipher")
+                  and said["certificates"][0]["subject"] == "CN=localhost", said)
+        result = taps("cat", "--pin", NO_PIN, *to, stdin=b"x\n")
+        tap.check("a pin of another key over DTLS", result.code == 1 and result.out == b"" and b"pin" in result.err, result)
     with server(*PLAIN, "--datagrams", "127.0.0.1:0") as (_process, places):
         result = taps("cat", *PLAIN, "--datagrams", f"127.0.0.1:{port_of(places, 'udp')}", stdin=b"plain\n")
         tap.check("without security: over UDP", result.code == 0 and result.out == b"plain\n", result)
