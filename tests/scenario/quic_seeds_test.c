@@ -540,6 +540,7 @@ static void finish(struct play *p)
     taps_preconnection_free(p->preconnection);
     CHECK_INT(taps_context_free(p->server), 0);
     CHECK_INT(p->server_blocks, 0);
+    CHECK_INT(tapsi_sim_host_leaked(p->w.server), 0);
     world_finish(&p->w);
 }
 

@@ -15,7 +15,7 @@
  * The endpoint lives as long as its Listener or any of its sessions; sessions without a stream end with the Listener.
  */
 #include <string.h>
-#include "stack/quic/quic.h"
+#include "stack/quic/datagram.h"
 
 #define RETRY_AT       64
 #define HALF_OPEN_MOST 1024
@@ -360,6 +360,15 @@ void tapsi_quic_arrivals(struct quic_session *s)
     struct tapsi_link *link;
     while (may_go_up(s) && (link = tapsi_list_first(&s->arrivals)))
         go_up(s, TAPSI_CONTAINER(link, struct quic_stream, turn));
+}
+
+void tapsi_quic_refuse_newcomers(struct quic_session *s)
+{
+    struct tapsi_link *link;
+    while (!living_layer(s) && (link = tapsi_list_first(&s->arrivals)))
+        tapsi_layer_destroy(&TAPSI_CONTAINER(link, struct quic_stream, turn)->layer, TAPS_E_CLOSED);
+    if (s->flow && s->flow->layer.state == TAPSI_LAYER_NEW && s->role == TAPSI_ROLE_SERVER)
+        tapsi_layer_destroy(&s->flow->layer, TAPS_E_CLOSED);
 }
 
 /* ------------------------------------------------------------------------------------------------ the listener */

@@ -266,6 +266,44 @@ TEST(a_session_without_streams_ends_with_its_listener)
     net_finish(&n);
 }
 
+/* The session has a stream that is known, and one that waits. */
+static struct end *begin_waiting(struct net *n)
+{
+    open_server(n);
+    tapsi_layer_want(n->listener, 1);
+    struct end *c = net_handshake(n), *d = c && c->ready ? net_clone(n, c, TAPS_BIDIRECTIONAL) : NULL;
+    if (!d)
+        return NULL;
+    net_run(n, MS);
+    net_send_text(c, "one", 0);
+    net_send_text(d, "two", 0);
+    net_run(n, 50 * MS);
+    CHECK_INT(n->accepted, 1);
+    return d;
+}
+
+TEST(a_stream_that_waits_for_a_listener_goes_with_it)
+{
+    struct net n;
+    struct end *d = begin_waiting(&n);
+    NEED(d && n.server);
+    tapsi_layer_destroy(n.listener, 0);
+    n.listener = NULL;
+    net_destroy(n.server, 0);
+    net_run(&n, 50 * MS);
+    CHECK_INT(d->closed, 1);
+    CHECK_INT(d->error.pub.code, TAPS_E_ABORTED);
+    net_finish(&n);
+}
+
+/* It held the session and its port. */
+TEST(a_loop_may_go_while_a_stream_waits_for_a_listener)
+{
+    struct net n;
+    NEED(begin_waiting(&n));
+    net_finish(&n);
+}
+
 TEST(an_end_that_was_lost_is_said_again)
 {
     struct net n;

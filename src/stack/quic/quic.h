@@ -305,5 +305,7 @@ void tapsi_quic_datagrams_go_up(struct quic_session *s, struct tapsi_layer *laye
 void tapsi_quic_endpoint_leave(struct quic_session *s);
 /* Peer's streams go up. */
 void tapsi_quic_arrivals(struct quic_session *s);
+/* No Listener is there any more: what waited for one goes, where no stream is left that could tell of it. */
+void tapsi_quic_refuse_newcomers(struct quic_session *s);
 
 #endif

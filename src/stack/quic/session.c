@@ -382,8 +382,7 @@ void tapsi_quic_leave(struct quic_session *s)
 
 void tapsi_quic_layer_gone(struct quic_session *s)
 {
-    if (--s->layers)
-        return;
+    s->layers--;
     if (!s->endpoint || !tapsi_quic_is_heard(s->endpoint))
         tapsi_quic_listener_gone(s);
 }
@@ -392,8 +391,10 @@ void tapsi_quic_listener_gone(struct quic_session *s)
 {
     if (s->state == QUIC_OVER && s->endpoint && !s->running)
         tapsi_quic_endpoint_leave(s);
-    if (s->layers)
+    if (s->layers) {
+        tapsi_quic_refuse_newcomers(s); /* the last of them comes back here */
         return;
+    }
     s->leaving = true;
     if (!s->running)
         tapsi_quic_leave(s);
