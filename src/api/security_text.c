@@ -9,6 +9,7 @@
 /* A comma-separated list, cut up in a copy of its text. */
 struct items {
     char *text;
+    size_t length;
     char *items[ITEMS_MAX];
     size_t count;
 };
@@ -22,16 +23,24 @@ static char *trim(char *text)
     return text;
 }
 
+/* It may hold a pre-shared key, so it is wiped. */
+static void forget(struct items *items)
+{
+    explicit_bzero(items->text, items->length);
+    tapsi_free(tapsi_mem_default(), items->text);
+}
+
 static int split(const char *text, struct items *items)
 {
     items->count = 0;
+    items->length = strlen(text);
     items->text = tapsi_strdup(tapsi_mem_default(), text);
     if (!items->text)
         return TAPS_E_MEMORY;
     for (char *rest = items->text, *item; (item = strsep(&rest, ","));) {
         item = trim(item);
         if (!*item || items->count == ITEMS_MAX) {
-            tapsi_free(tapsi_mem_default(), items->text);
+            forget(items);
             return TAPS_E_RANGE;
         }
         items->items[items->count++] = item;
@@ -126,6 +135,6 @@ int taps_security_parameters_set(taps_security_parameters *parameters, const cha
     if (!err)
         tapsi_security_swap(s, next);
     tapsi_security_unref(next);
-    tapsi_free(tapsi_mem_default(), items.text);
+    forget(&items);
     return err;
 }

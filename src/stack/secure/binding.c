@@ -36,9 +36,18 @@ static void add_list(struct digest *d, const struct tapsi_bytes *list, size_t co
         add(d, list[i].data, list[i].length);
 }
 
+/* No more than a ClientHello shows: there too stands a MAC made with it. */
+static void add_key(struct digest *d, const struct tapsi_bytes *key)
+{
+    static const char label[] = "taps pre-shared key";
+    uint8_t mac[32];
+    d->failed |= gnutls_hmac_fast(GNUTLS_MAC_SHA256, key->data, key->length, label, sizeof(label), mac) < 0;
+    add(d, mac, sizeof(mac));
+}
+
 static void add_all(struct digest *d, const struct tapsi_security *s)
 {
-    add_number(d, 1); /* of this list of fields */
+    add_number(d, 2); /* of this list of fields */
     add_number(d, s->mode);
     add_number(d, tapsi_security_versions(s));
     add_names(d, &s->alpn);
@@ -49,8 +58,10 @@ static void add_all(struct digest *d, const struct tapsi_security *s)
     add_list(d, s->pins, s->pin_count);
     add_list(d, s->key_pins, s->key_pin_count);
     add_number(d, s->psk_count);
-    for (size_t i = 0; i < s->psk_count; i++)
+    for (size_t i = 0; i < s->psk_count; i++) {
         add(d, s->psks[i].identity.data, s->psks[i].identity.length);
+        add_key(d, &s->psks[i].key);
+    }
     add_number(d, s->client_count);
     for (size_t i = 0; i < s->client_count; i++)
         add(d, s->client[i].chain.data, s->client[i].chain.length);

@@ -15,10 +15,11 @@ static size_t add_hex(char *to, size_t size, size_t length, const gnutls_datum_t
     return length;
 }
 
-/* One write for one line: several processes may share the file. A log that cannot be written fails nobody. */
+/* One write for one line: several processes may share the file. A log that cannot be written fails nobody, and one that
+   is a fifo which nobody reads makes nobody wait. */
 static void append(const char *path, const char *line, size_t length)
 {
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (file < 0)
         return;
     ssize_t written = write(file, line, length);

@@ -84,4 +84,8 @@ TEST(a_log_that_cannot_be_written_is_none)
     handshake("/nonexistent/folder/file", TAPS_TLS_1_3);
     handshake("/dev/full", TAPS_TLS_1_3);
     handshake("/", TAPS_TLS_1_2);
+    unlink(asked_for);
+    CHECK_INT(mkfifo(asked_for, 0600), 0); /* that nobody reads: to open it must not wait */
+    handshake(asked_for, TAPS_TLS_1_3);
+    unlink(asked_for);
 }

@@ -178,6 +178,50 @@ TEST(a_key_exchange_without_forward_secrecy_is_not_offered)
     finish(&p);
 }
 
+/* A server that knows the key, and a client that has been there. */
+static bool been_there(struct tapsi_test_pair *p, int version)
+{
+    if (!start(p, version))
+        return false;
+    add(p->security[0], "me", KEY_A);
+    add(p->security[1], "me", KEY_A);
+    bool done = tapsi_test_pair_handshake(p);
+    tapsi_test_send_text(&p->server, "x", 0);
+    tapsi_test_pair_run(p);
+    tapsi_test_pair_again(p);
+    return done;
+}
+
+/* proves API-057: whose key is another is another, also where a session of the first one could be resumed. */
+TEST(a_session_is_not_resumed_with_another_key_of_the_same_identity)
+{
+    for (int version = TAPS_TLS_1_2; version <= TAPS_TLS_1_3; version++) {
+        struct tapsi_test_pair p;
+        NEED(been_there(&p, version));
+        struct tapsi_security *other = tapsi_security_copy(p.security[0], &p.mem);
+        add(other, "me", KEY_B);
+        tapsi_security_unref(p.security[0]);
+        p.security[0] = other;
+        CHECK(!tapsi_test_pair_handshake(&p));
+        CHECK_INT(p.client.ready, 0);
+        finish(&p);
+    }
+}
+
+/* proves API-057 */
+TEST(a_session_that_a_key_began_is_as_authenticated_when_it_is_resumed)
+{
+    for (int version = TAPS_TLS_1_2; version <= TAPS_TLS_1_3; version++) {
+        struct tapsi_test_pair p;
+        NEED(been_there(&p, version));
+        CHECK(tapsi_test_pair_handshake(&p));
+        CHECK(p.client.info.resumed);
+        CHECK(p.client.info.authenticated);
+        CHECK(p.server.info.authenticated);
+        finish(&p);
+    }
+}
+
 /* Every allocation fails once: no Connection, or one by the key, and nothing leaked. */
 TEST(every_allocation_may_fail)
 {

@@ -230,12 +230,13 @@ static bool refuse(struct tapsi_handshake *h, const char *why)
     return false;
 }
 
-/* A server gave its tickets to those it had verified, under these parameters. */
+/* A server gave its tickets to those it had verified, under these parameters: by certificates, or, where it has none,
+   by the keys alone. */
 static bool check_resumed(struct tapsi_handshake *h)
 {
     const struct tapsi_credentials *c = h->credentials;
     if (h->role == TAPSI_ROLE_SERVER) {
-        h->verified = c->verify;
+        h->verified = c->verify || !c->certificates;
         return true;
     }
     if (!h->ticket)

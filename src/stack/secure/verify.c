@@ -21,12 +21,20 @@ static const char *whose(const struct tapsi_handshake *h)
     return h->host ? h->host : "the peer";
 }
 
-/* Text out of a certificate goes to logs and terminals. */
+/* Text out of a certificate goes to logs and terminals. U+0080 to U+009F are control characters too, in UTF-8 and as
+   single bytes. */
 static void clean(char *text)
 {
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    unsigned follow = 0; /* bytes of a character that are still to come */
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        bool continues = follow && *c >= 0x80 && *c < 0xc0;
+        bool control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+        if (continues)
+            follow--;
+        else
+            follow = *c < 0xc2 || control ? 0 : *c < 0xe0 ? 1 : *c < 0xf0 ? 2 : 3;
+        if (!continues && (*c < 0x20 || (*c >= 0x7f && *c < 0xc2) || control))
+            *c = '?';
     }
 }
 

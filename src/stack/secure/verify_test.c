@@ -58,6 +58,21 @@ TEST(unknown_authority)
     tapsi_test_identity_free(&other);
 }
 
+/* Some terminals obey U+009B as they do ESC [: and a name may be in any language. */
+TEST(control_characters_of_unicode_are_replaced_too)
+{
+    struct tapsi_test_pair p;
+    struct tapsi_test_identity other = tapsi_test_identity(&(struct tapsi_test_subject){.name = "Evil\xc2\x9b"
+                                                                                                "2J Autorit\xc3\xa9",
+                                                                                        .authority = true},
+                                                           NULL);
+    NEED(tapsi_test_pair_init(&p));
+    serve(&p, &(struct tapsi_test_subject){.name = "x", .names = "example.test"}, &other);
+    refused(&p, TAPS_E_CERTIFICATE, "not signed by a trusted authority: Evil??2J Autorit\xc3\xa9",
+            "the peer sent the alert unknown ca");
+    tapsi_test_identity_free(&other);
+}
+
 TEST(self_signed)
 {
     struct tapsi_test_pair p;
