@@ -844,6 +844,47 @@ TEST(clones_over_tls_are_as_secure)
     tapsi_test_identity_free(&identity);
 }
 
+/* proves API-069: datagrams of QUIC are no stream of it, so a clone has a session of its own */
+TEST(clones_over_quic_datagrams_have_sessions_of_their_own)
+{
+    struct parts g;
+    struct peer peer;
+    parts_new(&g);
+    struct tapsi_test_identity identity = peer_certificate("example.test", NULL, NULL);
+    tapsi_sim_dns_answer(g.w.dns, "example.test", "A", "192.0.2.1", 0);
+    peer_new(&g.w, g.w.server, &peer);
+    peer_secure(&peer, &identity);
+    CHECK_INT(taps_security_parameters_add_alpn(peer.security, "echo"), 0);
+    taps_transport_properties_free(g.w.properties);
+    taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &g.w.properties);
+    peer_listen(&g.w, &peer, "192.0.2.1:443");
+    world_secure(&g.w);
+    CHECK_INT(taps_security_parameters_add_alpn(g.w.security, "echo"), 0);
+    parts_initiate(&g, "example.test:443");
+    CHECK_INT(parts_clone(&g, &g.part[0], NULL), 0); /* waits */
+    parts_run(&g, 200);
+    CHECK_INT(g.part[0].ready, 1);
+    CHECK_INT(parts_clone(&g, &g.part[0], NULL), 0);
+    parts_run(&g, 200);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_INT(g.part[i].ready, 1);
+        CHECK_TEXT(taps_connection_stack(g.part[i].connection), "quic-datagram");
+        for (unsigned n = 0; n < 10; n++)
+            CHECK_INT(parts_send(&g.part[i], 1000), 0);
+    }
+    CHECK_INT(taps_connection_group_count(g.part[0].connection), 3);
+    parts_run(&g, 1000);
+    CHECK_INT(peer.received, 3);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_INT(g.part[i].sent, 10);
+    CHECK_INT(taps_connection_close_group(g.part[0].connection), 0);
+    parts_run(&g, 5000);
+    CHECK_INT(g.part[0].closed + g.part[1].closed + g.part[2].closed, 3);
+    parts_finish(&g);
+    peer_done(&peer);
+    tapsi_test_identity_free(&identity);
+}
+
 /* ---------------------------------------------------------------------------------------------------- Framers */
 
 static taps_framer *framer(const char *text)

@@ -327,6 +327,8 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         return give_integer(ret, QUIC_FRAME_MOST);
     case TAPSI_GET_UNSENT:
         return give_integer(ret, layer->queued);
+    case TAPSI_GET_BOND: /* no stream: a session has one flow of datagrams, so a clone has a session of its own */
+        return TAPSI_PASS;
     default:
         return tapsi_quic_get(f->session, what, ret);
     }
