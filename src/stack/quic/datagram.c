@@ -149,18 +149,16 @@ bool tapsi_quic_flow_sends(const struct quic_session *s)
     return f && !f->layer.dead && f->layer.state >= TAPSI_LAYER_READY && !tapsi_list_empty(&f->layer.queue);
 }
 
-#define VECTORS 16
-
 ngtcp2_ssize tapsi_quic_flow_write(struct quic_session *s, ngtcp2_path *path, ngtcp2_pkt_info *info, uint8_t *to,
                                    size_t room, uint64_t now)
 {
     struct quic_flow *f = s->flow;
     struct tapsi_op *op = TAPSI_CONTAINER(tapsi_list_first(&f->layer.queue), struct tapsi_op, link);
-    struct iovec iov[VECTORS];
-    ngtcp2_vec vec[VECTORS];
+    struct iovec iov[TAPSI_OP_PIECES];
+    ngtcp2_vec vec[TAPSI_OP_PIECES];
     int accepted = 0;
-    unsigned count = tapsi_op_iovec(op, iov, VECTORS), used = 0;
-    if (op->length > longest(s) || count > op->count) {
+    unsigned count = tapsi_op_iovec(op, iov, TAPSI_OP_PIECES), used = 0;
+    if (op->length > longest(s)) {
         settle(f, op, false);
         return NGTCP2_ERR_WRITE_MORE;
     }

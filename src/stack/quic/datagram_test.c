@@ -33,6 +33,30 @@ TEST(datagrams_there_and_back)
 }
 
 /* proves API-092, API-093 */
+TEST(a_message_in_many_pieces_is_one_datagram)
+{
+    struct net n;
+    uint8_t bytes[TAPS_PIECES_MAX];
+    begin(&n);
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    struct tapsi_op *op = tapsi_op_new(&n.loops[0]);
+    NEED(op);
+    op->flags = TAPSI_OP_END;
+    CHECK_INT(tapsi_op_expect(op, TAPS_PIECES_MAX), 0);
+    for (size_t i = 0; i < TAPS_PIECES_MAX; i++) {
+        bytes[i] = net_byte(i);
+        tapsi_op_lend(op, &bytes[i], 1, NULL);
+    }
+    CHECK_INT(tapsi_layer_send(c->layer, op), 0);
+    net_run(&n, 100 * MS);
+    NEED(n.server);
+    CHECK_INT(n.server->got_length, TAPS_PIECES_MAX);
+    CHECK_INT(n.server->wrong, 0);
+    net_finish(&n);
+}
+
 TEST(the_longest_fits_and_one_more_byte_does_not)
 {
     struct net n;

@@ -61,10 +61,10 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
     bool fin = flags & NGTCP2_STREAM_DATA_FLAG_FIN;
     s->held += length;
     s->owed += length;
-    if (s->held <= QUIC_BUDGET)
-        tapsi_quic_give_back(s);
+    tapsi_quic_give_back(s);
     if (!st || st->layer.dead || (length && tapsi_quic_keep(st, data, length, flags & NGTCP2_STREAM_DATA_FLAG_0RTT))) {
         s->held -= length;
+        tapsi_quic_give_back(s);
         if (st && !st->layer.dead)
             return NGTCP2_ERR_CALLBACK_FAILURE; /* what was acknowledged must not be lost */
         if (fin && st) {
@@ -279,6 +279,7 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     settings->cc_algo = NGTCP2_CC_ALGO_CUBIC;
     settings->max_stream_window = QUIC_STREAM_MOST;
     settings->max_window = QUIC_MOST;
+    settings->handshake_timeout = QUIC_HANDSHAKE_TIME; /* 1.x has none by itself */
     ngtcp2_transport_params_default(params);
     params->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;
     params->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
@@ -399,7 +400,8 @@ int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngt
     size_t token_length;
     const uint8_t *token = tapsi_ngtcp2_token(hd, &token_length);
     tapsi_quic_parameters(s, &params, &settings);
-    tapsi_ngtcp2_set_token(&settings, token, token_length);
+    if (original) /* it proves the address: any other would lift the limit of what goes to one that is not proved */
+        tapsi_ngtcp2_set_token(&settings, token, token_length);
     tapsi_ngtcp2_set_original_dcid(&params, original ? original : &hd->dcid);
     if (original) {
         params.retry_scid = hd->dcid;

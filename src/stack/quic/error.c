@@ -154,6 +154,13 @@ static void describe_close(struct quic_session *s, const ngtcp2_ccerr *why)
                        reason[0] ? ": " : "", reason);
 }
 
+/* The handshake's end came with the close. What came before it goes up only if all that Ready needs is there. */
+static bool is_let_in(struct quic_session *s)
+{
+    return s->completed && !tapsi_handshake_waits(&s->hs) && !tapsi_handshake_refused(&s->hs) &&
+           tapsi_handshake_take_alpn(&s->hs) && s->hs.alpn;
+}
+
 void tapsi_quic_peer_closed(struct quic_session *s)
 {
     ngtcp2_ccerr why = tapsi_ngtcp2_ccerr(s->conn);
@@ -171,7 +178,7 @@ void tapsi_quic_peer_closed(struct quic_session *s)
             tapsi_error_copy(e, tapsi_handshake_why(&s->hs, &unsaid));
     } else if (!is_no_error(s, &why)) {
         describe_close(s, &why);
-    } else if (s->state == QUIC_HANDSHAKE && !s->completed) {
+    } else if (s->state == QUIC_HANDSHAKE && !is_let_in(s)) {
         tapsi_error_set(tapsi_quic_error(s), TAPS_E_ABORTED, "%s closed the connection during the QUIC handshake",
                         s->hs.peer);
     }

@@ -17,7 +17,11 @@
 static struct quic_piece *add_piece(struct quic_stream *st, struct tapsi_buffer *buffer)
 {
     struct tapsi_mem *mem = &st->session->env->loop->mem;
-    if (st->piece_count == st->piece_size) {
+    if (st->piece_first && st->piece_first >= st->piece_size / 2) {
+        memmove(st->pieces, st->pieces + st->piece_first, st->piece_count * sizeof(*st->pieces));
+        st->piece_first = 0;
+    }
+    if (st->piece_first + st->piece_count == st->piece_size) {
         uint32_t size = st->piece_size ? 2 * st->piece_size : PIECES_FIRST;
         struct quic_piece *pieces = tapsi_resize(mem, st->pieces, size * sizeof(*pieces));
         if (!pieces)
@@ -25,9 +29,14 @@ static struct quic_piece *add_piece(struct quic_stream *st, struct tapsi_buffer 
         st->pieces = pieces;
         st->piece_size = size;
     }
-    struct quic_piece *piece = &st->pieces[st->piece_count++];
+    struct quic_piece *piece = &st->pieces[st->piece_first + st->piece_count++];
     *piece = (struct quic_piece){.buffer = buffer};
     return piece;
+}
+
+static struct quic_piece *last_piece(const struct quic_stream *st)
+{
+    return st->piece_count ? &st->pieces[st->piece_first + st->piece_count - 1] : NULL;
 }
 
 /* With at least one byte of room; the session's reference. */
@@ -49,7 +58,7 @@ static struct tapsi_buffer *shared_buffer(struct quic_session *s)
 /* The stream's own last one, or a new one: each is as large as all that is held already. */
 static struct tapsi_buffer *own_buffer(struct quic_stream *st, size_t length)
 {
-    const struct quic_piece *last = st->piece_count ? &st->pieces[st->piece_count - 1] : NULL;
+    const struct quic_piece *last = last_piece(st);
     if (last && last->buffer != st->session->plain && last->buffer->refs == 1 &&
         last->data + last->length == last->buffer->data + last->buffer->used && last->buffer->used < last->buffer->size)
         return tapsi_buffer_ref(last->buffer);
@@ -63,7 +72,7 @@ static struct tapsi_buffer *own_buffer(struct quic_stream *st, size_t length)
 static size_t append(struct quic_stream *st, struct tapsi_buffer *buffer, const uint8_t *data, size_t length,
                      bool early)
 {
-    struct quic_piece *last = st->piece_count ? &st->pieces[st->piece_count - 1] : NULL;
+    struct quic_piece *last = last_piece(st);
     uint8_t *to = buffer->data + buffer->used;
     size_t room = buffer->size - buffer->used, part = length < room ? length : room;
     if (!last || last->buffer != buffer || last->data + last->length != to || last->early != early) {
@@ -100,16 +109,21 @@ int tapsi_quic_keep(struct quic_stream *st, const uint8_t *data, size_t length, 
 void tapsi_quic_drop_held(struct quic_stream *st)
 {
     for (uint32_t i = 0; i < st->piece_count; i++)
-        tapsi_buffer_unref(st->pieces[i].buffer);
+        tapsi_buffer_unref(st->pieces[st->piece_first + i].buffer);
     st->session->held -= st->held;
-    st->piece_count = 0;
+    st->piece_first = st->piece_count = 0;
     st->held = 0;
+    tapsi_quic_give_back(st->session);
 }
 
 void tapsi_quic_give_back(struct quic_session *s)
 {
-    if (s->conn && s->owed)
+    if (s->held > QUIC_BUDGET || !s->owed)
+        return;
+    if (s->conn) {
         ngtcp2_conn_extend_max_offset(s->conn, s->owed);
+        tapsi_quic_dirty(s);
+    }
     s->owed = 0;
 }
 
@@ -124,8 +138,7 @@ static void widen(struct quic_stream *st, size_t length)
         return;
     if (st->engaged && !st->engine_closed && !st->fin_received)
         ngtcp2_conn_extend_max_stream_offset(s->conn, st->id, length);
-    if (s->held <= QUIC_BUDGET)
-        tapsi_quic_give_back(s);
+    tapsi_quic_give_back(s);
 }
 
 static bool is_last(const struct quic_stream *st)
@@ -136,9 +149,8 @@ static bool is_last(const struct quic_stream *st)
 /* The first piece, off the list: the reference is the caller's. */
 static struct quic_piece take_piece(struct quic_stream *st)
 {
-    struct quic_piece piece = st->pieces[0];
-    st->piece_count--;
-    memmove(st->pieces, st->pieces + 1, st->piece_count * sizeof(piece));
+    struct quic_piece piece = st->pieces[st->piece_first];
+    st->piece_first = --st->piece_count ? st->piece_first + 1 : 0;
     return piece;
 }
 
@@ -263,12 +275,13 @@ void tapsi_quic_advance(struct quic_stream *st, size_t count, bool fin)
         if (rest && !part)
             break;
         op->flags |= TAPSI_OP_TOUCHED;
-        if (op->taken == 0)
+        if (op->taken == 0 && op->length) /* one without bytes may be looked at twice */
             hold(st, op);
         op->taken += part;
         count -= part;
         if (op->taken < op->length || (op->flags & TAPSI_OP_FINAL && !fin))
             break;
+        st->waiting -= !op->length;
         st->layer.queued -= op->length;
         tapsi_list_remove(link);
         tapsi_list_append(&st->finished, link);

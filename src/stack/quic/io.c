@@ -60,7 +60,7 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
     ngtcp2_path path = tapsi_quic_ngtcp2_path(s);
     ngtcp2_pkt_info info = {.ecn = d->ecn > 0 ? (uint8_t)d->ecn : NGTCP2_ECN_NOT_ECT};
     union tapsi_addr from, to;
-    if (!s->conn)
+    if (!s->conn || !d->length) /* the engine takes one without bytes for an error, and anybody can send it */
         return;
     bool elsewhere = s->role == TAPSI_ROLE_SERVER && !tapsi_addr_equal(&d->from, &s->remote);
     if (elsewhere) {

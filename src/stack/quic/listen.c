@@ -179,6 +179,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
 {
     struct tapsi_target none = {0};
     struct tapsi_error error;
+    tapsi_error_set(&error, TAPS_E_MEMORY, "no memory for a QUIC connection");
     struct quic_session *s = tapsi_quic_session_new(env_of(e), &none, TAPSI_ROLE_SERVER, &error);
     if (!s)
         return NULL;

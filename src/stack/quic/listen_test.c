@@ -349,3 +349,106 @@ TEST(a_peer_whose_port_changes_is_followed)
     CHECK_INT(n.server->moves, 1);
     net_finish(&n);
 }
+
+/* -------------------------------------------------------------------------------- an address that is not proved */
+
+static ngtcp2_conn *conn_of(ngtcp2_crypto_conn_ref *ref)
+{
+    return ref->user_data;
+}
+
+static void make_random(uint8_t *to, size_t length, const ngtcp2_rand_ctx *context)
+{
+    (void)context;
+    memset(to, 7, length);
+}
+
+static int make_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t length, void *user)
+{
+    (void)conn;
+    (void)user;
+    cid->datalen = length;
+    memset(cid->data, 9, length);
+    memset(token, 9, NGTCP2_STATELESS_RESET_TOKENLEN);
+    return 0;
+}
+
+static const ngtcp2_callbacks client_callbacks = {
+    .client_initial = ngtcp2_crypto_client_initial_cb,
+    .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+    .encrypt = ngtcp2_crypto_encrypt_cb,
+    .decrypt = ngtcp2_crypto_decrypt_cb,
+    .hp_mask = ngtcp2_crypto_hp_mask_cb,
+    .recv_retry = ngtcp2_crypto_recv_retry_cb,
+    .rand = make_random,
+    .get_new_connection_id = make_cid,
+    .update_key = ngtcp2_crypto_update_key_cb,
+    .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+    .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+    .get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
+    .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
+};
+
+/* A client's first packet, with a token that nobody gave it. */
+static ngtcp2_ssize write_initial(uint8_t *packet, size_t room, const uint8_t *token, size_t token_length)
+{
+    static const gnutls_datum_t alpn = {(unsigned char *)(uintptr_t) "test", 4};
+    union tapsi_addr here, there;
+    gnutls_session_t tls;
+    gnutls_certificate_credentials_t credentials;
+    ngtcp2_conn *conn;
+    ngtcp2_settings settings;
+    ngtcp2_transport_params params;
+    ngtcp2_pkt_info info;
+    ngtcp2_cid dcid = {.datalen = 16, .data = {1, 2, 3}}, scid = {.datalen = 8, .data = {4, 5, 6}};
+    tapsi_addr_parse("192.0.2.2", &here);
+    tapsi_addr_parse("192.0.2.1", &there);
+    ngtcp2_path path = {.local = {&here.sa, tapsi_addr_length(&here)},
+                        .remote = {&there.sa, tapsi_addr_length(&there)}};
+    ngtcp2_settings_default(&settings);
+    settings.initial_ts = TAPSI_SIM_START;
+    tapsi_ngtcp2_set_token(&settings, token, token_length);
+    ngtcp2_transport_params_default(&params);
+    CHECK_INT(ngtcp2_conn_client_new(&conn, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &client_callbacks, &settings,
+                                     &params, NULL, NULL),
+              0);
+    ngtcp2_crypto_conn_ref ref = {.get_conn = conn_of, .user_data = conn};
+    gnutls_certificate_allocate_credentials(&credentials);
+    gnutls_init(&tls, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
+    gnutls_session_set_ptr(tls, &ref);
+    gnutls_priority_set_direct(tls, "%DISABLE_TLS13_COMPAT_MODE:NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL);
+    gnutls_credentials_set(tls, GNUTLS_CRD_CERTIFICATE, credentials);
+    gnutls_alpn_set_protocols(tls, &alpn, 1, 0);
+    CHECK_INT(ngtcp2_crypto_gnutls_configure_client_session(tls), 0);
+    ngtcp2_conn_set_tls_native_handle(conn, tls);
+    ngtcp2_ssize n = ngtcp2_conn_write_pkt(conn, NULL, &info, packet, room, TAPSI_SIM_START);
+    ngtcp2_conn_del(conn);
+    gnutls_deinit(tls);
+    gnutls_certificate_free_credentials(credentials);
+    return n;
+}
+
+/* RFC 9000, 8.1: three times what came, unless the address is proved, which a token of nobody does not. */
+TEST(a_made_up_token_does_not_lift_the_limit_of_what_is_answered)
+{
+    static const uint8_t tokens[][24] = {{0}, {NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY, 1, 2}, {99}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct net n;
+        struct stranger x;
+        uint8_t packet[1500];
+        size_t total = 0;
+        open_server(&n);
+        stranger_new(&x, &n);
+        ngtcp2_ssize length = write_initial(packet, sizeof(packet), tokens[i], i ? sizeof(tokens[i]) : 0);
+        CHECK(length >= 1200);
+        stranger_send(&x, packet, (size_t)length);
+        for (uint64_t end = tapsi_sim_now(n.sim) + 12 * S; tapsi_sim_now(n.sim) < end;) {
+            ssize_t got = stranger_hears(&x);
+            total += got > 0 ? (size_t)got : 0;
+        }
+        CHECK(total > 0);
+        CHECK(total <= 3 * (size_t)length);
+        stranger_done(&x);
+        net_finish(&n);
+    }
+}

@@ -8,20 +8,21 @@
 #include "stack/quic/ngtcp2.h"
 #include "stack/secure/handshake.h"
 
-#define QUIC_CID           8                 /* bytes of the connection IDs that a server gives out */
-#define QUIC_STREAM_WINDOW (256 * 1024)      /* at first; ngtcp2 widens it as the path needs it */
-#define QUIC_STREAM_MOST   (4 * 1024 * 1024) /* what one stream may make us hold */
-#define QUIC_WINDOW        (1024 * 1024)     /* of all streams, at first */
-#define QUIC_MOST          (6 * 1024 * 1024)
-#define QUIC_BUDGET        (2 * 1024 * 1024) /* held by all streams together: above it the peer waits for the readers */
-#define QUIC_STREAMS       100               /* that the peer may have open, where groupConnLimit says nothing */
-#define QUIC_STREAMS_MOST  65536
-#define QUIC_IDLE          (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
-#define QUIC_PACKET_MOST   1500            /* bytes of the largest packet we write */
-#define QUIC_SEGMENT       1200            /* of one turn of a stream, where streams take turns by packets */
-#define QUIC_BURST         12000           /* that leaves without a pause: ten packets, as RFC 9002, 7.7 allows */
-#define QUIC_FRAME_MOST    65535           /* of a datagram frame that we take */
-#define QUIC_REASON_MAX    128
+#define QUIC_CID            8                 /* bytes of the connection IDs that a server gives out */
+#define QUIC_STREAM_WINDOW  (256 * 1024)      /* at first; ngtcp2 widens it as the path needs it */
+#define QUIC_STREAM_MOST    (4 * 1024 * 1024) /* what one stream may make us hold */
+#define QUIC_WINDOW         (1024 * 1024)     /* of all streams, at first */
+#define QUIC_MOST           (6 * 1024 * 1024)
+#define QUIC_BUDGET         (2 * 1024 * 1024) /* held by all streams together: above it the peer waits for the readers */
+#define QUIC_STREAMS        100               /* that the peer may have open, where groupConnLimit says nothing */
+#define QUIC_STREAMS_MOST   65536
+#define QUIC_IDLE           (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
+#define QUIC_HANDSHAKE_TIME (10 * TAPSI_S)
+#define QUIC_PACKET_MOST    1500  /* bytes of the largest packet we write */
+#define QUIC_SEGMENT        1200  /* of one turn of a stream, where streams take turns by packets */
+#define QUIC_BURST          12000 /* that leaves without a pause: ten packets, as RFC 9002, 7.7 allows */
+#define QUIC_FRAME_MOST     65535 /* of a datagram frame that we take */
+#define QUIC_REASON_MAX     128
 
 struct quic_session;
 struct quic_endpoint;
@@ -61,7 +62,7 @@ struct quic_stream {
 
     /* in */
     struct quic_piece *pieces;
-    uint32_t piece_size, piece_count;
+    uint32_t piece_size, piece_first, piece_count;
     size_t held; /* bytes in them */
     uint64_t received;
     uint64_t reset_code; /* of the peer's RESET_STREAM */
@@ -248,6 +249,7 @@ size_t tapsi_quic_gather(const struct quic_stream *st, ngtcp2_vec *vec, size_t m
 void tapsi_quic_drop_held(struct quic_stream *st);
 void tapsi_quic_drop_kept(struct quic_stream *st);
 int tapsi_quic_reserve(struct quic_stream *st);
+/* The connection's window, as far as the budget allows. */
 void tapsi_quic_give_back(struct quic_session *s);
 
 /* cids.c: which session a packet is for. */

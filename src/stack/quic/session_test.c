@@ -548,3 +548,78 @@ TEST(every_call_of_the_system_may_fail)
         }
     }
 }
+
+/* The last pieces of a frame that is full come with the next, and behind them an end without bytes. */
+TEST(an_end_without_bytes_behind_small_pieces)
+{
+    for (unsigned pieces = 1; pieces < 9; pieces++) {
+        struct net n;
+        net_begin(&n);
+        net_open(&n);
+        struct end *c = net_handshake(&n);
+        NEED(c);
+        for (unsigned i = 0; i < pieces; i++)
+            CHECK_INT(net_send_text(c, "a", 0), 0);
+        CHECK_INT(net_send(c, NULL, 0, TAPSI_OP_FINAL | TAPSI_OP_END), 0);
+        net_run(&n, 200 * MS);
+        NEED(n.server);
+        CHECK_INT(n.server->got_length, pieces);
+        CHECK_INT(n.server->final, 1);
+        CHECK_INT(c->sent, pieces + 1);
+        net_finish(&n);
+    }
+}
+
+/* Anybody can send one. */
+TEST(an_empty_datagram_ends_nothing)
+{
+    struct net n;
+    net_begin(&n);
+    n.server_echo = true;
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c);
+    CHECK_INT(net_send_text(c, "a", 0), 0);
+    CHECK(net_run_until_bytes(&n, c, 1, TAPSI_SIM_S));
+    NEED(n.server);
+    struct quic_session *s = net_session(n.server);
+    struct tapsi_port_way way = {.to = s->remote};
+    CHECK_INT(tapsi_port_write(s->endpoint->user.port, &way, "", 0, 0), 0);
+    net_run(&n, 100 * MS);
+    CHECK_INT(c->closed, 0);
+    CHECK_INT(net_send_text(c, "b", 0), 0);
+    CHECK(net_run_until_bytes(&n, c, 2, TAPSI_SIM_S));
+    net_finish(&n);
+}
+
+/* What readers held that are gone is the window of those that come. */
+TEST(a_window_that_was_held_is_given_back_when_the_holders_go)
+{
+    enum { HOLDERS = 16 };
+    struct net n;
+    net_begin(&n);
+    n.server_window = 0;
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c);
+    for (unsigned i = 0; i < HOLDERS; i++) {
+        struct end *e = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+        NEED(e);
+        CHECK(net_run_until(&n, &e->ready, 1, TAPSI_SIM_S));
+        net_send_many(e, 0, 256 * 1024, 0);
+    }
+    net_run(&n, 5 * TAPSI_SIM_S);
+    NEED(n.server);
+    for (unsigned i = 0; i < n.count; i++)
+        if (n.ends[i].layer && n.ends[i].layer->role == TAPSI_ROLE_SERVER)
+            net_destroy(&n.ends[i], TAPS_E_CANCELLED);
+    n.server_window = 1024 * 1024;
+    net_run(&n, 5 * TAPSI_SIM_S);
+    struct end *last = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+    NEED(last);
+    CHECK(net_run_until(&n, &last->ready, 1, TAPSI_SIM_S));
+    unsigned before = n.accepted;
+    CHECK_INT(net_send_text(last, "hello", 0), 0);
+    CHECK(net_run_until(&n, &n.accepted, before + 1, 5 * TAPSI_SIM_S));
+    net_finish(&n);
+}
