@@ -63,10 +63,11 @@ uint64_t tapsi_past_endpoint(const struct taps_endpoint *endpoint)
     return hash;
 }
 
-static struct tapsi_history_key key_of(const struct tapsi_node *path, const struct tapsi_stack_row *row)
+static struct tapsi_history_key key_of(const struct tapsi_node *path, const struct taps_endpoint *remote,
+                                       const struct tapsi_stack_row *row)
 {
     return (struct tapsi_history_key){.network = tapsi_past_network(path->interface),
-                                      .endpoint = tapsi_past_endpoint(&path->race->config->remotes[0]),
+                                      .endpoint = tapsi_past_endpoint(remote),
                                       .stack = row->offer.stack};
 }
 
@@ -103,9 +104,10 @@ static void ask(const struct tapsi_node *path, const struct tapsi_history *histo
                 size_t count)
 {
     const struct tapsi_stack_row *rows = tapsi_registry(&(size_t){0});
+    const struct taps_endpoint *first = &path->race->config->remotes[0]; /* others come after it, in each stack */
     uint64_t now = tapsi_loop_now(path->race->loop);
     for (size_t i = 0; i < count; i++) {
-        const struct tapsi_history_key key = key_of(path, &rows[turns[i].place]);
+        const struct tapsi_history_key key = key_of(path, first, &rows[turns[i].place]);
         turns[i].doubt = tapsi_history_ask(history, &key, now, &turns[i].ago);
     }
     part(turns, count);
@@ -192,7 +194,7 @@ static void learn_failure(const struct tapsi_node *protocol, const struct tapsi_
     enum tapsi_history_failure failure;
     if (!leaf || !failed(leaf, winner, &failure))
         return;
-    const struct tapsi_history_key key = key_of(protocol->parent, protocol->row);
+    const struct tapsi_history_key key = key_of(protocol->parent, winner->endpoint, protocol->row);
     struct tapsi_history *history = history_of(race->env->caches);
     if (history)
         tapsi_history_failed(history, &key, failure, tapsi_loop_now(race->loop));
@@ -205,7 +207,7 @@ void tapsi_past_learn(const struct tapsi_race *race, const struct tapsi_leaf *wi
     if (!caches || !won->row->offer.secure)
         return;
     if (caches->history) {
-        const struct tapsi_history_key key = key_of(path, won->row);
+        const struct tapsi_history_key key = key_of(path, winner->endpoint, won->row);
         tapsi_history_worked(caches->history, &key, tapsi_loop_now(race->loop));
     }
     for (size_t i = 0; i < path->count; i++) {

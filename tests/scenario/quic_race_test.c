@@ -489,6 +489,31 @@ TEST(refused_quic_is_remembered_for_the_endpoint)
     finish(&w, &p);
 }
 
+/* proves IMPL-14: where several Remote Endpoints were raced, the one it happened at */
+TEST(swallowed_quic_is_held_against_the_endpoint_that_swallowed_it)
+{
+    struct world w;
+    struct peer p;
+    taps_endpoint *other;
+    begin_both(&w, &p);
+    tapsi_sim_dns_answer(w.dns, "nobody.test", "A", "192.0.2.9", 0);
+    tapsi_sim_fault(w.sim, UDP, TAPSI_SIM_BLACKHOLE);
+    taps_remote_endpoint_new(&other);
+    CHECK_INT(taps_endpoint_with_text(other, "nobody.test:443"), 0);
+    taps_preconnection_add_remote(w.preconnection, other);
+    taps_endpoint_free(other);
+    world_initiate(&w, NAME, 5000);
+    world_run_until_ready(&w);
+    CHECK_TEXT(winner(&w), tls);
+    tapsi_sim_fault(w.sim, UDP, TAPSI_SIM_FINE);
+    go(&w, NAME);
+    CHECK_TEXT(protocol(&w, quic).id, "1.2");
+    CHECK(strstr(protocol(&w, quic).reason, "later: quic did not come through to this endpoint") != NULL);
+    go(&w, "nobody.test:443");
+    CHECK_TEXT(protocol(&w, quic).id, "1.1");
+    finish(&w, &p);
+}
+
 /* proves IMPL-14: UDP is blocked here, whoever is asked next. */
 TEST(two_swallowed_endpoints_make_a_network_that_swallows)
 {
