@@ -607,8 +607,9 @@ TAPS_API int taps_security_parameters_add_signature_algorithm(taps_security_para
 /* Sessions that are kept to be resumed, of Connections with equal parameters. 0: none, so nothing is resumed; default
    64; TAPS_E_RANGE above 65536. The oldest go first. */
 TAPS_API int taps_security_parameters_set_max_cached_sessions(taps_security_parameters *parameters, uint64_t count);
-/* How long one is kept, in seconds, and no longer than the peer allows; when listening, how long a client may come back
-   with one. 0: none is kept; default 6 hours; TAPS_E_RANGE above 7 days (RFC 8446, 4.6.1). */
+/* How long one is kept, in seconds, and no longer than the peer allows; it counts from the handshake that verified the
+   peer, however often the session has been resumed since. When listening, how long a client may come back with one. 0:
+   none is kept; default 6 hours; TAPS_E_RANGE above 7 days (RFC 8446, 4.6.1). */
 TAPS_API int taps_security_parameters_set_cached_session_lifetime(taps_security_parameters *parameters,
                                                                   uint64_t seconds);
 /* By the RFC's parameter name and text: ("alpn", "h2,http/1.1"), ("allowedSecurityProtocols", "tls1.3,quic"), of which

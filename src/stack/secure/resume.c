@@ -89,7 +89,8 @@ static struct tapsi_tickets *store_of(struct tapsi_env *env)
     return caches->tickets;
 }
 
-/* Without memory there is one ticket less. */
+/* Without memory there is one ticket less. The tickets of a resumed session live no longer than those it began with
+   may: or its peer would never be verified again (RFC 8446, 4.6.1). */
 static void keep(struct tapsi_handshake *h)
 {
     uint32_t lifetime = h->ticket_life;
@@ -102,7 +103,8 @@ static void keep(struct tapsi_handshake *h)
         return;
     if (lifetime > s->cached_session_lifetime_seconds)
         lifetime = s->cached_session_lifetime_seconds;
-    like.expires = like.issued + lifetime;
+    like.until = h->until ? h->until : like.issued + s->cached_session_lifetime_seconds;
+    like.expires = like.issued + lifetime < like.until ? like.issued + lifetime : like.until;
     like.session = session.data;
     like.session_length = session.size;
     size_t alpn = h->alpn ? strlen(h->alpn) : 0;
@@ -241,6 +243,7 @@ static bool check_resumed(struct tapsi_handshake *h)
     }
     if (!h->ticket)
         return refuse(h, "that was not offered");
+    h->until = h->ticket->until ? h->ticket->until : h->ticket->expires;
     h->verified = h->ticket->authenticated;
     if (c->verify && !h->verified)
         return refuse(h, "that was not authenticated");

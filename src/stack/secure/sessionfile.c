@@ -39,7 +39,7 @@ static void put_text(uint8_t **to, const void *bytes, size_t count)
 
 static size_t body_size(const struct tapsi_ticket *t)
 {
-    return NUMBERS + 4 * 4 + strlen(t->alpn) + t->session_length + t->transport_length + t->token_length;
+    return NUMBERS + 4 * 4 + 8 + strlen(t->alpn) + t->session_length + t->transport_length + t->token_length;
 }
 
 static void put_body(uint8_t **to, const struct tapsi_ticket *t)
@@ -55,6 +55,7 @@ static void put_body(uint8_t **to, const struct tapsi_ticket *t)
     put_text(to, t->session, t->session_length);
     put_text(to, t->transport, t->transport_length);
     put_text(to, t->token, t->token_length);
+    put_number(to, t->until, 8);
 }
 
 static bool digest_of(const uint8_t *bytes, size_t length, uint8_t *ret)
@@ -175,6 +176,8 @@ static bool parse(const uint8_t *body, size_t length, struct tapsi_ticket *ret)
     ret->session = take_text(&r, &ret->session_length);
     ret->transport = take_text(&r, &ret->transport_length);
     ret->token = take_text(&r, &ret->token_length);
+    if (!r.short_of && r.at != r.end) /* it came later */
+        ret->until = take_number(&r, 8);
     if (r.short_of || r.at != r.end || alpn_length >= sizeof(ret->alpn) || !ret->session_length)
         return false;
     if (alpn_length)

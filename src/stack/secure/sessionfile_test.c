@@ -15,6 +15,7 @@ static void put(struct tapsi_tickets *s, uint8_t peer, uint64_t issued, const ch
     struct tapsi_ticket like = {.key = {{peer}, {1}},
                                 .issued = issued,
                                 .expires = 1000,
+                                .until = 5000,
                                 .early = 16384,
                                 .authenticated = true,
                                 .alpn = "h2",
@@ -58,7 +59,7 @@ TEST(what_is_written_is_read_again)
     struct tapsi_ticket_key key = {{2}, {1}};
     struct tapsi_ticket *t = tapsi_tickets_take(s, &key, 50);
     NEED(t);
-    CHECK(t->issued == 20 && t->expires == 1000 && t->early == 16384 && t->authenticated);
+    CHECK(t->issued == 20 && t->expires == 1000 && t->until == 5000 && t->early == 16384 && t->authenticated);
     CHECK_TEXT(t->alpn, "h2");
     CHECK(t->session_length == 18 && memcmp(t->session, "the second session", 18) == 0);
     CHECK(t->transport_length == 10 && memcmp(t->transport, "parameters", 10) == 0);

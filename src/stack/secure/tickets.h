@@ -33,10 +33,12 @@ struct tapsi_ticket {
     struct tapsi_mem *mem;
     struct tapsi_ticket_key key;
     uint64_t issued, expires; /* seconds of the wall clock */
-    uint32_t early;           /* bytes of early data that the server takes; 0 = none */
-    bool authenticated;       /* the peer's identity was verified when the session began */
-    char alpn[32];            /* the protocol agreed on, "" = none; a longer one takes no early data */
-    const uint8_t *session;   /* gnutls_session_get_data2 */
+    uint64_t
+        until; /* when the peer has to be verified anew: no later ticket of the session lives longer. 0: `expires` */
+    uint32_t early;         /* bytes of early data that the server takes; 0 = none */
+    bool authenticated;     /* the peer's identity was verified when the session began */
+    char alpn[32];          /* the protocol agreed on, "" = none; a longer one takes no early data */
+    const uint8_t *session; /* gnutls_session_get_data2 */
     size_t session_length;
     const uint8_t *transport; /* the peer's transport parameters (QUIC), as ngtcp2 encodes them */
     size_t transport_length;

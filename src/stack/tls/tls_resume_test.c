@@ -301,6 +301,31 @@ TEST(a_client_that_judges_its_peers_itself_judges_each)
     CHECK_INT(tapsi_test_pair_done(&p), 0);
 }
 
+/* RFC 8446, 4.6.1: the tickets of a session that was resumed are no way round the certificate for ever. */
+TEST(a_session_does_not_live_on_by_being_resumed)
+{
+    for (int version = TAPS_TLS_1_2; version <= TAPS_TLS_1_3; version++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        CHECK_INT(tapsi_security_allow(p.security[0], (enum taps_security_protocol)version), 0);
+        CHECK_INT(tapsi_security_set_cached_lifetime(p.security[0], 100), 0);
+        NEED(first(&p));
+        uint64_t end = tapsi_tickets_next(p.caches[0]->tickets, NULL)->expires;
+        CHECK_INT(tapsi_security_set_cached_lifetime(p.security[0], 10000), 0);
+        for (int i = 0; i < 3; i++) {
+            NEED(tapsi_test_pair_handshake(&p));
+            tapsi_test_send_text(&p.server, "x", 0);
+            tapsi_test_pair_run(&p);
+            CHECK(p.client.info.resumed);
+            const struct tapsi_ticket *t = NULL;
+            while ((t = tapsi_tickets_next(p.caches[0]->tickets, t)))
+                CHECK(t->expires <= end);
+            tapsi_test_pair_again(&p);
+        }
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}
+
 TEST(a_ticket_that_was_never_sent_is_given_back)
 {
     struct tapsi_test_pair p;
