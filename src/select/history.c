@@ -13,7 +13,7 @@ struct entry {
     uint64_t network, endpoint;
     char stack[TAPSI_HISTORY_STACK_MAX];
     int64_t failed, until; /* of a clock that may have begun later */
-    uint8_t level;         /* doublings of FIRST, plus one */
+    uint8_t level; /* doublings of FIRST, plus one; 0: it came through, and a file that says otherwise is older */
     uint8_t failure;
     bool alone; /* the stack came through to another endpoint since: this one's silence is its own */
 };
@@ -42,7 +42,10 @@ void tapsi_history_free(struct tapsi_history *history)
 
 size_t tapsi_history_count(const struct tapsi_history *history)
 {
-    return history->count;
+    size_t count = 0;
+    for (size_t i = 0; i < history->count; i++)
+        count += history->entries[i].level > 0;
+    return count;
 }
 
 /* FNV-1a. Who finds two names of one hash makes a stack start later, and no more. */
@@ -141,7 +144,7 @@ void tapsi_history_failed(struct tapsi_history *history, const struct tapsi_hist
 
 void tapsi_history_worked(struct tapsi_history *history, const struct tapsi_history_key *key, uint64_t now)
 {
-    for (size_t i = history->count; i-- > 0;) {
+    for (size_t i = 0; i < history->count; i++) {
         struct entry *e = &history->entries[i];
         if (!same_network(e, key))
             continue;
@@ -150,8 +153,6 @@ void tapsi_history_worked(struct tapsi_history *history, const struct tapsi_hist
             continue;
         e->level = is_stale(e, now) ? 0 : e->level / 2;
         e->until = (int64_t)now;
-        if (e->level == 0)
-            *e = history->entries[--history->count];
     }
 }
 
@@ -173,7 +174,8 @@ enum tapsi_history_doubt tapsi_history_ask(const struct tapsi_history *history, 
         silent++;
         last = e->failed > last ? e->failed : last;
     }
-    if (silent < BLOCKED || find(history, key))
+    const struct entry *own = silent < BLOCKED ? NULL : find(history, key);
+    if (silent < BLOCKED || (own && own->level))
         return TAPSI_HISTORY_NO_DOUBT;
     *ret_ago = now - (uint64_t)last;
     return TAPSI_HISTORY_NETWORK_SILENT;
@@ -201,7 +203,7 @@ void tapsi_history_save(const struct tapsi_history *history, uint64_t now, struc
     for (size_t i = 0; i < history->count; i++) {
         const struct entry *e = &history->entries[i];
         const char *kind = e->failure == TAPSI_HISTORY_SILENT && e->alone ? "alone" : kinds[e->failure];
-        if (!is_stale(e, now))
+        if (e->level && !is_stale(e, now))
             tapsi_str_format(to, "%s %016llx %016llx %s %u %llu %llu\n", kind, (unsigned long long)e->network,
                              (unsigned long long)e->endpoint, e->stack, e->level,
                              (unsigned long long)seconds_since(e->failed, now),

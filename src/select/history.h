@@ -50,6 +50,7 @@ void tapsi_history_worked(struct tapsi_history *history, const struct tapsi_hist
 /* Is it in doubt now, and how long ago did it fail (ns)? `history` NULL: no doubt. */
 enum tapsi_history_doubt tapsi_history_ask(const struct tapsi_history *history, const struct tapsi_history_key *key,
                                            uint64_t now, uint64_t *ret_ago);
+/* Entries, but for those that came through since. */
 size_t tapsi_history_count(const struct tapsi_history *history);
 
 /* For files: one line for each entry, "silent NETWORK ENDPOINT STACK LEVEL SINCE LEFT", the hashes as 16 hexadecimal

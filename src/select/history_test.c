@@ -247,6 +247,24 @@ TEST(what_is_known_is_newer_than_a_file)
     tapsi_history_free(h);
 }
 
+/* proves IMPL-14: a file is read again before each write, and still has the doubt that was over meanwhile. */
+TEST(what_came_through_stays_so_when_the_file_is_read_again)
+{
+    static const char line[] = "refused 0000000000000001 0000000000000064 quic 1 10 290";
+    struct tapsi_history *h = fresh();
+    CHECK_INT(tapsi_history_load(h, line, 0, NOW), 0);
+    tapsi_history_worked(h, &one, NOW + SECOND);
+    CHECK_INT(tapsi_history_load(h, line, SECOND, NOW + SECOND), 0);
+    CHECK_INT(ask(h, &one, NOW + SECOND), TAPSI_HISTORY_NO_DOUBT);
+    char *text = saved(h, NOW + SECOND);
+    CHECK_TEXT(text, "");
+    tapsi_free(tapsi_mem_default(), text);
+    CHECK_INT(tapsi_history_count(h), 0);
+    silent(h, &one, NOW + MINUTE);
+    CHECK_INT(doubt_minutes(h, &one, NOW + MINUTE), 5);
+    tapsi_history_free(h);
+}
+
 TEST(lines_that_are_not_exactly_entries_are_refused)
 {
     static const char *const wrong[] = {
