@@ -18,7 +18,15 @@ static void on_closed(struct tapsi_sink *sink, struct tapsi_layer *layer, const 
     (void)error; /* a listening socket does not end by itself */
 }
 
-static const struct tapsi_sink_ops sink_ops = {.child = tapsi_listener_child, .closed = on_closed};
+static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value)
+{
+    (void)layer;
+    (void)value;
+    if (event == TAPSI_EVENT_ROOM)
+        tapsi_listener_grant(TAPSI_CONTAINER(sink, struct taps_listener, sink));
+}
+
+static const struct tapsi_sink_ops sink_ops = {.child = tapsi_listener_child, .closed = on_closed, .event = on_event};
 
 static void post(struct taps_listener *l)
 {

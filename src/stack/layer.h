@@ -122,6 +122,7 @@ enum tapsi_event {
     TAPSI_EVENT_SOFT_ERROR, /* value: const struct tapsi_error * */
     TAPSI_EVENT_PATH,       /* addresses or mtu changed; fields are updated already */
     TAPSI_EVENT_PEER_STOP,  /* sends fail from now on */
+    TAPSI_EVENT_ROOM,       /* of a listener: of env->half_open, fewer are in progress, so there may be room for more */
 };
 
 struct tapsi_layer_ops {

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "peer.h"
 
-enum kind { TCP, TLS, UDP, KINDS };
+enum kind { TCP, TLS, UDP, KINDS, QUIC = KINDS };
 
 #define CLIENTS 6
 
@@ -34,10 +34,14 @@ static void limits_new(struct limits *l, enum kind kind)
         taps_transport_properties_new_profile(TAPS_UNRELIABLE_DATAGRAM, &l->w.properties);
     }
     peer_new(&l->w, l->w.server, &l->peer);
-    if (kind == TLS) {
+    if (kind == TLS || kind == QUIC) {
         l->identity = peer_certificate("192.0.2.1", NULL, NULL);
         world_secure(&l->w);
         peer_secure(&l->peer, &l->identity);
+    }
+    if (kind == QUIC) { /* an ALPN protocol that is there over QUIC alone */
+        CHECK_INT(taps_security_parameters_add_alpn(l->w.security, "doq"), 0);
+        CHECK_INT(taps_security_parameters_add_alpn(l->peer.security, "doq"), 0);
     }
     peer_listen(&l->w, &l->peer, "192.0.2.1:80");
     taps_preconnection_add_remote_text(l->w.preconnection, "192.0.2.1:80");
@@ -81,7 +85,7 @@ static void limits_done(struct limits *l)
     for (unsigned i = 0; i < l->count; i++)
         taps_connection_free(l->clients[i]);
     peer_done(&l->peer);
-    if (l->kind == TLS)
+    if (l->kind == TLS || l->kind == QUIC)
         tapsi_test_identity_free(&l->identity);
     world_finish(&l->w);
 }
@@ -176,5 +180,23 @@ TEST(a_listener_that_is_over_takes_no_limit)
     world_run_ms(&l.w, 10);
     CHECK_INT(taps_listener_set_new_connection_limit(l.peer.listeners[0], 5), TAPS_E_STATE);
     CHECK_INT(taps_listener_set_new_connection_limit(NULL, 5), TAPS_E_ARGUMENT);
+    limits_done(&l);
+}
+
+/* A handshake that is in progress over QUIC holds room of the Listener's, until it is over. */
+TEST(room_that_a_quic_handshake_held_comes_back)
+{
+    struct limits l;
+    limits_new(&l, QUIC);
+    set_limit(&l, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_INT(taps_preconnection_initiate(l.w.preconnection, 0, &events, &l, &l.clients[i]), 0);
+        say_hello(&l, i);
+        l.count++;
+        world_run_ms(&l.w, 5); /* the second shakes hands when the first is delivered */
+    }
+    world_run_ms(&l.w, 2000);
+    CHECK_INT(l.ready, 2);
+    CHECK_INT(l.peer.received, 2);
     limits_done(&l);
 }

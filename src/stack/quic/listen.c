@@ -397,10 +397,20 @@ static void want_listener(struct tapsi_layer *layer)
     }
 }
 
+void tapsi_quic_say_room(struct quic_endpoint *e)
+{
+    for (int kind = 0; kind < QUIC_KINDS; kind++) {
+        if (e->listeners[kind])
+            tapsi_layer_dirty(&e->listeners[kind]->layer);
+    }
+}
+
 static void flush_listener(struct tapsi_layer *layer)
 {
     if (listener_of(layer)->closing)
         tapsi_layer_closed(layer, NULL);
+    else
+        tapsi_layer_event(layer, TAPSI_EVENT_ROOM, NULL);
 }
 
 static int close_listener(struct tapsi_layer *layer)

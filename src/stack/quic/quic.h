@@ -298,6 +298,8 @@ struct quic_endpoint {
 
 int tapsi_quic_listen(struct tapsi_env *env, const struct tapsi_target *target, enum quic_kind kind,
                       struct tapsi_sink *sink, struct tapsi_layer **ret, struct tapsi_error *ret_error);
+/* A handshake is over: the Listeners hear at this turn's flush that there may be room. */
+void tapsi_quic_say_room(struct quic_endpoint *e);
 /* Does anybody listen there? */
 bool tapsi_quic_is_heard(const struct quic_endpoint *e);
 /* Of a server's session: is there a Listener for its datagrams, which takes one more now? */

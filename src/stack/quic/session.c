@@ -107,6 +107,8 @@ void tapsi_quic_count(struct quic_session *s, bool on)
     s->endpoint->half_open += on ? 1 : -1u;
     if (all)
         *all += on ? 1 : -1u;
+    if (!on)
+        tapsi_quic_say_room(s->endpoint);
 }
 
 /* -------------------------------------------------------------------------------------------------- progress */
