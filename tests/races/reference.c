@@ -106,7 +106,7 @@ static const struct {
     {"preserveMsgBoundaries", 0, NEVER, ALWAYS},
     {"perMsgReliability", 0, NEVER, NEVER},
     {"preserveOrder", 2, ALWAYS, NEVER},
-    {"zeroRttMsg", 0, NEVER, ALWAYS},
+    {"zeroRttMsg", 0, EITHER, ALWAYS},
     {"multistreaming", 1, NEVER, NEVER},
     {"fullChecksumSend", 2, ALWAYS, ALWAYS},
     {"fullChecksumRecv", 2, ALWAYS, ALWAYS},
