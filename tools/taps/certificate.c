@@ -34,11 +34,15 @@ int certificate_check_pair(const char *chain_path, const char *key_path, const c
     return error < 0 ? error : 0;
 }
 
+/* U+0080 to U+009F are control characters too: some terminals obey them. */
 static void clean(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
 }
 
 static void name_text(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *), char *text, size_t size)

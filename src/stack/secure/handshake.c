@@ -30,6 +30,17 @@ static int take_name(struct tapsi_handshake *h, const char *name, struct tapsi_e
     return 0;
 }
 
+/* GnuTLS would take no name for any name. */
+static bool needs_name(enum tapsi_role role, const struct tapsi_security *security)
+{
+    return role == TAPSI_ROLE_CLIENT && security->mode == TAPS_SECURITY_REQUIRED;
+}
+
+static int nameless(struct tapsi_error *ret_error)
+{
+    return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
+}
+
 int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const struct tapsi_target *target,
                          enum tapsi_secure_kind kind, enum tapsi_role role, struct tapsi_error *ret_error)
 {
@@ -48,8 +59,8 @@ int tapsi_handshake_init(struct tapsi_handshake *h, struct tapsi_env *env, const
         h->address = *target->remote;
         name = tapsi_addr_host_text(target->remote, text);
     }
-    if (!name && role == TAPSI_ROLE_CLIENT && env->security->mode == TAPS_SECURITY_REQUIRED)
-        return tapsi_error_set(ret_error, TAPS_E_CONFIGURATION, "there is no name to verify the peer by");
+    if (!name && needs_name(role, env->security))
+        return nameless(ret_error);
     h->security = tapsi_security_ref(env->security);
     int err = take_name(h, name, ret_error);
     if (!err && role != TAPSI_ROLE_UNDECIDED)
@@ -132,6 +143,10 @@ int tapsi_handshake_open(struct tapsi_handshake *h, enum tapsi_role role, unsign
 {
     struct tapsi_error *e;
     h->role = role;
+    if (!h->host && needs_name(role, h->security)) { /* the role was not known before */
+        nameless(tapsi_handshake_error(h));
+        return GNUTLS_E_INSUFFICIENT_CREDENTIALS;
+    }
     if (!h->credentials) {
         e = tapsi_handshake_error(h);
         if (!e || tapsi_credentials(h->security, role, h->kind, &h->credentials, e) != 0)
