@@ -216,8 +216,10 @@ static void tell(struct quic_flow *f)
         tell_open(f);
     finish_ops(f);
     if (!layer->dead && layer->state >= TAPSI_LAYER_READY && layer->state < TAPSI_LAYER_CLOSED) {
-        if (s->conn && take_length(f))
+        if (s->conn && (take_length(f) || f->news)) {
+            f->news = false;
             tapsi_layer_event(layer, TAPSI_EVENT_PATH, NULL);
+        }
         deliver(f);
     }
     if (layer->dead || layer->state < TAPSI_LAYER_STARTING || layer->state == TAPSI_LAYER_CLOSED)
@@ -319,7 +321,10 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     switch (what) {
     case TAPS_SINGULAR_TRANSMISSION_MSG_MAX_LEN:
     case TAPS_SEND_MSG_MAX_LEN:
-        take_length(f);
+        if (take_length(f)) {
+            f->news = true;
+            tapsi_quic_dirty(f->session);
+        }
         return give_integer(ret, layer->max_message);
     case TAPS_RECV_MSG_MAX_LEN:
         return give_integer(ret, QUIC_FRAME_MOST);

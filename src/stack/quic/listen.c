@@ -87,6 +87,8 @@ void tapsi_quic_endpoint_leave(struct quic_session *s)
     s->endpoint = NULL;
     tapsi_quic_cids_forget(&e->cids, s);
     tapsi_list_remove(&s->member);
+    e->failing -= s->failing;
+    s->failing = false;
     e->count--;
     let_go(e);
     tapsi_quic_unref(s);
@@ -306,7 +308,8 @@ static struct tapsi_layer *living_layer(const struct quic_session *s)
 {
     for (struct tapsi_link *l = s->streams.next; l != &s->streams; l = l->next) {
         struct quic_stream *st = TAPSI_CONTAINER(l, struct quic_stream, link);
-        if (st->layered && !st->layer.dead && st->layer.state != TAPSI_LAYER_NEW)
+        if (st->layered && !st->layer.dead && st->layer.state != TAPSI_LAYER_NEW &&
+            st->layer.state != TAPSI_LAYER_CLOSED)
             return &st->layer;
     }
     return NULL;

@@ -390,9 +390,10 @@ static const ngtcp2_callbacks client_callbacks = {
 };
 
 /* A client's first packet, with a token that nobody gave it. */
-static ngtcp2_ssize write_initial(uint8_t *packet, size_t room, const uint8_t *token, size_t token_length)
+static ngtcp2_ssize write_initial(uint8_t *packet, size_t room, const char *protocol, uint8_t id, const uint8_t *token,
+                                  size_t token_length)
 {
-    static const gnutls_datum_t alpn = {(unsigned char *)(uintptr_t) "test", 4};
+    const gnutls_datum_t alpn = {(unsigned char *)(uintptr_t)protocol, (unsigned)strlen(protocol)};
     union tapsi_addr here, there;
     gnutls_session_t tls;
     gnutls_certificate_credentials_t credentials;
@@ -400,7 +401,7 @@ static ngtcp2_ssize write_initial(uint8_t *packet, size_t room, const uint8_t *t
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     ngtcp2_pkt_info info;
-    ngtcp2_cid dcid = {.datalen = 16, .data = {1, 2, 3}}, scid = {.datalen = 8, .data = {4, 5, 6}};
+    ngtcp2_cid dcid = {.datalen = 16, .data = {1, 2, id}}, scid = {.datalen = 8, .data = {4, 5, 6}};
     tapsi_addr_parse("192.0.2.2", &here);
     tapsi_addr_parse("192.0.2.1", &there);
     ngtcp2_path path = {.local = {&here.sa, tapsi_addr_length(&here)},
@@ -439,7 +440,7 @@ TEST(a_made_up_token_does_not_lift_the_limit_of_what_is_answered)
         size_t total = 0;
         open_server(&n);
         stranger_new(&x, &n);
-        ngtcp2_ssize length = write_initial(packet, sizeof(packet), tokens[i], i ? sizeof(tokens[i]) : 0);
+        ngtcp2_ssize length = write_initial(packet, sizeof(packet), "test", 3, tokens[i], i ? sizeof(tokens[i]) : 0);
         CHECK(length >= 1200);
         stranger_send(&x, packet, (size_t)length);
         for (uint64_t end = tapsi_sim_now(n.sim) + 12 * S; tapsi_sim_now(n.sim) < end;) {
@@ -451,4 +452,32 @@ TEST(a_made_up_token_does_not_lift_the_limit_of_what_is_answered)
         stranger_done(&x);
         net_finish(&n);
     }
+}
+
+/* Each fails at once, so they are not in progress; and what is kept to say so again is bounded. */
+TEST(handshakes_that_fail_leave_little_behind)
+{
+    struct net n;
+    struct stranger x;
+    uint8_t packet[1500];
+    open_server(&n);
+    struct quic_endpoint *e = endpoint(&n);
+    NEED(e);
+    unsigned before = e->count;
+    stranger_new(&x, &n);
+    for (unsigned i = 0; i < 200; i++) {
+        ngtcp2_ssize length = write_initial(packet, sizeof(packet), "other", (uint8_t)i, NULL, 0);
+        CHECK(length > 0);
+        stranger_send(&x, packet, length > 0 ? (size_t)length : 0);
+        net_run(&n, MS);
+    }
+    net_run(&n, 20 * MS);
+    CHECK_INT(e->half_open, 0);
+    CHECK(e->count > before);
+    CHECK(e->count <= before + QUIC_FAILING_MOST);
+    net_run(&n, 10 * S);
+    CHECK_INT(e->count, before);
+    CHECK_INT(e->failing, 0);
+    stranger_done(&x);
+    net_finish(&n);
 }

@@ -17,6 +17,7 @@
 #define QUIC_STREAMS        100               /* that the peer may have open, where groupConnLimit says nothing */
 #define QUIC_STREAMS_MOST   65536
 #define QUIC_IDLE           (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
+#define QUIC_FAILING_MOST   64 /* sessions that failed in the handshake, and linger: what anybody can cause */
 #define QUIC_HANDSHAKE_TIME (10 * TAPSI_S)
 #define QUIC_PACKET_MOST    1500  /* bytes of the largest packet we write */
 #define QUIC_SEGMENT        1200  /* of one turn of a stream, where streams take turns by packets */
@@ -146,6 +147,7 @@ struct quic_session {
     bool failed : 1;           /* `error` was to be told, even if there was no memory for it */
     bool running : 1;
     bool lingers : 1;   /* over, and its connection IDs are still known */
+    bool failing : 1;   /* so, and never open */
     bool completed : 1; /* the engine says so; not yet looked at */
     bool asked : 1;     /* done, but the application still has to say whether it trusts the peer */
     bool counted : 1;   /* among the handshakes in progress */
@@ -291,8 +293,9 @@ struct quic_endpoint {
     uint8_t secret[32]; /* of tokens and resets */
     unsigned count;     /* of sessions */
     unsigned half_open;
-    unsigned busy;   /* on the stack: not to be freed */
-    unsigned resets; /* sent since `reset_time` */
+    unsigned failing; /* sessions that linger and were never open */
+    unsigned busy;    /* on the stack: not to be freed */
+    unsigned resets;  /* sent since `reset_time` */
     uint64_t reset_time;
 };
 

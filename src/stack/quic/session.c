@@ -341,8 +341,20 @@ static void log_failure(const struct quic_session *s)
         tapsi_log(s->env->loop, TAPS_LOG_INFO, "QUIC: a connection was dropped: %s", why->text);
 }
 
+/* One that anybody can cause is kept as long as they are few: then what the client repeats fails once more. */
+static bool may_linger(struct quic_session *s, bool was_open)
+{
+    struct quic_endpoint *e = s->endpoint;
+    if (!e || !tapsi_quic_is_heard(e) || (!was_open && e->failing >= QUIC_FAILING_MOST))
+        return false;
+    s->failing = !was_open;
+    e->failing += s->failing;
+    return true;
+}
+
 void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
 {
+    bool was_open = s->state == QUIC_OPEN;
     if (s->state == QUIC_OVER)
         return;
     tapsi_quic_ref(s);
@@ -360,7 +372,7 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
     tapsi_quic_close_path(s);
-    s->lingers = s->endpoint && tapsi_quic_is_heard(s->endpoint);
+    s->lingers = may_linger(s, was_open);
     if (s->lingers)
         tapsi_timer_start(s->env->loop, &s->timer, linger);
     else if (s->endpoint && !has_newcomers(s))
