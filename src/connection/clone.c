@@ -154,6 +154,16 @@ static enum tapsi_role role_of(const struct taps_connection *c)
     return client ? TAPSI_ROLE_CLIENT : TAPSI_ROLE_SERVER;
 }
 
+/* Said here, or it would be that no stack is eligible. */
+static int check_direction(const struct taps_connection *parent, const struct tapsi_properties *properties,
+                           struct tapsi_error *ret_error)
+{
+    bool receives = properties->values[TAPS_DIRECTION].enumeration == TAPS_UNIDIRECTIONAL_RECEIVE;
+    return !parent->streams || !receives
+               ? 0
+               : tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "only the peer can open a stream to receive from");
+}
+
 static int clone_config(const struct taps_connection *parent, const struct taps_framer *framer,
                         const struct tapsi_properties *asked, struct tapsi_config **ret, struct tapsi_error *ret_error)
 {
@@ -161,10 +171,12 @@ static int clone_config(const struct taps_connection *parent, const struct taps_
     int err = clone_properties(parent, asked, &properties, ret_error);
     if (err)
         return err;
-    err = tapsi_config_copy(parent->config, ret);
+    err = check_direction(parent, properties, ret_error);
+    if (!err && tapsi_config_copy(parent->config, ret))
+        err = tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a clone");
     if (err) {
         tapsi_properties_unref(properties);
-        return tapsi_error_set(ret_error, err, "no memory for a clone");
+        return err;
     }
     tapsi_properties_unref((*ret)->properties);
     (*ret)->properties = properties;

@@ -151,6 +151,18 @@ static bool can_be_used(const struct tapsi_offer *offer, enum tapsi_role role, s
     return true;
 }
 
+/* Over TCP the handshake is enough; a stream of QUIC shows itself with its first byte. */
+static bool direction_allows(const struct tapsi_offer *offer, const struct tapsi_properties *properties,
+                             enum tapsi_role role, struct tapsi_verdict *verdict)
+{
+    if (role == TAPSI_ROLE_SERVER || offer->alpn != TAPSI_ALPN_QUIC ||
+        properties->values[TAPS_DIRECTION].enumeration != TAPS_UNIDIRECTIONAL_RECEIVE)
+        return true;
+    return tapsi_select_rule_out(verdict, TAPS_DIRECTION,
+                                 "direction is unidirectional receive, and over QUIC the peer hears of who initiates "
+                                 "by what is sent");
+}
+
 /* ------------------------------------------------------------------------------------------------------- rank */
 
 /* Sums up Prefer and Avoid; `wanted` is how many Prefer there are, met or not. */
@@ -211,7 +223,7 @@ void tapsi_select_stack(const struct tapsi_offer *offer, const struct tapsi_prop
 {
     *ret = (struct tapsi_verdict){.property = TAPS_PROPERTY_NONE};
     ret->eligible = can_be_used(offer, role, ret) && properties_allow(offer, properties, ret) &&
-                    security_allows(offer, security, role, ret);
+                    direction_allows(offer, properties, role, ret) && security_allows(offer, security, role, ret);
     if (ret->eligible)
         rank_stack(offer, properties, role, ret);
 }

@@ -193,6 +193,25 @@ TEST(ids_for_one_transport_leave_one_stack)
     }
 }
 
+/* proves API-045: a stream shows itself with its first byte, and who only receives says none: it goes over TCP. */
+TEST(who_only_receives_does_not_wait_over_quic_for_ever)
+{
+    struct world w;
+    struct peer p;
+    begin(&w);
+    serve(&w, &p, SECRET_NAME, NULL, "echo");
+    p.greeting = "welcome";
+    tap(&w);
+    CHECK_INT(taps_transport_properties_set(w.properties, "direction", "unidirectional receive"), 0);
+    go(&w, NAME);
+    CHECK_TEXT(winner(&w), tls);
+    CHECK_TEXT(protocol(&w, quic).reason, "direction is unidirectional receive, and over QUIC the peer hears of who "
+                                          "initiates by what is sent");
+    world_run_ms(&w, 200);
+    CHECK(w.heard.length == strlen(p.greeting));
+    finish(&w, &p);
+}
+
 /* proves IMPL-07: TCP one attempt delay later; it wins, and ends QUIC. */
 TEST(where_udp_is_swallowed_tcp_follows_after_the_attempt_delay)
 {
