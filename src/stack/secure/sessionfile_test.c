@@ -69,6 +69,22 @@ TEST(what_is_written_is_read_again)
     free(bytes);
 }
 
+/* They are forgotten because they are of no use: the file must not bring them back with the next write. */
+TEST(what_was_forgotten_does_not_come_back_from_the_file)
+{
+    size_t length;
+    uint8_t *bytes = three(&length);
+    struct tapsi_tickets *s = tapsi_tickets_new(mem());
+    tapsi_sessionfile_read(s, mem(), bytes, length, 50, NULL);
+    struct tapsi_ticket_key key = {{2}, {1}};
+    tapsi_tickets_forget(s, &key);
+    struct tapsi_sessionfile_found found = tapsi_sessionfile_read(s, mem(), bytes, length, 50, NULL);
+    CHECK_INT(found.taken, 0);
+    CHECK_INT(tapsi_tickets_count(s), 2);
+    tapsi_tickets_free(s);
+    free(bytes);
+}
+
 TEST(what_was_used_does_not_come_back_from_the_file)
 {
     size_t length;

@@ -253,6 +253,7 @@ void tapsi_tickets_forget(struct tapsi_tickets *s, const struct tapsi_ticket_key
         next = l->next;
         if (!same(t->key.peer, key->peer))
             continue;
+        note_spent(s, t);
         withdraw(s, t);
         tapsi_ticket_free(t);
     }
