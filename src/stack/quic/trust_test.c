@@ -1,6 +1,7 @@
 /* Security parameters over QUIC: the application that is asked, pre-shared keys, pins. */
 #include <string.h>
 #include "stack/quic/test_net.h"
+#include "stack/secure/test_certificates.h"
 
 #define S TAPSI_SIM_S
 
@@ -169,4 +170,59 @@ TEST(a_pin_of_another_key)
     CHECK_INT(c->ready, 0);
     CHECK_INT(c->error.pub.code, TAPS_E_CERTIFICATE_PIN);
     net_finish(&n);
+}
+
+/* The server's session, which nobody above knows yet. */
+static struct quic_session *first_session(struct net *n)
+{
+    union tapsi_addr local;
+    struct tapsi_target target = {.local = &local};
+    tapsi_addr_parse("192.0.2.1", &local);
+    tapsi_addr_set_port(&local, PORT);
+    struct tapsi_port_user *user = tapsi_port_holder(n->envs[1], &target, TAPSI_PORT_QUIC);
+    struct quic_endpoint *e = user ? TAPSI_CONTAINER(user, struct quic_endpoint, user) : NULL;
+    struct tapsi_link *first = e ? tapsi_list_first(&e->sessions) : NULL;
+    return first ? TAPSI_CONTAINER(first, struct quic_session, member) : NULL;
+}
+
+/* proves API-058: whatever a client does that the application has not judged, nothing of it goes up. */
+TEST(a_client_that_closes_before_it_is_judged_is_not_let_in)
+{
+    for (int at_once = 0; at_once < 2; at_once++) {
+        struct net n;
+        struct asked a = {.way = KEEP};
+        net_begin(&n);
+        struct tapsi_test_identity ca =
+            tapsi_test_identity(&(struct tapsi_test_subject){.name = "Clients", .authority = true}, NULL);
+        struct tapsi_test_identity client =
+            tapsi_test_identity(&(struct tapsi_test_subject){.name = "client", .purpose = TAPSI_TEST_CLIENT}, &ca);
+        CHECK_INT(tapsi_security_add_authority(n.security[1], ca.certificate, strlen(ca.certificate)), 0);
+        CHECK_INT(tapsi_security_add_client(n.security[0], client.certificate, strlen(client.certificate), client.key,
+                                            strlen(client.key)),
+                  0);
+        n.security[1]->require_client_certificate = true;
+        n.security[1]->trust = on_question;
+        n.security[1]->trust_user = &a;
+        net_open(&n);
+        struct end *c = net_handshake(&n);
+        NEED(c && c->ready);
+        CHECK_INT(net_send_text(c, "hello", TAPSI_OP_FINAL | TAPSI_OP_END), 0);
+        net_run(&n, 50 * MS);
+        CHECK_INT(a.times, 1);
+        CHECK_INT(n.accepted, 0);
+        struct quic_session *s = first_session(&n);
+        NEED(s && s->asked);
+        if (at_once) { /* as if the handshake's end, the stream and the close had come together */
+            s->asked = false;
+            s->completed = true;
+            tapsi_quic_peer_closed(s);
+        }
+        net_destroy(c, 0);
+        net_run(&n, S);
+        CHECK_INT(n.accepted, 0);
+        taps_trust_question_unref(a.kept);
+        tapsi_test_identity_free(&client);
+        tapsi_test_identity_free(&ca);
+        net_finish(&n);
+    }
 }
