@@ -116,7 +116,7 @@ def test_usage_of_the_rest():
                            says="--security-protocol")
         for name, path in (("in no folder", here.path("no/keys")), ("a folder", here.certificates.folder), ("''", "")):
             is_usage_error(f"--keylog {name}", "probe", "--keylog", path, THERE, says="--keylog")
-        for name, path in (("a folder", here.certificates.folder), ("''", ""),
+        for name, path in (("in no folder", here.path("no/sessions")), ("a folder", here.certificates.folder), ("''", ""),
                            ("that others read", here.write("open", "", 0o644))):
             is_usage_error(f"--session-file {name}", "probe", "--session-file", path, THERE, says="--session-file")
         is_usage_error("serve --session-file", "serve", "--cert", here.cert, "--key", here.key, "--session-file",

@@ -8,15 +8,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "complain.h"
 #include "framers.h"
+
+/* It is written anew beside the old one. */
+static bool has_folder(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    char *folder = name ? strndup(path, name == path ? 1 : (size_t)(name - path)) : strdup(".");
+    bool has = !folder || access(folder, W_OK | X_OK) == 0;
+
+    free(folder);
+    return has;
+}
 
 static int use_session_file(const struct options *options, taps_context *context)
 {
     const char *path = options->session_file;
     int error = path ? taps_context_set_session_file(context, path) : 0;
 
+    if (error == 0 && path && !has_folder(path))
+        return complain_usage("--session-file '%s' cannot be written: %s", path, strerror(errno));
     if (error == TAPS_E_PERMISSION)
         return complain_usage("--session-file '%s' is refused: it must be yours, and nobody else may read or change it",
                               path);
