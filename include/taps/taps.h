@@ -843,7 +843,8 @@ TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
 TAPS_API bool taps_connection_resumed(const taps_connection *connection);
 /* Did Messages that are safelyReplayable go as early data (0-RTT), before the handshake was over, and did the peer take
    them? What it does not take is sent again, in order. Of an accepted Connection: did such come? A received Message
-   tells for itself (`early`). A Listener takes early data only where zeroRttMsg is preferred or required. */
+   tells for itself (`early`). A Listener takes early data only where zeroRttMsg is preferred or required, and it has
+   not more than one ALPN protocol. */
 TAPS_API bool taps_connection_early_data(const taps_connection *connection);
 
 /* ------------------------------------------------- Connection Groups (RFC 9622, sections 7.4, 8.1.2, 8.1.5, 10) */

@@ -202,13 +202,20 @@ static int begin_client(struct tapsi_handshake *h)
     return r == GNUTLS_E_MEMORY_ERROR ? r : 0; /* what GnuTLS cannot read is not resumed */
 }
 
+/* A ticket does not hold the ALPN protocol that its session had, and GnuTLS does not compare (RFC 8446, 4.2.10): so
+   early data is only taken where there is but one. */
+static bool takes_early(const struct tapsi_handshake *h)
+{
+    return h->credentials->alpn_count[h->kind] <= 1 && tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
+}
+
 static int begin_server(struct tapsi_handshake *h, const void *binding, size_t length)
 {
     struct tapsi_issuer *issuer = h->credentials->issuer;
     if (!issuer || !keeps(h))
         return 0;
     int r = tapsi_issuer_enable(issuer, h->session, binding, length);
-    if (r >= 0 && tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER))
+    if (r >= 0 && takes_early(h))
         r = tapsi_issuer_allow_early(issuer, h->session, EARLY_MOST);
     return r;
 }

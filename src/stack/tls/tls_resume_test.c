@@ -379,6 +379,30 @@ TEST(early_data_is_taken_and_marked)
     CHECK_INT(tapsi_test_pair_done(&p), 0);
 }
 
+/* A ticket does not tell of which of them it was. */
+TEST(a_server_of_several_alpn_protocols_takes_no_early_data)
+{
+    static const char *const ids[] = {"one", "two"};
+    for (int count = 1; count <= 2; count++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        prefer(&p, TAPS_PREFER);
+        for (int i = 0; i < count; i++) {
+            CHECK_INT(tapsi_security_add_alpn(p.security[0], ids[i]), 0);
+            CHECK_INT(tapsi_security_add_alpn(p.security[1], ids[i]), 0);
+        }
+        NEED(first(&p));
+        p.client.early = "early";
+        p.client.reply = "late";
+        NEED(tapsi_test_pair_handshake(&p));
+        CHECK(p.client.info.resumed);
+        CHECK_INT(p.client.info.early, count == 1);
+        CHECK_INT(p.server.got_early, count == 1 ? 5 : 0);
+        CHECK(tapsi_test_got(&p.server, "earlylate"));
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}
+
 TEST(several_messages_go_early_and_the_last_may_be_final)
 {
     struct tapsi_test_pair p;
