@@ -160,12 +160,12 @@ static void begin_listening(struct streams *s)
 {
     taps_security_parameters *security = NULL;
     if (streams_row.alpn) {
-        s->identity = peer_certificate("192.0.2.1", NULL, NULL);
+        struct tapsi_test_identity identity = peer_certificate("192.0.2.1", NULL, NULL);
         taps_security_parameters_new(&security);
         taps_security_parameters_add_alpn(security, streams_row.alpn);
-        taps_security_parameters_add_server_certificate_pem(security, s->identity.certificate,
-                                                            strlen(s->identity.certificate), s->identity.key,
-                                                            strlen(s->identity.key));
+        taps_security_parameters_add_server_certificate_pem(
+            security, identity.certificate, strlen(identity.certificate), identity.key, strlen(identity.key));
+        tapsi_test_identity_free(&identity);
     } else {
         taps_security_parameters_new_disabled(&security);
     }
@@ -279,7 +279,5 @@ void streams_finish(struct streams *s)
     taps_listener_free(s->listener);
     taps_preconnection_free(s->server.preconnection);
     taps_context_free(s->server.context);
-    if (streams_row.alpn)
-        tapsi_test_identity_free(&s->identity);
     world_finish(&s->w);
 }

@@ -42,7 +42,6 @@ struct streams {
     struct world w;
     struct end client, server;
     taps_listener *listener;
-    struct tapsi_test_identity identity;
 };
 
 /* Until streams_begin both Preconnections and w.properties can be changed. */
