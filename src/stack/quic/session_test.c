@@ -437,6 +437,46 @@ TEST(more_streams_can_be_allowed_later)
     net_finish(&n);
 }
 
+static uint64_t asked(struct end *e, int what)
+{
+    union tapsi_got got = {.value = {.integer = 0}};
+    CHECK_INT(tapsi_layer_get(e->layer, what, &got), 0);
+    return got.value.integer;
+}
+
+/* proves API-081, API-084, API-085, API-088 */
+TEST(properties_reach_the_session_while_it_lives)
+{
+    struct net n;
+    net_begin(&n);
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    struct taps_value profile = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_PROFILE_SCAVENGER};
+    struct taps_value scheduler = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_SCHEDULER_ROUND_ROBIN};
+    struct taps_value number = {.type = TAPS_TYPE_INTEGER, .integer = 7};
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_CONN_CAPACITY_PROFILE, &profile), 0);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_CONN_SCHEDULER, &scheduler), 0);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_CONN_PRIORITY, &number), 0);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_GROUP_CONN_LIMIT, &number), 0);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_TCP_USER_TIMEOUT_VALUE, &number), TAPS_E_NOT_APPLICABLE);
+    union tapsi_got got;
+    CHECK_INT(tapsi_layer_get(c->layer, TAPS_CONN_CAPACITY_PROFILE, &got), 0);
+    CHECK_INT(got.value.enumeration, TAPS_PROFILE_SCAVENGER);
+    CHECK_INT(asked(c, TAPSI_GET_UNSENT), 0);
+    CHECK_INT(asked(c, TAPSI_GET_UNACKED), 0);
+    net_send_many(c, 0, 5000, 0);
+    CHECK_INT(asked(c, TAPSI_GET_UNSENT), 5000);
+    net_run(&n, 10 * DELAY);
+    CHECK_INT(asked(c, TAPSI_GET_UNSENT) + asked(c, TAPSI_GET_UNACKED), 0);
+    struct taps_value wait = {.type = TAPS_TYPE_NUMBER, .number = 5};
+    CHECK_INT(tapsi_layer_close(c->layer), 0);
+    CHECK_INT(tapsi_layer_set(c->layer, TAPS_CLOSE_TIMEOUT, &wait), 0);
+    net_run(&n, 6 * S);
+    CHECK_INT(c->closed, 1);
+    net_finish(&n);
+}
+
 TEST(nobody_there)
 {
     struct net n;

@@ -283,21 +283,3 @@ void tapsi_resume_done(struct tapsi_handshake *h)
     else
         tapsi_ticket_free(ticket);
 }
-
-void tapsi_resume_keep_token(struct tapsi_handshake *h, const void *token, size_t length)
-{
-    struct tapsi_ticket_key key;
-    if (!can_find(h) || !h->env->caches->tickets || !key_of(h, &key))
-        return;
-    struct tapsi_tickets *store = h->env->caches->tickets;
-    struct tapsi_ticket *old = tapsi_tickets_take(store, &key, tapsi_loop_wall(h->env->loop));
-    if (!old)
-        return;
-    struct tapsi_ticket like = *old;
-    like.token = token;
-    like.token_length = length;
-    struct tapsi_ticket *fresh = tapsi_ticket_new(old->mem, &like);
-    tapsi_tickets_give_back(store, fresh ? fresh : old);
-    if (fresh)
-        tapsi_ticket_free(old);
-}

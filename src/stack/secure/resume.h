@@ -43,7 +43,5 @@ bool tapsi_resume_early_taken(const struct tapsi_handshake *h);
 /* For tapsi_handshake_done: gives back, or frees. */
 void tapsi_resume_done(struct tapsi_handshake *h);
 
-/* An address token (NEW_TOKEN of QUIC) that came after its ticket: goes to the newest one for this peer. */
-void tapsi_resume_keep_token(struct tapsi_handshake *h, const void *token, size_t length);
 
 #endif
