@@ -9,14 +9,15 @@
 #include <string.h>
 #include <taps/taps.h>
 
-#define QUIET_MS 400 /* nothing came for so long: that was all */
+#define QUIET_MS  400  /* nothing came for so long: that was all */
+#define SILENT_MS 2000 /* for the tickets of a server that says nothing, from Ready on */
 
 struct again {
     taps_context *context;
     taps_preconnection *preconnection;
     taps_connection *connection;
     const char *message;
-    bool replayable, over, heard;
+    bool replayable, server_is_silent, silent, over, heard;
     int status;
 };
 
@@ -67,6 +68,7 @@ static void once(struct again *a)
     taps_message_context_new(&context);
     taps_message_context_set(context, "safelyReplayable", a->replayable ? "true" : "false");
     a->over = a->heard = false;
+    a->silent = a->server_is_silent;
     if (taps_preconnection_initiate_with_send(a->preconnection, 10000, &events, a, a->message, strlen(a->message),
                                               context, 0, NULL, &a->connection))
         exit(1);
@@ -75,6 +77,10 @@ static void once(struct again *a)
     while (!a->over && taps_context_now_ms(a->context) < quiet) {
         bool heard = a->heard;
         taps_context_run_once(a->context, 50);
+        if (a->silent && taps_connection_state(a->connection) == TAPS_ESTABLISHED) {
+            quiet = taps_context_now_ms(a->context) + SILENT_MS;
+            a->silent = false;
+        }
         if (a->heard && !heard)
             quiet = taps_context_now_ms(a->context) + QUIET_MS;
     }
@@ -109,6 +115,8 @@ int main(int argc, char **argv)
     for (int i = 5; i < argc; i++) {
         if (strcmp(argv[i], "replayable") == 0)
             a.replayable = true;
+        else if (strcmp(argv[i], "silent") == 0)
+            a.server_is_silent = true;
         else if (strcmp(argv[i], "tls1.2") == 0)
             taps_security_parameters_allow_protocol(security, TAPS_TLS_1_2);
         else if (strncmp(argv[i], "alpn=", 5) == 0)

@@ -42,7 +42,7 @@ def openssl_resumes(net):
 def openssl_early(net):
     authority, certificate = known(net)
     server = s_server(net.server, 4503, certificate, "-tls1_3", "-early_data", "-quiet", "-naccept", "3")
-    told = again(net, authority, 4503, 3, "replayable", message="the first words\n")
+    told = again(net, authority, 4503, 3, "replayable", "silent", message="the first words\n")
     check_equal(told, ["resumed=0 early=0 TLS 1.3"] + 2 * ["resumed=1 early=1 TLS 1.3"], "what became of it")
     poll(lambda: server.out.count(b"the first words\n") == 3, 10, "each Message once")
 
@@ -52,7 +52,7 @@ def openssl_early(net):
 def openssl_not_early(net):
     authority, certificate = known(net)
     s_server(net.server, 4504, certificate, "-tls1_3", "-early_data", "-quiet", "-naccept", "2")
-    told = again(net, authority, 4504, 2, message="the first words\n")
+    told = again(net, authority, 4504, 2, "silent", message="the first words\n")
     check_equal(told, ["resumed=0 early=0 TLS 1.3", "resumed=1 early=0 TLS 1.3"], "what became of it")
 
 
@@ -62,10 +62,10 @@ def openssl_forgot(net):
     authority, certificate = known(net)
     file = net.folder / "sessions"
     server = s_server(net.server, 4505, certificate, "-tls1_3", "-early_data", "-quiet")
-    again(net, authority, 4505, 1, "replayable", f"file={file}", message="one\n")
+    again(net, authority, 4505, 1, "replayable", "silent", f"file={file}", message="one\n")
     server.end()
     server = s_server(net.server, 4505, certificate, "-tls1_3", "-early_data", "-quiet")
-    told = again(net, authority, 4505, 1, "replayable", f"file={file}", message="two\n")
+    told = again(net, authority, 4505, 1, "replayable", "silent", f"file={file}", message="two\n")
     check_equal(told, ["resumed=0 early=0 TLS 1.3"], "what became of it")
     poll(lambda: server.out.count(b"two\n") == 1, 10, "the Message, once")
 
