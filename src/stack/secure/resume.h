@@ -43,5 +43,4 @@ bool tapsi_resume_early_taken(const struct tapsi_handshake *h);
 /* For tapsi_handshake_done: gives back, or frees. */
 void tapsi_resume_done(struct tapsi_handshake *h);
 
-
 #endif
