@@ -1026,7 +1026,7 @@ TAPS_API const char *taps_candidate_state_name(enum taps_candidate_state state);
 enum taps_statistic {
     TAPS_BYTES_SENT,              /* udp, tcp (Linux 4.19): given to the network; quic: of the stream */
     TAPS_BYTES_RECEIVED,          /* udp, tcp; quic: of the stream, and taken by the application */
-    TAPS_MESSAGES_SENT,           /* udp, quic-datagram: datagrams */
+    TAPS_MESSAGES_SENT,           /* udp, dtls (with its handshake), quic-datagram: datagrams */
     TAPS_MESSAGES_RECEIVED,       /* the same: datagrams read; those that found no room are not counted */
     TAPS_BYTES_UNACKNOWLEDGED,    /* tcp: given to the kernel, and not acknowledged by the peer; quic: of the stream */
     TAPS_RETRANSMISSIONS,         /* tcp: segments that were sent again, so far; quic: lost packets of the stream */

@@ -149,6 +149,8 @@ static void word_failure(const struct tapsi_race *race, struct tapsi_error *erro
         else
             tapsi_error_set(error, s.best->error, "all %zu candidates of %s failed; %s: %s", s.failed, host, remote,
                             why);
+        error->pub.domain = s.best->leaf->domain;
+        error->pub.native = s.best->leaf->native;
         return;
     }
     if (tapsi_lookups_error(&race->names, error))
@@ -270,6 +272,13 @@ static void arm_stagger(struct tapsi_node *parent)
     tapsi_timer_start_at(parent->race->loop, &parent->stagger, parent->last_start + stagger_delay(parent));
 }
 
+/* The code of the system or the protocol below, for who asks the error of the whole race for it. */
+static void note_native(struct tapsi_leaf *leaf, const struct tapsi_error *error)
+{
+    leaf->domain = error->pub.domain;
+    leaf->native = error->pub.native;
+}
+
 static void mark_failed(struct tapsi_node *node, int error)
 {
     node->state = TAPS_CANDIDATE_FAILED;
@@ -286,6 +295,7 @@ static bool start_leaf(struct tapsi_node *node)
     if (!err)
         return true;
     tapsi_plain_note(node->race, node->leaf, err);
+    note_native(node->leaf, &error);
     mark_failed(node, err);
     tapsi_node_reason(node, "%s", error.text);
     note_attempt(node);
@@ -408,6 +418,7 @@ void tapsi_race_leaf_failed(struct tapsi_leaf *leaf, const struct tapsi_error *e
         return;
     tapsi_plain_note(race, leaf, error->pub.code);
     tapsi_attempt_stop(leaf);
+    note_native(leaf, error);
     mark_failed(node, error->pub.code);
     tapsi_node_reason(node, "%s", error->text);
     note_attempt(node);

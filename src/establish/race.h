@@ -40,7 +40,9 @@ struct tapsi_node {
 struct tapsi_leaf {
     struct tapsi_node node;
     struct tapsi_sink sink;
-    struct tapsi_layer *top;              /* NULL: not started, over, or handed to the winner's owner */
+    struct tapsi_layer *top; /* NULL: not started, over, or handed to the winner's owner */
+    int native;              /* of a failure, in `domain`: beside node.error */
+    enum taps_domain domain;
     union tapsi_addr remote, local;       /* local: to bind, then the one used; family 0 = not known */
     union tapsi_addr asked;               /* `local` as it was when the attempt began */
     const struct taps_endpoint *endpoint; /* the Remote Endpoint it was derived from */

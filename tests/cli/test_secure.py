@@ -205,6 +205,8 @@ def test_keys_both_ends_have():
             tap.check(f"a key over {stack}", result.code == 0 and result.out == b"hello\n", result)
             result = taps("cat", "--psk", "me:" + OTHER, "--timeout", "5", *words, there, stdin=b"hello\n")
             tap.check(f"another key over {stack}: no connection", result.code == 1 and result.out == b"", result)
+            tap.check(f"another key over {stack}: nobody is told to go without security", b"disabled" not in result.err,
+                      result)
     result = taps("serve", "0")
     tap.check("a listener is told of --psk", result.code == 2 and b"--psk" in result.err, result)
 

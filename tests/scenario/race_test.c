@@ -1,4 +1,5 @@
 /* Races (RFC 9623, 4; RFC 8305) in virtual time: every line of the racing table, to the millisecond. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "scenario.h"
@@ -313,6 +314,8 @@ TEST(all_refused_is_an_error_at_once)
     world_run_until_end(&w);
     CHECK_INT(w.heard.code, TAPS_E_REFUSED);
     CHECK_INT(taps_err_reason(w.heard.code), TAPS_REASON_ESTABLISHMENT_FAILED);
+    CHECK_INT(w.heard.domain, TAPS_DOMAIN_ERRNO);
+    CHECK_INT(w.heard.native, ECONNREFUSED);
     CHECK_INT(world_count(&w, TAPS_CANDIDATE_FAILED), 2);
     world_finish(&w);
 }

@@ -40,6 +40,8 @@ static void end(struct world *w, const struct taps_error *error)
     if (!error)
         return;
     w->heard.code = error->code;
+    w->heard.domain = error->domain;
+    w->heard.native = error->native;
     snprintf(w->heard.detail, sizeof(w->heard.detail), "%s", error->detail);
 }
 

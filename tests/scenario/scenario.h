@@ -16,7 +16,8 @@ struct heard {
         soft_error, path_change, closed, connection_error;
     unsigned total, after_end, inside_call;
     double ready_ms, end_ms; /* since the context was made */
-    int code;                /* of the error that ended it */
+    int code, native;        /* of the error that ended it */
+    enum taps_domain domain; /* of `native` */
     char detail[300];
     int send_error_code, receive_error_code;
     char data[70000];

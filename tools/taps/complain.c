@@ -152,6 +152,9 @@ int complain_error(const char *what, const struct taps_error *error)
         return FAILED;
     if (error->domain == TAPS_DOMAIN_ERRNO && error->native == EADDRNOTAVAIL)
         complain_hint("That is no address of this machine: `ip address` lists them.");
+    else if (error->code == TAPS_E_TLS && error->domain == TAPS_DOMAIN_TLS)
+        complain_hint(
+            "It speaks TLS, but on other terms: compare versions, --alpn, --psk and certificates at both ends.");
     else
         hint_for(error->code);
     return FAILED;
