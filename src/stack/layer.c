@@ -192,6 +192,16 @@ int tapsi_layer_clone(struct tapsi_layer *layer, const struct tapsi_clone *how, 
     return tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "the stack has no streams");
 }
 
+int tapsi_layer_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count,
+                      struct tapsi_error *ret_error)
+{
+    for (; layer; layer = layer->below) {
+        if (layer->ops->paths)
+            return layer->ops->paths(layer, ways, count, ret_error);
+    }
+    return tapsi_error_set(ret_error, TAPS_E_NOT_APPLICABLE, "the stack stays on its path");
+}
+
 void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child)
 {
     if (!layer->dead && layer->up->ops->child)

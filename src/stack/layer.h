@@ -118,6 +118,14 @@ struct tapsi_clone {
     enum taps_direction direction; /* as this end sees it */
 };
 
+/* A path that a session may take (RFC 9622, 7.5). */
+struct tapsi_way {
+    union tapsi_addr local;   /* to bind; its port is 0. Family 0: as the system chooses */
+    union tapsi_addr remote;  /* with port. Family 0: the peer's address as it is */
+    const char *interface;    /* bind to this device; NULL: as routed */
+    unsigned interface_index; /* 0: not known */
+};
+
 enum tapsi_event {
     TAPSI_EVENT_SOFT_ERROR, /* value: const struct tapsi_error * */
     TAPSI_EVENT_PATH,       /* addresses or mtu changed; fields are updated already */
@@ -153,6 +161,12 @@ struct tapsi_layer_ops {
        allows no more streams now it stays STARTING. NULL: there is one session for each Connection. */
     int (*clone)(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
                  struct tapsi_error *ret_error);
+    /* The paths that its session may take from now on, best first, instead of those said before; borrowed for the call.
+       Only when READY. None: the one it has, as long as that works. Whether and when it takes another is the session's
+       to decide, by TAPS_MULTIPATH_POLICY; what it took is told by TAPSI_EVENT_PATH on every layer of the session, and
+       what it could not take by TAPSI_EVENT_SOFT_ERROR. 0 or a negative taps_err with words (TAPS_E_POLICY: the peer
+       forbids it). NULL: it cannot move. */
+    int (*paths)(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error);
 };
 
 struct tapsi_layer {
@@ -266,6 +280,9 @@ void tapsi_layer_drain(struct tapsi_layer *layer);
 int tapsi_layer_close(struct tapsi_layer *layer);
 /* A further stream of the session at the bottom of this stack. TAPS_E_NOT_CLONEABLE, with words, where it has none. */
 int tapsi_layer_clone(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
+                      struct tapsi_error *ret_error);
+/* The paths that the session at the bottom of this stack may take. TAPS_E_NOT_APPLICABLE where it cannot move. */
+int tapsi_layer_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count,
                       struct tapsi_error *ret_error);
 /* Up: a session's new stream, by any of its layers. Nobody takes it: it is destroyed. */
 void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child);
