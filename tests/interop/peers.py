@@ -20,6 +20,8 @@ TAPS = os.environ.get("TAPS_PROGRAM") or shutil.which("taps")
 if not TAPS or not os.access(TAPS, os.X_OK):
     sys.exit(f"TAPS_PROGRAM must name the taps program; it is {TAPS!r}")
 AF_PACKET_ALL = 0x0003
+SO_RCVBUFFORCE = 33
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 
 def require_programs(*names):
@@ -285,7 +287,7 @@ class Capture:
     def __init__(self, host, interface="link0"):
         self.socket = host.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(AF_PACKET_ALL))
         self.socket.bind((interface, AF_PACKET_ALL))
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
         self.socket.setblocking(False)
         self.packets = []
         host.net.at_close(self.socket.close)
@@ -295,6 +297,10 @@ class Capture:
             while True:
                 self.packets.append(self.socket.recv(65536))
         return b"".join(self.packets)
+
+    def lost(self):
+        """How many packets there was no room for, since this was asked last."""
+        return struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
 
 
 # ------------------------------------------------------------------------------------------------------------- taps
