@@ -1,8 +1,9 @@
 """What becomes of a Message for a peer who is not fit to have it: for each stack and each way to fail it is an error, or a
 winner that is as secure. The peers are foreign: OpenSSL, GnuTLS and ngtcp2 programs, echo servers, and what is written
-here; for QUIC datagrams, which none of those speaks, `taps serve` where a handshake has to get on. The Message is in the hands of the library before there is a connection (taps cat --0rtt is InitiateWithSend and
-safelyReplayable), or follows it; all packets of the link are looked through for it. Opportunistic security is left out:
-it goes in clear where a peer has no TLS, and is asked for by name. docs/design/006-security.md shows the table."""
+here; for QUIC datagrams, which none of those speaks, `taps serve` where a handshake has to get on. The Message is in the
+hands of the library before there is a connection (taps cat --0rtt is InitiateWithSend and safelyReplayable), or follows
+it; all packets of the link are looked through for it. Opportunistic security is left out: it goes in clear where a peer
+has no TLS, and is asked for by name. docs/design/006-security.md shows the table."""
 import contextlib
 import os
 import pathlib
@@ -353,7 +354,7 @@ def early_rows(net, stack, good, bad):
         first = good(certificates, port)
         check_equal(early_client(net, certificates, stack, port, file, number)[1], False, "nothing is early at first")
         if failure is None:
-            check(early_client(net, certificates, stack, port, file, number)[1], "early data is taken by who is the same")
+            check(early_client(net, certificates, stack, port, file, number)[1], "who is the same takes early data")
             continue
         first.end()
         listener = bad[failure](certificates, port)
@@ -375,7 +376,7 @@ def early_tls(net):
         return lambda certificates, port: s_server(net.server, port, certificates.good, *options)
 
     def with_certificate(failure):
-        return lambda certificates, port: s_server(net.server, port, certificates.bad[failure], "-tls1_3", "-early_data")
+        return lambda certificates, port: s_server(net.server, port, certificates.bad[failure], "-early_data")
     bad = {failure: with_certificate(failure) for failure in FAILURES[4:7]}
     bad["plain text"] = lambda certificates, port: echo(net, port)
     bad["TLS 1.1 or DTLS 1.0 only"] = served("-tls1_1", *OLD)

@@ -100,6 +100,20 @@ def gtlsclient_requests(net):
         check_equal((folder / name).read_bytes(), data, name)
 
 
+# proves API-140
+@test("gtlsclient: 64 MiB that are queued when the server Closes arrive, all of them")
+def gtlsclient_close(net):
+    known_hosts(net)
+    data = large(64 << 20)
+    http3_server(net, data)
+    folder = net.folder / "got"
+    folder.mkdir()
+    answer = net.client.run("gtlsclient", "-q", "--exit-on-all-streams-close", f"--download={folder}", SERVER4, "443",
+                            "https://server.test/all", seconds=100)
+    check_equal(answer.status, 0, f"exit status: {answer.err[-300:]!r}")
+    check((folder / "all").read_bytes() == data, "the file is whole")
+
+
 @test("gtlsclient: a version we do not speak is answered with ours")
 def gtlsclient_version(net):
     known_hosts(net)
