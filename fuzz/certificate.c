@@ -1,7 +1,8 @@
 /*
- * Security parameters: certificates, keys and pins, as text or as DER put into PEM here, and the names of algorithms. A
- * record is a letter, the way its bytes are wrapped, their length in two bytes, and the bytes. In the end GnuTLS is
- * made to parse all of it, for both roles: that works or says why, the same way twice.
+ * Security parameters: certificates, keys and their passwords, pins, statuses and pre-shared keys, as text or as DER
+ * put into PEM here, and the names of algorithms. A record is a letter, the way its bytes are wrapped, their length in
+ * two bytes, and the bytes. In the end GnuTLS is made to parse all of it, for both roles: that works or says why, the
+ * same way twice.
  */
 #include "input.h"
 #include "pem.h"
@@ -54,6 +55,19 @@ static int add(taps_security_parameters *p, char what, const struct blob *b, con
     case 'c':
         return taps_security_parameters_add_client_certificate_pem(p, before->bytes, before->length, b->bytes,
                                                                    b->length);
+    case 'k':
+        return taps_security_parameters_pin_server_key(p, b->bytes);
+    case 'h':
+        return b->length < 32 ? TAPS_E_RANGE
+                              : taps_security_parameters_pin_server_key_hash(p, (const uint8_t *)b->bytes);
+    case 'w':
+        return taps_security_parameters_set_key_password(p, b->bytes);
+    case 'o':
+        return taps_security_parameters_add_status(p, b->bytes, b->length);
+    case 'q':
+        return taps_security_parameters_add_pre_shared_key(p, before->bytes, b->bytes, b->length);
+    case 't':
+        return taps_security_parameters_set(p, "preSharedKey", b->bytes);
     case 'n':
         return taps_security_parameters_set_server_name(p, b->bytes);
     case 'l':
@@ -80,6 +94,8 @@ static void check_versions(const struct tapsi_security *s)
     CHECK((tapsi_security_versions(s) &
            ~(1U << TAPS_TLS_1_2 | 1U << TAPS_TLS_1_3 | 1U << TAPS_DTLS_1_2 | 1U << TAPS_QUIC_1)) == 0);
     CHECK(s->authority_count <= TAPSI_SECURITY_LIST_MAX && s->pin_count <= TAPSI_SECURITY_LIST_MAX);
+    CHECK(s->key_pin_count <= TAPSI_SECURITY_LIST_MAX && s->psk_count <= TAPSI_SECURITY_LIST_MAX);
+    CHECK(s->staple_count <= TAPSI_SECURITY_LIST_MAX);
     CHECK(s->server_count <= TAPSI_SECURITY_LIST_MAX && s->client_count <= TAPSI_SECURITY_LIST_MAX);
     CHECK(s->alpn.count <= TAPSI_SECURITY_LIST_MAX && s->ciphersuites.count <= TAPSI_SECURITY_LIST_MAX);
 }

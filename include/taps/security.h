@@ -60,7 +60,8 @@ TAPS_API void taps_security_parameters_free(taps_security_parameters *parameters
 TAPS_API enum taps_security_mode taps_security_parameters_mode(const taps_security_parameters *parameters);
 
 /* Trust only these authorities instead of the system's. PEM, one or more certificates. May be called again to add.
-   Files are read here: a missing file is TAPS_E_SYSTEM, one without a certificate TAPS_E_RANGE. */
+   Files are read here: a missing file, or a fifo that nobody writes to, is TAPS_E_SYSTEM, one without a certificate
+   TAPS_E_RANGE. */
 TAPS_API int taps_security_parameters_add_ca_file(taps_security_parameters *parameters, const char *path);
 TAPS_API int taps_security_parameters_add_ca_pem(taps_security_parameters *parameters, const void *pem, size_t length);
 /* A certificate chain and its private key, used only when listening. Either may be a URI "pkcs11:..." instead of a path

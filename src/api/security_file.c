@@ -1,9 +1,14 @@
 #include "api/security_file.h"
 
-#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_STEP 4096
+#define PIPE_WAIT 1000 /* ms for more of a pipe: somebody has it open, and writes */
 
 /* It may hold a private key, so it is wiped. */
 static void free_file(struct tapsi_bytes *bytes)
@@ -27,10 +32,25 @@ static int grow_file(struct tapsi_bytes *bytes, size_t size)
     return 0;
 }
 
-/* Reads to the end or to one byte beyond the cap: sizes of pipes and devices are not known before. */
-static int read_stream(FILE *file, struct tapsi_bytes *bytes)
+/* Of a pipe that somebody has open the rest may be still to come. */
+static ssize_t read_some(int fd, uint8_t *to, size_t room)
 {
-    size_t capacity = 0, count;
+    for (;;) {
+        ssize_t count = read(fd, to, room);
+        if (count >= 0)
+            return count;
+        if (errno == EAGAIN && poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, PIPE_WAIT) == 0)
+            return -1;
+        if (errno != EAGAIN && errno != EINTR)
+            return -1;
+    }
+}
+
+/* Reads to the end or to one byte beyond the cap: sizes of pipes and devices are not known before. */
+static int read_all(int fd, struct tapsi_bytes *bytes)
+{
+    size_t capacity = 0;
+    ssize_t count;
     do {
         if (bytes->length == capacity) {
             capacity = capacity ? 2 * capacity : FILE_STEP;
@@ -38,23 +58,26 @@ static int read_stream(FILE *file, struct tapsi_bytes *bytes)
             if (err)
                 return err;
         }
-        count = fread(bytes->data + bytes->length, 1, capacity - bytes->length, file);
-        bytes->length += count;
+        count = read_some(fd, bytes->data + bytes->length, capacity - bytes->length);
+        if (count < 0)
+            return TAPS_E_SYSTEM;
+        bytes->length += (size_t)count;
     } while (count && bytes->length <= TAPSI_PEM_MAX);
-    if (ferror(file))
-        return TAPS_E_SYSTEM;
     return bytes->length > TAPSI_PEM_MAX ? TAPS_E_RANGE : 0;
 }
 
+/* Not blocking: a fifo that nobody writes to would keep the caller for ever. It reads as empty. */
 static int read_file(const char *path, struct tapsi_bytes *ret)
 {
     struct tapsi_bytes bytes = {0};
-    FILE *file = fopen(path, "rbe");
-    if (!file)
+    struct stat s;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
         return TAPS_E_SYSTEM;
-    setvbuf(file, NULL, _IONBF, 0); /* no second copy of a key in a buffer of stdio's */
-    int err = read_stream(file, &bytes);
-    fclose(file);
+    int err = fstat(fd, &s) == 0 ? read_all(fd, &bytes) : TAPS_E_SYSTEM;
+    if (!err && bytes.length == 0 && S_ISFIFO(s.st_mode))
+        err = TAPS_E_SYSTEM;
+    close(fd);
     if (err)
         free_file(&bytes);
     else

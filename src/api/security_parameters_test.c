@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <taps/taps.h>
 
@@ -50,6 +51,31 @@ TEST(modes_are_explicit)
     taps_security_parameters_free(parameters);
     CHECK_INT(taps_security_parameters_mode(NULL), TAPS_SECURITY_REQUIRED);
     taps_security_parameters_free(NULL);
+}
+
+/* Nobody waits for one who may never write; who is there is waited for. proves API-052 (values) */
+TEST(a_fifo_keeps_nobody)
+{
+    taps_security_parameters *parameters = fresh();
+    struct file pem = file_with(certificate, LENGTH(certificate));
+    char folder[] = "taps-fifo-XXXXXX", path[64];
+    int ends[2];
+    NEED(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/fifo", folder);
+    NEED(mkfifo(path, 0600) == 0);
+    CHECK_INT(taps_security_parameters_add_ca_file(parameters, path), TAPS_E_SYSTEM);
+    CHECK_INT(taps_security_parameters_add_server_certificate(parameters, pem.path, path), TAPS_E_SYSTEM);
+    CHECK_INT(taps_security_parameters_add_status_file(parameters, path), TAPS_E_SYSTEM);
+    CHECK_INT(taps_security_parameters_set(parameters, "pinnedServerCertificate", path), TAPS_E_SYSTEM);
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
+    fclose(pem.stream);
+    NEED(pipe(ends) == 0);
+    CHECK(write(ends[1], certificate, LENGTH(certificate)) > 0);
+    CHECK_INT(close(ends[1]), 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
+    CHECK_INT(taps_security_parameters_add_ca_file(parameters, path), 0);
+    CHECK_INT(close(ends[0]), 0);
+    taps_security_parameters_free(parameters);
 }
 
 /* proves API-052, API-053 (values) */

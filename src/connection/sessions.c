@@ -12,9 +12,9 @@
 #include "select/history.h"
 #include "stack/secure/sessionfile.h"
 
-#define DELAY      (2 * TAPSI_S) /* several Connections in a row are one write */
-#define PATIENCE   100           /* ms that the last write waits for another process */
-#define NO_PROBLEM 0
+#define DELAY    (2 * TAPSI_S) /* several Connections in a row are one write */
+#define PATIENCE 100           /* ms that the last write waits for another process */
+#define FOREIGN  (-EILSEQ)     /* a file that is no session file: a key, say, whose name was given by mistake */
 
 struct tapsi_sessions {
     struct taps_context *context;
@@ -35,7 +35,8 @@ static void tell(struct tapsi_sessions *s, int err, const char *what)
         return;
     s->problem = err;
     if (err)
-        tapsi_log(&s->context->loop, TAPS_LOG_WARNING, "session file %s: %s: %s", s->path, what, strerror(-err));
+        tapsi_log(&s->context->loop, TAPS_LOG_WARNING, "session file %s: %s: %s", s->path, what,
+                  err == FOREIGN ? "it holds something else" : strerror(-err));
 }
 
 /* ------------------------------------------------------------------------------------------------------- reading */
@@ -60,7 +61,12 @@ static int load(struct tapsi_sessions *s)
     if (err == -ENOENT)
         return 0;
     if (err)
-        return err;
+        return err == -EFBIG ? FOREIGN : err; /* none of ours is so long */
+    if (!tapsi_sessionfile_is(bytes, length)) {
+        explicit_bzero(bytes, length);
+        tapsi_free(p->mem, bytes);
+        return FOREIGN;
+    }
     struct tapsi_sessionfile_found found =
         tapsi_sessionfile_read(context->caches->tickets, context->caches->mem, bytes, length,
                                tapsi_loop_wall(&context->loop), &(struct tapsi_sessionfile_lines){on_line, context});
@@ -102,8 +108,6 @@ static int save(struct tapsi_sessions *s, unsigned wait_ms)
     if (lock < 0)
         return lock;
     int err = load(s);
-    if (err == -EFBIG)
-        err = 0; /* it is replaced by what we have */
     if (!err)
         err = write_all(s);
     p->ops->unlock_private(p, lock);
@@ -166,20 +170,29 @@ static struct tapsi_sessions *new_sessions(struct taps_context *context, const c
     return s;
 }
 
-/* What is in the file that is used when it is no session file, or cannot be read whole, is replaced at the next write.
- */
+static int error_of(int err)
+{
+    switch (err) {
+    case -ENOMEM:
+        return TAPS_E_MEMORY;
+    case -EPERM:
+    case -EACCES:
+        return TAPS_E_PERMISSION;
+    case FOREIGN:
+        return TAPS_E_RANGE;
+    default:
+        return TAPS_E_SYSTEM;
+    }
+}
+
 static int begin(struct tapsi_sessions *s)
 {
     uint64_t before = tapsi_tickets_generation(s->context->caches->tickets);
     bool had = tapsi_tickets_count(s->context->caches->tickets) != 0;
     int err = load(s);
-    if (err == -EFBIG) {
-        tell(s, err, "it is not read");
-        err = 0;
-    }
     if (err) {
         tell(s, err, err == -EPERM ? "it is not used, since others can read or change it" : "it is not used");
-        return err == -ENOMEM ? TAPS_E_MEMORY : err == -EPERM || err == -EACCES ? TAPS_E_PERMISSION : TAPS_E_SYSTEM;
+        return error_of(err);
     }
     s->written = had ? before : tapsi_tickets_generation(s->context->caches->tickets);
     return 0;

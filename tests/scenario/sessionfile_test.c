@@ -144,7 +144,7 @@ TEST(a_file_that_others_can_read_is_neither_used_nor_written)
     end();
 }
 
-TEST(a_foreign_or_damaged_file_is_replaced)
+TEST(a_damaged_file_is_replaced)
 {
     NEED(begin());
     FILE *f = fopen(file, "w");
@@ -154,6 +154,49 @@ TEST(a_foreign_or_damaged_file_is_replaced)
     CHECK_INT(chmod(file, 0600), 0);
     taps_context *c = context_with(file, 0);
     CHECK_INT(warnings, 1);
+    add(c, 1);
+    CHECK_INT(taps_context_free(c), 0);
+    c = context_with(file, 0);
+    CHECK(has(c, 1));
+    CHECK_INT(taps_context_free(c), 0);
+    end();
+}
+
+/* Somebody has mixed up his files: nothing is written over, now or when the context ends. */
+TEST(a_file_of_something_else_is_left_alone)
+{
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\n";
+    char found[64] = "";
+    NEED(begin());
+    for (int later = 0; later < 2; later++) {
+        CHECK(later == 0 || unlink(file) == 0);
+        taps_context *c = later ? context_with(file, 0) : NULL;
+        FILE *f = fopen(file, "w");
+        NEED(f);
+        fputs(key, f);
+        fclose(f);
+        CHECK_INT(chmod(file, 0600), 0);
+        if (!later)
+            c = context_with(file, TAPS_E_RANGE);
+        add(c, 1);
+        CHECK_INT(taps_context_free(c), 0);
+        CHECK_INT(warnings, later + 1);
+        f = fopen(file, "r");
+        NEED(f);
+        CHECK(fgets(found, sizeof(found), f) && strcmp(found, key) == 0);
+        fclose(f);
+    }
+    end();
+}
+
+TEST(an_empty_file_is_taken)
+{
+    NEED(begin());
+    FILE *f = fopen(file, "w");
+    NEED(f);
+    fclose(f);
+    CHECK_INT(chmod(file, 0600), 0);
+    taps_context *c = context_with(file, 0);
     add(c, 1);
     CHECK_INT(taps_context_free(c), 0);
     c = context_with(file, 0);

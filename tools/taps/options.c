@@ -34,6 +34,8 @@ static int use_session_file(const struct options *options, taps_context *context
     if (error == TAPS_E_PERMISSION)
         return complain_usage("--session-file '%s' is refused: it must be yours, and nobody else may read or change it",
                               path);
+    if (error == TAPS_E_RANGE)
+        return complain_usage("--session-file '%s' is refused: it holds something else", path);
     if (error == TAPS_E_SYSTEM)
         return complain_usage("--session-file '%s' cannot be read", path);
     return error < 0 ? complain_code("use the file of --session-file", error) : DONE;

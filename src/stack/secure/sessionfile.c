@@ -9,7 +9,8 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
-#define HEAD    "taps sessions 1\n"
+#define NAME    "taps sessions "
+#define HEAD    NAME "1\n"
 #define DIGEST  16
 #define FRAME   (4 + DIGEST)
 #define NUMBERS (1 + 2 * TAPSI_TICKET_KEY + 8 + 8 + 4 + 1) /* of a body, before the three texts and ALPN */
@@ -118,6 +119,11 @@ uint8_t *tapsi_sessionfile_write(const struct tapsi_tickets *tickets, const char
 }
 
 /* ------------------------------------------------------------------------------------------------------- in */
+
+bool tapsi_sessionfile_is(const void *bytes, size_t length)
+{
+    return length == 0 || (length >= strlen(NAME) && memcmp(bytes, NAME, strlen(NAME)) == 0);
+}
 
 struct reader {
     const uint8_t *at, *end;

@@ -25,6 +25,8 @@ struct tapsi_sessionfile_lines {
    to be wiped), or NULL without memory. */
 uint8_t *tapsi_sessionfile_write(const struct tapsi_tickets *tickets, const char *lines, uint64_t now,
                                  struct tapsi_mem *mem, size_t *ret_length);
+/* Is it one, whole or damaged, of this or another version, or empty? Another file is not to be written over. */
+bool tapsi_sessionfile_is(const void *bytes, size_t length);
 /* Those that are good are put into `tickets`, and lines told; `lines` NULL: to nobody. */
 struct tapsi_sessionfile_found tapsi_sessionfile_read(struct tapsi_tickets *tickets, struct tapsi_mem *mem,
                                                       const void *bytes, size_t length, uint64_t now,
