@@ -11,6 +11,7 @@
 #include "stack/caches.h"
 #include "stack/secure/binding.h"
 #include "stack/secure/issuer.h"
+#include "stack/secure/verify.h"
 
 #define EARLY_DATA_EXTENSION 42
 #define EARLY_MOST           16384 /* bytes of it that a server takes: it keeps them until the handshake is done */
@@ -240,14 +241,22 @@ static bool refuse(struct tapsi_handshake *h, const char *why)
 }
 
 /* A server gave its tickets to those it had verified, under these parameters: by certificates, or, where it has none,
-   by the keys alone. */
+   by the keys alone. The certificate is in the ticket, and may have expired since; whoever comes again and again gets
+   new tickets each time. */
+static bool check_client(struct tapsi_handshake *h)
+{
+    const struct tapsi_credentials *c = h->credentials;
+    if (c->verify && tapsi_handshake_verify_again(h) < 0)
+        return false;
+    h->verified = c->verify || !c->certificates;
+    return true;
+}
+
 static bool check_resumed(struct tapsi_handshake *h)
 {
     const struct tapsi_credentials *c = h->credentials;
-    if (h->role == TAPSI_ROLE_SERVER) {
-        h->verified = c->verify || !c->certificates;
-        return true;
-    }
+    if (h->role == TAPSI_ROLE_SERVER)
+        return check_client(h);
     if (!h->ticket)
         return refuse(h, "that was not offered");
     h->until = h->ticket->until ? h->ticket->until : h->ticket->expires;

@@ -335,3 +335,22 @@ int tapsi_handshake_verify(gnutls_session_t session)
     gnutls_x509_crt_deinit(leaf);
     return r;
 }
+
+int tapsi_handshake_verify_again(struct tapsi_handshake *h)
+{
+    unsigned count = 0, status = GNUTLS_CERT_INVALID;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(h->session, &count);
+    gnutls_x509_crt_t leaf;
+    if (!chain || count == 0)
+        return GNUTLS_E_NO_CERTIFICATE_FOUND;
+    int r = gnutls_x509_crt_init(&leaf);
+    if (r < 0)
+        return r;
+    r = gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER);
+    if (r >= 0)
+        r = check_trust(h, &status);
+    if (r >= 0 && status)
+        r = explain(h, leaf, status);
+    gnutls_x509_crt_deinit(leaf);
+    return r;
+}

@@ -104,7 +104,7 @@ static void open_session(struct tls *tls)
 static void established(struct tls *tls)
 {
     if (!tapsi_handshake_take_alpn(&tls->hs) || !tapsi_resume_finish(&tls->hs)) {
-        tapsi_tls_fail(tls, GNUTLS_A_ILLEGAL_PARAMETER);
+        tapsi_tls_fail(tls, tls->hs.alert ? tls->hs.alert : GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
     struct tapsi_ready_info info = tapsi_handshake_info(&tls->hs);

@@ -1,6 +1,8 @@
 /* Sessions are resumed only as what they were, and early data arrives once, in order, or not at all. */
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include "base/test.h"
 #include "stack/caches.h"
 #include "stack/registry.h"
@@ -81,6 +83,50 @@ TEST(a_client_that_showed_its_certificate_is_known_again)
     CHECK(p.server.info.authenticated);
     CHECK(p.client.info.authenticated);
     CHECK_INT(tapsi_test_pair_done(&p), 0);
+    tapsi_test_identity_free(&id);
+}
+
+static time_t clock_of_gnutls;
+
+static time_t that_time(time_t *to)
+{
+    if (to)
+        *to = clock_of_gnutls;
+    return clock_of_gnutls;
+}
+
+/* Tickets are renewed with each session, certificates are not: so the server looks at the one in the ticket again.
+   proves API-052, ARCH-16 */
+TEST(a_client_whose_certificate_has_expired_is_not_known_again)
+{
+    struct tapsi_test_identity id = tapsi_test_identity(
+        &(struct tapsi_test_subject){.name = "client", .purpose = TAPSI_TEST_CLIENT, .until = "2030-01-02"},
+        tapsi_test_authority());
+    for (int version = TAPS_TLS_1_2; version <= TAPS_TLS_1_3; version++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        CHECK_INT(tapsi_security_allow(p.security[0], (enum taps_security_protocol)version), 0);
+        tapsi_test_show(p.security[0], false, &id);
+        tapsi_test_trust(p.security[1], tapsi_test_authority());
+        p.security[1]->require_client_certificate = true;
+        clock_of_gnutls = 1893542400 - 3600; /* an hour before its end */
+        gnutls_global_set_time_function(that_time);
+        NEED(first(&p));
+        clock_of_gnutls += 1800;
+        CHECK(tapsi_test_pair_handshake(&p));
+        CHECK(p.server.info.resumed);
+        tapsi_test_send_text(&p.server, "x", 0);
+        tapsi_test_pair_run(&p);
+        tapsi_test_pair_again(&p);
+        clock_of_gnutls += 3600;
+        tapsi_test_pair_handshake(&p);
+        CHECK_INT(p.server.ready, 0);
+        CHECK_INT(p.server.error.pub.code, TAPS_E_CERTIFICATE_EXPIRED);
+        CHECK(strstr(p.server.error.text, "expired") != NULL);
+        CHECK(strstr(p.client.error.text, "expired") != NULL);
+        gnutls_global_set_time_function(time);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
     tapsi_test_identity_free(&id);
 }
 
