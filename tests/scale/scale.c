@@ -41,10 +41,15 @@ void scale_certificates(void)
 
 /* ------------------------------------------------------------------------------------------- Preconnections */
 
-static taps_security_parameters *secure(bool listens)
+static taps_security_parameters *secure(enum scale_stack stack, bool listens)
 {
+    static const enum taps_security_protocol only[] = {[SCALE_QUIC] = TAPS_QUIC_1, [SCALE_DTLS] = TAPS_DTLS_1_2};
     taps_security_parameters *security;
     CHECK_INT(taps_security_parameters_new(&security), 0);
+    if (stack != SCALE_TLS) {
+        CHECK_INT(taps_security_parameters_allow_protocol(security, only[stack]), 0);
+        CHECK_INT(taps_security_parameters_add_alpn(security, "taps-test"), 0);
+    }
     if (listens) {
         CHECK_INT(taps_security_parameters_add_server_certificate_pem(
                       security, identity.certificate, strlen(identity.certificate), identity.key, strlen(identity.key)),
@@ -57,11 +62,16 @@ static taps_security_parameters *secure(bool listens)
     return security;
 }
 
+static bool is_secure(enum scale_stack stack)
+{
+    return stack == SCALE_TLS || stack == SCALE_QUIC || stack == SCALE_DTLS;
+}
+
 static void set_security(taps_preconnection *p, enum scale_stack stack, bool listens)
 {
     taps_security_parameters *security;
-    if (stack == SCALE_TLS)
-        security = secure(listens);
+    if (is_secure(stack))
+        security = secure(stack, listens);
     else
         CHECK_INT(taps_security_parameters_new_disabled(&security), 0);
     CHECK_INT(taps_preconnection_set_security_parameters(p, security), 0);
@@ -71,8 +81,9 @@ static void set_security(taps_preconnection *p, enum scale_stack stack, bool lis
 static void set_properties(taps_preconnection *p, enum scale_stack stack, bool reuse)
 {
     taps_transport_properties *properties;
-    CHECK_INT(taps_transport_properties_new_profile(
-                  stack == SCALE_UDP ? TAPS_UNRELIABLE_DATAGRAM : TAPS_RELIABLE_INORDER_STREAM, &properties),
+    bool datagrams = stack == SCALE_UDP || stack == SCALE_DTLS;
+    CHECK_INT(taps_transport_properties_new_profile(datagrams ? TAPS_UNRELIABLE_DATAGRAM : TAPS_RELIABLE_INORDER_STREAM,
+                                                    &properties),
               0);
     CHECK_INT(taps_transport_properties_set_boolean(properties, TAPS_REUSE_PORT, reuse), 0);
     CHECK_INT(taps_preconnection_set_transport_properties(p, properties), 0);

@@ -12,7 +12,7 @@
 #include <taps/taps.h>
 #include "base/test.h"
 
-enum scale_stack { SCALE_TCP, SCALE_TLS, SCALE_UDP };
+enum scale_stack { SCALE_TCP, SCALE_TLS, SCALE_UDP, SCALE_QUIC, SCALE_DTLS };
 
 /* Raises the limit of descriptors of this process and those it forks. False: it is not allowed. */
 bool scale_descriptors(unsigned count);
