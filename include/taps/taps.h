@@ -198,7 +198,7 @@ TAPS_API int taps_context_run_once(taps_context *context, int timeout_ms);
 /* Makes taps_context_run return. From any thread. */
 TAPS_API void taps_context_stop(taps_context *context);
 
-/* Sessions that can be resumed (tickets of TLS over TCP) are kept in this file too, and so outlive the context: it is
+/* Sessions that can be resumed (tickets of TLS and DTLS) are kept in this file too, and so outlive the context: it is
    loaded now, and written some seconds after a change and by taps_context_free. Only the user can read it; several
    processes may use one. It holds secrets: whoever has it can pretend to be this program to the servers it knows, as
    far as they trust a ticket. TAPS_E_PERMISSION: others can read or change it, or it is not this user's, and it is not

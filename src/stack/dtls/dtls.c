@@ -9,7 +9,8 @@
  *
  * The handshake is repeated as GnuTLS says, after one second, two, four ... (RFC 6347, 4.2.4.1): the timer only calls
  * it at the time it names. GnuTLS measures by the clock of the day; how long a handshake may take at all is measured
- * here, by the loop's. After the handshake nothing is repeated but, on being asked, the server's last flight.
+ * here, by the loop's. After the handshake nothing is repeated but, on being asked, the last flight of all:
+ * the server's, or, where a session was resumed (stack/secure/resume.c), the client's.
  *
  * Datagrams of the handshake are at most HANDSHAKE_MTU bytes, since what is too large for the path would never come;
  * Messages are what the layer below says that the path takes, less what the record needs, and nothing longer is sent.
@@ -30,7 +31,9 @@
 
 #include <string.h>
 #include "stack/registry.h"
+#include "stack/secure/resume.h"
 
+#define TICKETS_FOR    "dtls" /* a server's tickets of TLS 1.2 are of no use here */
 #define WINDOW         (64 * 1024)
 #define HANDSHAKE_MTU  1200
 #define FIRST_REPEAT   1000               /* ms */
@@ -88,8 +91,11 @@ static bool open_session(struct dtls *dtls)
 {
     struct tapsi_layer *layer = &dtls->layer;
     uint32_t mtu = layer->below->mtu;
-    int r = tapsi_handshake_open(&dtls->hs, (enum tapsi_role)layer->role,
-                                 GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    enum tapsi_role role = (enum tapsi_role)layer->role;
+    int r = tapsi_handshake_open(
+        &dtls->hs, role, GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | tapsi_resume_flags(&dtls->hs, role));
+    if (r >= 0)
+        r = tapsi_resume_begin(&dtls->hs, TICKETS_FOR, sizeof(TICKETS_FOR));
     if (r < 0) {
         tapsi_dtls_fail(dtls, 0);
         return false;
@@ -151,8 +157,8 @@ static bool take_mtu(struct dtls *dtls)
 static void established(struct dtls *dtls)
 {
     tapsi_timer_cancel(dtls->layer.env->loop, &dtls->timer);
-    if (!tapsi_handshake_take_alpn(&dtls->hs)) {
-        tapsi_dtls_fail(dtls, GNUTLS_A_ILLEGAL_PARAMETER);
+    if (!tapsi_handshake_take_alpn(&dtls->hs) || !tapsi_resume_finish(&dtls->hs)) {
+        tapsi_dtls_fail(dtls, dtls->hs.alert ? dtls->hs.alert : GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
     take_mtu(dtls);

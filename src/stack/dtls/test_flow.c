@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include "stack/caches.h"
 #include "stack/registry.h"
 
 #define WINDOW     (1024 * 1024)
@@ -389,6 +390,8 @@ bool tapsi_test_flow_init(struct tapsi_test_flow *f)
     f->properties = tapsi_properties_new(&f->mem);
     for (int i = 0; i < 2; i++)
         f->security[i] = tapsi_security_new(&f->mem, TAPS_SECURITY_REQUIRED);
+    for (int i = 0; i < 2; i++)
+        f->caches[i] = tapsi_caches_new(&f->mem);
     tapsi_test_trust(f->security[0], tapsi_test_authority());
     tapsi_test_show(f->security[1], true, tapsi_test_server());
     f->client.window = f->server.window = WINDOW;
@@ -403,6 +406,7 @@ static int open_end(struct tapsi_test_flow *f, struct tapsi_test_flow_end *end, 
     end->env = tapsi_env_new(&f->loop, f->properties, f->security[side], NULL);
     if (!end->env)
         return TAPS_E_MEMORY;
+    end->env->caches = f->caches[side];
     end->port = new_port(f, end->env, role, side ? "192.0.2.2" : "192.0.2.1");
     if (!end->port)
         return TAPS_E_MEMORY;
@@ -442,16 +446,29 @@ bool tapsi_test_flow_handshake(struct tapsi_test_flow *f)
     return f->client.ready && f->server.ready;
 }
 
+static long close_end(struct tapsi_test_flow_end *end)
+{
+    tapsi_layer_destroy(end->top, 0);
+    if (end->env)
+        tapsi_env_unref(end->env);
+    return end->misplaced;
+}
+
+void tapsi_test_flow_again(struct tapsi_test_flow *f)
+{
+    f->wrong += close_end(&f->client) + close_end(&f->server);
+    tapsi_loop_settle(&f->loop);
+    f->client = f->server = (struct tapsi_test_flow_end){.window = WINDOW};
+    f->count[0] = f->count[1] = 0;
+}
+
 long tapsi_test_flow_done(struct tapsi_test_flow *f)
 {
-    struct tapsi_test_flow_end *ends[2] = {&f->client, &f->server};
-    long wrong = 0;
+    long wrong = f->wrong + close_end(&f->client) + close_end(&f->server);
+    tapsi_loop_settle(&f->loop);
     for (int i = 0; i < 2; i++) {
-        tapsi_layer_destroy(ends[i]->top, 0);
-        if (ends[i]->env)
-            tapsi_env_unref(ends[i]->env);
-        wrong += ends[i]->misplaced;
         tapsi_security_unref(f->security[i]);
+        tapsi_caches_free(f->caches[i]);
     }
     tapsi_properties_unref(f->properties);
     tapsi_loop_done(&f->loop);

@@ -57,6 +57,7 @@ struct tapsi_test_flow {
     struct tapsi_loop loop;
     struct tapsi_security *security[2]; /* of the client, of the server: to be filled before open */
     struct tapsi_properties *properties;
+    struct tapsi_caches *caches[2]; /* of the client, of the server; NULL: isolated */
     struct tapsi_test_flow_end client, server;
     const char *server_name;
     /* the network */
@@ -72,6 +73,7 @@ struct tapsi_test_flow {
     void *user;
     /* memory */
     long blocks, allocations, fail_at;
+    long wrong; /* what was found so in associations before this one */
     struct tapsi_error make_error;
 };
 
@@ -82,6 +84,8 @@ int tapsi_test_flow_open(struct tapsi_test_flow *f);
 void tapsi_test_flow_run(struct tapsi_test_flow *f, uint64_t ns);
 /* open, and run until both are ready or one is closed, 60 seconds at most: true if both are ready. */
 bool tapsi_test_flow_handshake(struct tapsi_test_flow *f);
+/* Destroys both ends, so that the next open is another association with the same parameters and caches. */
+void tapsi_test_flow_again(struct tapsi_test_flow *f);
 /* Message `number`, of at least four bytes: 0 or what the layer answered. */
 int tapsi_test_flow_send(struct tapsi_test_flow_end *end, unsigned number, size_t length);
 /* A datagram from nowhere. */

@@ -1,7 +1,7 @@
 /*
  * One hook of GnuTLS tells of every ticket that comes. Of TLS 1.3 the message says how long it lives and how much early
  * data the server takes, which GnuTLS has no call for, so it is read here; it has been parsed by GnuTLS before, and yet
- * it is the peer's. Of TLS 1.2 the session can be asked for only when the handshake is done.
+ * it is the peer's. Of TLS 1.2 (and DTLS) the session can be asked for only when the handshake is done.
  */
 #include "stack/secure/resume.h"
 
@@ -35,10 +35,10 @@ static bool can_find(const struct tapsi_handshake *h)
 unsigned tapsi_resume_flags(const struct tapsi_handshake *h, enum tapsi_role role)
 {
     bool tickets = role == TAPSI_ROLE_SERVER ? keeps(h) : can_find(h);
-    unsigned early = tapsi_resume_early_wanted(h->env, role) ? GNUTLS_ENABLE_EARLY_DATA : 0;
+    bool has_early = h->kind != TAPSI_SECURE_DTLS && tapsi_resume_early_wanted(h->env, role);
     if (!tickets)
         return GNUTLS_NO_TICKETS;
-    return role == TAPSI_ROLE_SERVER ? early : 0;
+    return role == TAPSI_ROLE_SERVER && has_early ? GNUTLS_ENABLE_EARLY_DATA : 0;
 }
 
 bool tapsi_resume_early_wanted(const struct tapsi_env *env, enum tapsi_role role)
@@ -207,7 +207,8 @@ static int begin_client(struct tapsi_handshake *h)
    early data is only taken where there is but one. */
 static bool takes_early(const struct tapsi_handshake *h)
 {
-    return h->credentials->alpn_count[h->kind] <= 1 && tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
+    return h->kind != TAPSI_SECURE_DTLS && h->credentials->alpn_count[h->kind] <= 1 &&
+           tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
 }
 
 static int begin_server(struct tapsi_handshake *h, const void *binding, size_t length)

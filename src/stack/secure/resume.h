@@ -1,6 +1,6 @@
 /*
- * Resumption of sessions, for TLS and QUIC: which ticket may be used, what is kept of a new one, and what a resumed
- * session is worth.
+ * Resumption of sessions, for TLS, DTLS and QUIC: which ticket may be used, what is kept of a new one, and what a
+ * resumed session is worth.
  *
  * A ticket is found by a hash of everything that has to be the same: the protocol (TLS, DTLS, QUIC), the peer's name
  * and port, and all security parameters of a client (algorithms, versions, ALPN, authorities, pins, own certificates).
