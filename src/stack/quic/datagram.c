@@ -220,6 +220,10 @@ static void tell(struct quic_flow *f)
             f->news = false;
             tapsi_layer_event(layer, TAPSI_EVENT_PATH, NULL);
         }
+        if (!layer->dead && f->warned) {
+            f->warned = false;
+            tapsi_layer_event(layer, TAPSI_EVENT_SOFT_ERROR, s->warning);
+        }
         deliver(f);
     }
     if (layer->dead || layer->state < TAPSI_LAYER_STARTING || layer->state == TAPSI_LAYER_CLOSED)
@@ -352,6 +356,12 @@ static void statistics(struct tapsi_layer *layer, uint64_t *values)
     tapsi_quic_statistics(f->session, values);
 }
 
+static int take_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count,
+                      struct tapsi_error *ret_error)
+{
+    return tapsi_quic_paths(of(layer)->session, ways, count, ret_error);
+}
+
 static const struct tapsi_layer_ops layer_ops = {
     .start = start,
     .send = send_op,
@@ -363,6 +373,7 @@ static const struct tapsi_layer_ops layer_ops = {
     .set = set,
     .get = get,
     .statistics = statistics,
+    .paths = take_paths,
 };
 
 struct quic_flow *tapsi_quic_flow_new(struct quic_session *s, struct tapsi_env *env)

@@ -9,7 +9,8 @@ struct quic_flow {
     struct quic_session *session; /* a reference */
     struct tapsi_link kept;       /* that came, and nobody has wanted yet */
     unsigned kept_count;
-    bool news; /* of its length, found while being asked: said at the session's flush */
+    bool news;   /* of its length or path: said at the session's flush */
+    bool warned; /* session->warning is to be told */
     size_t kept_bytes;
     uint64_t sent, bytes_sent, received, bytes_received;
     struct tapsi_link finished; /* ops that are in a packet, or fit none: to be told */

@@ -173,6 +173,25 @@ static void on_random(uint8_t *to, size_t length, const ngtcp2_rand_ctx *context
         gnutls_rnd(GNUTLS_RND_NONCE, to, length);
 }
 
+static int on_confirmed(ngtcp2_conn *conn, void *user)
+{
+    (void)conn;
+    ((struct quic_session *)user)->confirmed = true;
+    return 0;
+}
+
+static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
+                        ngtcp2_path_validation_result result, void *user)
+{
+    struct quic_session *s = user;
+    struct quic_path *p = s->role == TAPSI_ROLE_CLIENT ? tapsi_quic_find_path(s, path) : NULL;
+    (void)conn;
+    (void)flags;
+    if (p)
+        p->verdict = (uint8_t)result + 1;
+    return 0;
+}
+
 static int new_cid(struct quic_session *s, ngtcp2_cid *cid, size_t length)
 {
     struct tapsi_platform *p = s->env->loop->platform;
@@ -235,6 +254,8 @@ static const ngtcp2_callbacks callbacks = {
     .extend_max_stream_data = on_stream_window,
     .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
     .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+    .handshake_confirmed = on_confirmed,
+    .path_validation = on_validated,
     .get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
     .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };
@@ -291,6 +312,8 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     params->max_datagram_frame_size = takes_datagrams(s) ? QUIC_FRAME_MOST : 0;
     params->max_idle_timeout = idle_timeout(&s->times);
     params->active_connection_id_limit = 7;
+    params->disable_active_migration =
+        s->endpoint && tapsi_select_multipath(s->env->properties, TAPSI_ROLE_SERVER) == TAPS_MULTIPATH_DISABLED;
 }
 
 /* As TCP has it: a time beyond connTimeout, or one set to disabled, means none at all (RFC 9622, 8.1.4). */
@@ -319,7 +342,7 @@ ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s)
 {
     return (ngtcp2_path){.local = {&s->local.sa, tapsi_addr_length(&s->local)},
                          .remote = {&s->remote.sa, tapsi_addr_length(&s->remote)},
-                         .user_data = s->path.port};
+                         .user_data = NULL};
 }
 
 static void *conn_of(void *handshake)

@@ -383,6 +383,10 @@ static void tell(struct quic_stream *st)
         st->moved = false;
         tapsi_layer_event(layer, TAPSI_EVENT_PATH, NULL);
     }
+    if (!layer->dead && st->warned) {
+        st->warned = false;
+        tapsi_layer_event(layer, TAPSI_EVENT_SOFT_ERROR, st->session->warning);
+    }
     if (!layer->dead && st->stopped)
         tell_stop(st);
     if (layer->dead)

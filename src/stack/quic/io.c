@@ -22,37 +22,56 @@ static void read_failed(struct quic_session *s, int r)
         tapsi_quic_fail(s, r);
 }
 
-/* The engine follows a peer whose address has changed. */
-static void follow(struct quic_session *s)
+static void say_moved(struct quic_session *s)
 {
-    const ngtcp2_path *path = ngtcp2_conn_get_path(s->conn);
-    union tapsi_addr remote = {0}, local = {0};
-    memcpy(&remote, path->remote.addr, path->remote.addrlen);
-    memcpy(&local, path->local.addr, path->local.addrlen);
-    s->local = local;
-    if (tapsi_addr_equal(&remote, &s->remote))
-        return;
-    s->remote = remote;
     for (struct tapsi_link *l = s->streams.next; l != &s->streams; l = l->next) {
         struct quic_stream *st = TAPSI_CONTAINER(l, struct quic_stream, link);
         st->moved = true;
         tapsi_quic_stream_news(st);
     }
+    if (s->flow)
+        s->flow->news = true;
+    tapsi_quic_dirty(s);
+}
+
+/* What waits for the kernel to take it is lost, as it would be on the path that was left. */
+static void take_path(struct quic_session *s, struct quic_path *path)
+{
+    if (!path || path == s->path)
+        return;
+    s->path->quiet = tapsi_loop_now(s->env->loop) + 3 * ngtcp2_conn_get_pto(s->conn);
+    s->path = path;
+    s->interface_index = path->interface_index;
+    s->train_length = 0;
+}
+
+void tapsi_quic_follow(struct quic_session *s)
+{
+    const ngtcp2_path *path = ngtcp2_conn_get_path(s->conn);
+    union tapsi_addr remote = {0}, local = {0};
+    memcpy(&remote, path->remote.addr, path->remote.addrlen);
+    memcpy(&local, path->local.addr, path->local.addrlen);
+    if (tapsi_addr_equal(&remote, &s->remote) && tapsi_addr_equal(&local, &s->local))
+        return;
+    if (s->role == TAPSI_ROLE_CLIENT)
+        take_path(s, tapsi_quic_find_path(s, path));
+    s->local = local;
+    s->remote = remote;
+    s->path_change = tapsi_loop_now(s->env->loop);
+    say_moved(s);
 }
 
 #define CHANGE_LEAST (300 * TAPSI_MS)
 
 /*
  * 0.12 aborts when a client rebinds and migrates before the last change of path is validated, so for a while after one
- * what comes from yet another address is dropped, as a network may.
+ * what comes from yet another address is dropped, as a network may. Only a packet that the engine took for the peer's
+ * is such a change.
  */
-static bool may_change_path(struct quic_session *s)
+static bool may_change_path(const struct quic_session *s)
 {
     uint64_t now = tapsi_loop_now(s->env->loop), wait = 3 * ngtcp2_conn_get_pto(s->conn);
-    if (s->path_change && now - s->path_change < (wait > CHANGE_LEAST ? wait : CHANGE_LEAST))
-        return false;
-    s->path_change = now;
-    return true;
+    return !s->path_change || now - s->path_change >= (wait > CHANGE_LEAST ? wait : CHANGE_LEAST);
 }
 
 void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
@@ -62,9 +81,10 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
     union tapsi_addr from, to;
     if (!s->conn || !d->length) /* the engine takes one without bytes for an error, and anybody can send it */
         return;
-    bool elsewhere = s->role == TAPSI_ROLE_SERVER && !tapsi_addr_equal(&d->from, &s->remote);
+    bool server = s->role == TAPSI_ROLE_SERVER;
+    bool elsewhere = !tapsi_addr_equal(&d->from, &s->remote) || (!server && !tapsi_addr_equal(&d->to, &s->local));
     if (elsewhere) {
-        if (s->state != QUIC_OPEN || !may_change_path(s))
+        if (server && (s->state != QUIC_OPEN || !may_change_path(s)))
             return;
         from = d->from;
         to = d->to;
@@ -72,13 +92,35 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         path.local = (ngtcp2_addr){&to.sa, tapsi_addr_length(&to)};
     }
     int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
-    if (r != 0)
+    if (r != 0) {
         read_failed(s, r);
-    else if (elsewhere)
-        follow(s);
+    } else if (elsewhere) {
+        tapsi_quic_follow(s);
+        if (server && tapsi_addr_equal(&d->from, &s->remote))
+            s->interface_index = d->interface_index;
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------- to the kernel */
+
+/* What a socket says when its way is gone: its address or interface, or all routes. */
+static bool is_lasting(int err)
+{
+    switch (-err) {
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+    case ENODEV:
+    case ENXIO:
+    case EINVAL:
+    case EACCES:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
 
 /* False: the kernel takes no more for now. */
 static bool put_train(struct quic_session *s)
@@ -86,12 +128,18 @@ static bool put_train(struct quic_session *s)
     if (!s->train_length)
         return true;
     size_t segment = s->train_length > s->train_segment ? s->train_segment : 0;
-    int r = tapsi_port_write(s->path.port, &s->train_way, s->train->data, s->train_length, segment);
+    int r = tapsi_port_write(s->train_path->port, &s->train_way, s->train->data, s->train_length, segment);
     if (r == -EAGAIN)
         return false;
     s->train_length = 0;
     if (r == -ECONNREFUSED)
         s->refused = true;
+    if (r == 0 && s->train_path->failed != ETIMEDOUT)
+        s->train_path->failed = 0;
+    if (is_lasting(r) && !s->train_path->failed) {
+        s->train_path->failed = -r;
+        tapsi_quic_dirty(s); /* another path may be taken */
+    }
     return true;
 }
 
@@ -106,11 +154,18 @@ static bool same_way(const struct tapsi_port_way *a, const struct tapsi_port_way
     return a->tos == b->tos && tapsi_addr_equal(&a->to, &b->to) && same_source(&a->from, &b->from);
 }
 
+/* Clients have a socket for each. */
+static struct quic_path *path_for(struct quic_session *s, const ngtcp2_path *path)
+{
+    struct quic_path *found = s->mover ? tapsi_quic_find_path(s, path) : NULL;
+    return found ? found : s->path;
+}
+
 static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_path *path, uint8_t ecn)
 {
     struct tapsi_port_way way = {.tos = tapsi_capacity_dscp(s->profile) << 2 | ecn};
     memcpy(&way.to, path->remote.addr, path->remote.addrlen);
-    if (!tapsi_port_is_connected(s->path.port)) {
+    if (!tapsi_port_is_connected(s->path->port)) {
         memcpy(&way.from, path->local.addr, path->local.addrlen);
         way.interface_index = s->interface_index;
     }
@@ -118,11 +173,13 @@ static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_p
 }
 
 /* The packet lies behind the train. It becomes part of it, or the train goes first. False: it was in the way. */
-static bool add_to_train(struct quic_session *s, size_t length, const struct tapsi_port_way *way)
+static bool add_to_train(struct quic_session *s, size_t length, struct quic_path *path,
+                         const struct tapsi_port_way *way)
 {
-    bool trains = tapsi_port_takes_trains(s->path.port);
-    bool fits = s->train_length && trains && length <= s->train_segment && same_way(way, &s->train_way) &&
-                s->train_length % s->train_segment == 0 && s->train_length / s->train_segment < TAPSI_PORT_TRAIN_MAX &&
+    bool trains = tapsi_port_takes_trains(path->port);
+    bool fits = s->train_length && trains && length <= s->train_segment && path == s->train_path &&
+                same_way(way, &s->train_way) && s->train_length % s->train_segment == 0 &&
+                s->train_length / s->train_segment < TAPSI_PORT_TRAIN_MAX &&
                 s->train_length + length <= TAPSI_PORT_TRAIN_BYTES;
     if (fits) {
         s->train_length += length;
@@ -135,6 +192,7 @@ static bool add_to_train(struct quic_session *s, size_t length, const struct tap
     if (!put)
         return false;
     s->train_length = s->train_segment = length;
+    s->train_path = path;
     s->train_way = *way;
     return true;
 }
@@ -250,14 +308,19 @@ void tapsi_quic_write(struct quic_session *s)
         if (n <= 0)
             break;
         struct tapsi_port_way way = way_of(s, &storage.path, info.ecn);
-        blocked = !add_to_train(s, (size_t)n, &way);
+        struct quic_path *path = path_for(s, &storage.path);
+        blocked = !add_to_train(s, (size_t)n, path, &way);
         written += (size_t)n;
+        if (path != s->path)
+            tapsi_quic_wrote(s, path);
     }
     if (!s->conn)
         return;
     put_train(s);
     if (written)
         pace(s, written);
+    if (written && s->mover)
+        tapsi_quic_wrote(s, s->path);
     let_go_of_buffer(s);
     if (s->refused && s->state == QUIC_HANDSHAKE)
         tapsi_quic_network_failed(s, ECONNREFUSED);
@@ -268,7 +331,7 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     uint8_t packet[QUIC_PACKET_MOST];
     ngtcp2_path_storage storage;
     ngtcp2_pkt_info info = {0};
-    if (!s->path.port)
+    if (!s->path->port)
         return;
     put_train(s);
     ngtcp2_path_storage_zero(&storage);
@@ -277,7 +340,7 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     if (n <= 0)
         return;
     struct tapsi_port_way way = way_of(s, &storage.path, info.ecn);
-    tapsi_port_write(s->path.port, &way, packet, (size_t)n, 0);
+    tapsi_port_write(path_for(s, &storage.path)->port, &way, packet, (size_t)n, 0);
     s->last = s->endpoint ? tapsi_buffer_new(&s->env->loop->mem, (size_t)n) : NULL;
     if (s->last)
         memcpy(s->last->data, packet, s->last->used = (uint32_t)n);
@@ -290,68 +353,4 @@ void tapsi_quic_say_again(struct quic_session *s)
     s->heard++;
     if (s->last && s->endpoint && (s->heard & (s->heard - 1)) == 0)
         tapsi_port_write(s->endpoint->user.port, &way, s->last->data, s->last->used, 0);
-}
-
-/* --------------------------------------------------------------------------------------- the client's socket */
-
-static struct quic_session *session_of(struct tapsi_port_user *user)
-{
-    return TAPSI_CONTAINER(TAPSI_CONTAINER(user, struct quic_path, user), struct quic_session, path);
-}
-
-static void on_packet(struct tapsi_port_user *user, const struct tapsi_datagram *d)
-{
-    struct quic_session *s = session_of(user);
-    struct tapsi_datagram piece;
-    size_t at = 0;
-    while (s->conn && tapsi_port_piece(d, &at, &piece))
-        tapsi_quic_read(s, &piece);
-}
-
-static void on_turn(struct tapsi_port_user *user)
-{
-    tapsi_quic_run(session_of(user));
-}
-
-static void on_writable(struct tapsi_port_user *user)
-{
-    tapsi_quic_dirty(session_of(user));
-}
-
-/* After the handshake it is the peer's silence that tells: anybody can send ICMP. */
-static void on_error(struct tapsi_port_user *user, const union tapsi_addr *to, int err)
-{
-    struct quic_session *s = session_of(user);
-    (void)to;
-    if (s->state != QUIC_HANDSHAKE || err == EMSGSIZE)
-        return;
-    tapsi_quic_network_failed(s, err);
-    tapsi_quic_run(s);
-}
-
-static const struct tapsi_port_user_ops path_ops = {
-    .packet = on_packet, .turn = on_turn, .writable = on_writable, .error = on_error};
-
-int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *target, struct tapsi_error *ret_error)
-{
-    s->path.user.ops = &path_ops;
-    s->path.user.class = TAPSI_PORT_QUIC;
-    int err = tapsi_port_connect(s->env, target, &s->path.user, ret_error);
-    if (err)
-        return err;
-    s->path.port = tapsi_port_ref(s->path.user.port);
-    s->remote = *target->remote;
-    s->local = *tapsi_port_local(s->path.port);
-    s->interface_index = target->interface_index;
-    return 0;
-}
-
-void tapsi_quic_close_path(struct quic_session *s)
-{
-    if (!s->path.port)
-        return;
-    s->train_length = 0;
-    tapsi_port_leave(&s->path.user);
-    tapsi_port_unref(s->path.port);
-    s->path.port = NULL;
 }

@@ -185,7 +185,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
     struct quic_session *s = tapsi_quic_session_new(env_of(e), &none, TAPSI_ROLE_SERVER, &error);
     if (!s)
         return NULL;
-    s->path.port = tapsi_port_ref(e->user.port);
+    s->first.port = tapsi_port_ref(e->user.port);
     s->remote = d->from;
     s->local = d->to;
     s->interface_index = d->interface_index;

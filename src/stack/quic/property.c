@@ -40,6 +40,10 @@ int tapsi_quic_set(struct quic_session *s, enum taps_property property, const st
     case TAPS_CONN_CAPACITY_PROFILE:
         s->profile = value->enumeration;
         return TAPSI_HANDLED;
+    case TAPS_MULTIPATH_POLICY:
+        s->policy = value->enumeration;
+        tapsi_quic_dirty(s);
+        return TAPSI_HANDLED;
     default:
         return TAPSI_PASS;
     }

@@ -28,6 +28,7 @@
 struct quic_session;
 struct quic_endpoint;
 struct quic_flow;
+struct quic_mover;
 
 /* A piece of what came, in order. */
 struct quic_piece {
@@ -84,13 +85,20 @@ struct quic_stream {
     bool stop_told : 1;
     bool blocked : 1; /* by its own window */
     bool moved : 1;   /* the path is another: to be told */
+    bool warned : 1;  /* session->warning is to be told */
 };
 
-/* Where packets leave, and how. One for each local address. */
+/* Where packets leave. A client has a socket for each path that it uses, has just left, or tries. */
 struct quic_path {
-    struct tapsi_port_user user; /* clients: the connected port's */
-    struct tapsi_port *port;     /* a reference */
-    struct tapsi_port_way way;
+    struct tapsi_port_user user;  /* clients: the connected port's */
+    struct tapsi_port *port;      /* a reference; NULL: closed */
+    struct quic_session *session; /* not a reference */
+    struct tapsi_link link;       /* clients: of the session's paths, while it is open */
+    union tapsi_addr local, remote;
+    unsigned interface_index;
+    int failed;      /* a positive errno: what leaves by it does not arrive */
+    uint64_t quiet;  /* of one that was left: when it is closed */
+    uint8_t verdict; /* of the engine, on whether it works: ngtcp2_path_validation_result and 1 */
 };
 
 /* In seconds; negative: disabled. */
@@ -111,11 +119,15 @@ struct quic_session {
     unsigned refs, layers;
     uint8_t state; /* enum quic_state */
     enum tapsi_role role;
-    ngtcp2_conn *conn; /* NULL once it is over */
-    ngtcp2_mem mem;    /* the engine's */
-    struct quic_path path;
-    union tapsi_addr local, remote; /* as last used */
+    ngtcp2_conn *conn;             /* NULL once it is over */
+    ngtcp2_mem mem;                /* the engine's */
+    struct quic_path *path, first; /* path: where packets leave now; `first`, as long as no other was taken */
+    struct tapsi_link paths;
+    struct quic_mover *mover;       /* clients that may take other paths, or NULL */
+    struct tapsi_error *warning;    /* the latest that does not end it: told as a soft error */
+    union tapsi_addr local, remote; /* of `path`, as last used */
     unsigned interface_index;
+    int policy;                     /* enum taps_multipath_policy */
     struct quic_endpoint *endpoint; /* servers; NULL once it has left it */
     struct tapsi_link member;       /* of the endpoint's sessions */
     struct tapsi_link feed;         /* of those that something came for, with a reference */
@@ -129,6 +141,7 @@ struct quic_session {
     struct tapsi_buffer *plain; /* being filled with what was received */
     struct tapsi_buffer *train; /* written, and not taken by the kernel yet */
     size_t train_length, train_segment;
+    struct quic_path *train_path;
     struct tapsi_port_way train_way;
 
     struct quic_times times;
@@ -160,6 +173,7 @@ struct quic_session {
     bool reset : 1; /* the peer knows nothing of it any more */
     bool freed : 1;
     bool keeps_alive : 1;
+    bool confirmed : 1; /* a client's handshake: the peer knows that it is done */
 };
 
 /* session.c */
@@ -210,9 +224,34 @@ void tapsi_quic_write(struct quic_session *s);
 void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
 /* A packet came for a session that lingers. */
 void tapsi_quic_say_again(struct quic_session *s);
-/* The client's socket. */
+/* The engine uses another path, or may do so: takes it, which all layers are to be told. */
+void tapsi_quic_follow(struct quic_session *s);
+
+/* path.c: a client's sockets. */
+/* The first. */
 int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *target, struct tapsi_error *ret_error);
-void tapsi_quic_close_path(struct quic_session *s);
+/* A further one. NULL with words. */
+struct quic_path *tapsi_quic_add_path(struct quic_session *s, const struct tapsi_target *target,
+                                      struct tapsi_error *ret_error);
+/* Of a client or server; what was written for it and not taken by the kernel is lost. */
+void tapsi_quic_close_path(struct quic_path *path);
+void tapsi_quic_close_paths(struct quic_session *s);
+/* The open path with these addresses, or NULL. */
+struct quic_path *tapsi_quic_find_path(struct quic_session *s, const ngtcp2_path *path);
+/* All layers are to hear it as a soft error; borrowed. */
+void tapsi_quic_warn(struct quic_session *s, const struct tapsi_error *error);
+
+/* move.c: which path a client takes. */
+int tapsi_quic_paths(struct quic_session *s, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error);
+/* Looks whether another is to be taken: the engine is not running, and nothing is called above. May end the session. */
+void tapsi_quic_move(struct quic_session *s);
+/* Packets were written: `path` is that of the last. */
+void tapsi_quic_wrote(struct quic_session *s, const struct quic_path *path);
+/* Is it being tried? Then what comes by it is about itself. */
+bool tapsi_quic_tries(const struct quic_session *s, const struct quic_path *path);
+/* It is closed. */
+void tapsi_quic_path_gone(struct quic_session *s, const struct quic_path *path);
+void tapsi_quic_mover_free(struct quic_session *s);
 
 /* error.c: fill in session->error. */
 void tapsi_quic_fail(struct quic_session *s, int liberr);        /* and ends it */

@@ -48,6 +48,11 @@ struct quic_session *tapsi_quic_session_new(struct tapsi_env *env, const struct 
     s->profile = env->properties->values[TAPS_CONN_CAPACITY_PROFILE].enumeration;
     s->times = tapsi_quic_times(env->properties);
     tapsi_task_init(&s->task, flush);
+    s->policy = env->properties->values[TAPS_MULTIPATH_POLICY].enumeration;
+    s->path = &s->first;
+    s->first.session = s;
+    tapsi_link_init(&s->first.link);
+    tapsi_link_init(&s->paths);
     tapsi_link_init(&s->member);
     tapsi_link_init(&s->feed);
     tapsi_link_init(&s->streams);
@@ -72,6 +77,7 @@ static void free_session(struct tapsi_task *task)
     struct tapsi_env *env = s->env;
     tapsi_handshake_done(&s->hs);
     tapsi_free(&env->loop->mem, s->error);
+    tapsi_free(&env->loop->mem, s->warning);
     tapsi_free(&env->loop->mem, s);
     tapsi_env_unref(env);
 }
@@ -88,6 +94,7 @@ void tapsi_quic_unref(struct quic_session *s)
     tapsi_buffer_unref(s->train);
     tapsi_buffer_unref(s->last);
     tapsi_timer_done(s->env->loop, &s->timer);
+    tapsi_quic_mover_free(s);
     s->freed = true;
     tapsi_loop_reap(s->env->loop, &s->task, free_session);
 }
@@ -240,6 +247,8 @@ static void tell(struct quic_session *s)
         complete(s);
     if (s->more_streams && s->state == QUIC_OPEN)
         open_streams(s);
+    if (s->mover)
+        tapsi_quic_move(s);
     tell_news(s);
     tapsi_quic_arrivals(s);
     tapsi_quic_flow_tell(s);
@@ -371,7 +380,7 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     s->conn = NULL;
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
-    tapsi_quic_close_path(s);
+    tapsi_quic_close_paths(s);
     s->lingers = may_linger(s, was_open);
     if (s->lingers)
         tapsi_timer_start(s->env->loop, &s->timer, linger);

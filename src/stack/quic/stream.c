@@ -308,6 +308,12 @@ static int clone_stream(struct tapsi_layer *layer, const struct tapsi_clone *how
     return 0;
 }
 
+static int take_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count,
+                      struct tapsi_error *ret_error)
+{
+    return tapsi_quic_paths(of(layer)->session, ways, count, ret_error);
+}
+
 static const struct tapsi_layer_ops layer_ops = {
     .start = start,
     .send = send_op,
@@ -320,6 +326,7 @@ static const struct tapsi_layer_ops layer_ops = {
     .get = get,
     .statistics = statistics,
     .clone = clone_stream,
+    .paths = take_paths,
 };
 
 struct quic_stream *tapsi_quic_stream_new(struct quic_session *s, struct tapsi_env *env, bool uni)

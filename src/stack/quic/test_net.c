@@ -87,10 +87,12 @@ static void on_closed(struct tapsi_sink *sink, struct tapsi_layer *layer, const 
 static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value)
 {
     struct end *e = of(sink);
-    (void)value;
     e->misplaced += e->closed || layer != e->layer;
     e->stops += event == TAPSI_EVENT_PEER_STOP;
     e->moves += event == TAPSI_EVENT_PATH;
+    e->warnings += event == TAPSI_EVENT_SOFT_ERROR;
+    if (event == TAPSI_EVENT_SOFT_ERROR)
+        tapsi_error_copy(&e->warning, value);
 }
 
 static void on_stream(struct tapsi_sink *sink, struct tapsi_layer *by, struct tapsi_layer *child);

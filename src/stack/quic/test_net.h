@@ -27,8 +27,9 @@ struct end {
     size_t window;             /* the credit granted at ready, and after each slice; 0 = none */
     bool echo, keeps;          /* `keeps`: the bytes, for tests that look at them */
     /* what came up */
-    unsigned ready, closed, final, slices, stops, moves, misplaced;
-    struct tapsi_error error; /* of closed; code 0 = closed(none) */
+    unsigned ready, closed, final, slices, stops, moves, warnings, misplaced;
+    struct tapsi_error warning; /* the last soft error */
+    struct tapsi_error error;   /* of closed; code 0 = closed(none) */
     struct tapsi_ready_info info;
     uint8_t *got;
     size_t got_length, wrong; /* bytes that are not those of net_byte */

@@ -1,0 +1,333 @@
+/* A client that takes other paths: by what it is given, by policy, and when the one it has is lost. */
+#include <stdlib.h>
+#include <string.h>
+#include "stack/quic/test_net.h"
+
+#define S TAPSI_SIM_S
+
+/* Three ways to the server: two addresses of one interface, and another interface. */
+struct ways {
+    struct net n;
+    struct tapsi_sim_interface *second;
+    struct tapsi_sim_link *link;
+    struct end *c;
+    struct tapsi_way all[3];
+};
+
+enum { FIRST, SAME_LINK, OTHER_LINK };
+
+static struct tapsi_way way_from(const char *local, const struct tapsi_sim_interface *interface, const char *name)
+{
+    struct tapsi_way way = {.interface = name, .interface_index = tapsi_sim_interface_index(interface)};
+    tapsi_addr_parse(local, &way.local);
+    return way;
+}
+
+static void ways_begin(struct ways *w)
+{
+    struct net *n = &w->n;
+    net_begin(n);
+    n->server_echo = true;
+    w->second = tapsi_sim_interface_new(n->hosts[0], "wlan0", TAPSI_IF_WIFI, "198.51.100.2/24");
+    w->link = tapsi_sim_link_new(w->second, n->interfaces[1], DELAY);
+    w->all[FIRST] = way_from("192.0.2.2", n->interfaces[0], "eth0");
+    w->all[SAME_LINK] = way_from("192.0.2.3", n->interfaces[0], "eth0");
+    w->all[OTHER_LINK] = way_from("198.51.100.2", w->second, "wlan0");
+}
+
+/* A connection by the first, the handshake confirmed. */
+static bool ways_open(struct ways *w)
+{
+    ways_begin(w);
+    net_open(&w->n);
+    w->c = net_handshake(&w->n);
+    if (!w->c || !w->c->ready)
+        return false;
+    net_send_text(w->c, "one", 0);
+    net_run(&w->n, 100 * MS);
+    return net_got(w->c, "one") && w->n.server;
+}
+
+static int give(struct ways *w, const struct tapsi_way *ways, size_t count)
+{
+    return tapsi_layer_paths(w->c->layer, ways, count, &w->n.make_error);
+}
+
+static bool is_at(const struct end *e, const char *address)
+{
+    union tapsi_addr a, local = net_session(e)->local;
+    tapsi_addr_parse(address, &a);
+    return tapsi_addr_same_host(&a, &local);
+}
+
+static bool server_sees(const struct ways *w, const char *address)
+{
+    union tapsi_addr a;
+    tapsi_addr_parse(address, &a);
+    return tapsi_addr_same_host(&a, &net_session(w->n.server)->remote);
+}
+
+/* proves API-096 */
+TEST(it_stays_on_a_path_that_is_among_those_given)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, w.all, 3), 0);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 5 * S);
+    CHECK(is_at(w.c, "192.0.2.2"));
+    CHECK_INT(w.c->moves, 0);
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1);
+    net_finish(&w.n);
+}
+
+/* proves API-043 API-086 */
+TEST(it_leaves_a_path_that_is_not_among_them)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, &w.all[SAME_LINK], 1), 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(is_at(w.c, "192.0.2.3"));
+    CHECK_INT(w.c->moves, 1);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    CHECK(server_sees(&w, "192.0.2.3"));
+    CHECK_INT(w.n.server->moves, 1);
+    net_run(&w.n, 5 * S);
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1); /* the old one is closed */
+    net_finish(&w.n);
+}
+
+TEST(it_takes_another_interface)
+{
+    struct ways w;
+    union tapsi_got got;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, &w.all[OTHER_LINK], 1), 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(is_at(w.c, "198.51.100.2"));
+    CHECK_INT(tapsi_layer_get(w.c->layer, TAPSI_GET_INTERFACE, &got), TAPSI_HANDLED);
+    CHECK_INT(got.value.integer, tapsi_sim_interface_index(w.second));
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    net_finish(&w.n);
+}
+
+/* proves IMPL-21 API-044 */
+TEST(when_its_interface_goes_down_it_takes_the_next)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, w.all, 3), 0);
+    tapsi_sim_interface_up(w.n.interfaces[0], false);
+    net_send_text(w.c, "two", 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 5 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    CHECK(tapsi_sim_elapsed(w.n.sim) < 3 * S);
+    CHECK_INT(w.c->closed, 0);
+    net_finish(&w.n);
+}
+
+/* Nothing tells but the silence. proves IMPL-21 */
+TEST(when_its_path_is_silent_it_takes_the_next)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, w.all, 3), 0);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_BLACKHOLE);
+    net_send_text(w.c, "two", 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 10 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    CHECK_INT(w.c->moves, 1); /* not to the other address of its interface */
+    CHECK_INT(w.c->closed, 0);
+    net_finish(&w.n);
+}
+
+/* proves IMPL-21 */
+TEST(when_the_next_is_silent_too_it_takes_the_one_after_it)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, w.all, 3), 0);
+    tapsi_sim_fault(w.n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    net_send_text(w.c, "two", 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 10 * S));
+    CHECK(is_at(w.c, "192.0.2.3"));
+    CHECK(w.c->warnings >= 1);
+    CHECK_INT(w.c->warning.pub.code, TAPS_E_TIMEOUT);
+    net_finish(&w.n);
+}
+
+/* With as much under way as the window allows, in which no challenge has room. */
+TEST(a_transfer_goes_on_when_its_path_falls_silent)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    w.c->keeps = false;
+    CHECK_INT(give(&w, w.all, 3), 0);
+    size_t sent = 4 * 1024 * 1024;
+    tapsi_sim_link_rate(w.n.link, 50000000);
+    tapsi_sim_link_rate(w.link, 50000000);
+    net_send_many(w.c, 3, sent, 0);
+    net_run(&w.n, 150 * MS);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_BLACKHOLE);
+    CHECK(net_run_until_bytes(&w.n, w.c, sent + 3, 20 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    net_finish(&w.n);
+}
+
+TEST(a_path_that_does_not_answer_is_not_taken_while_the_old_one_works)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    struct taps_value value = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_POLICY_INTERACTIVE};
+    CHECK_INT(tapsi_layer_set(w.c->layer, TAPS_MULTIPATH_POLICY, &value), 0);
+    struct tapsi_way two[] = {w.all[FIRST], w.all[OTHER_LINK]};
+    CHECK_INT(give(&w, two, 2), 0);
+    for (int i = 0; i < 10; i++) {
+        net_send_text(w.c, ".", 0);
+        net_run(&w.n, 500 * MS);
+    }
+    CHECK_INT(w.c->got_length, 13);
+    CHECK_INT(w.c->moves, 0);
+    CHECK(w.c->warnings >= 1);
+    CHECK(is_at(w.c, "192.0.2.2"));
+    net_finish(&w.n);
+}
+
+/* proves IMPL-21 */
+TEST(when_all_paths_are_dead_it_waits_for_one_to_come_back)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, w.all, 3), 0);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_BLACKHOLE);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 10 * S);
+    CHECK_INT(w.c->closed, 0);
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_FINE);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 60 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    net_finish(&w.n);
+}
+
+/* It was taken at once, and does not work either. */
+TEST(a_dead_path_that_it_had_to_take_is_left_for_the_next)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    tapsi_sim_link_fault(w.link, TAPSI_SIM_BLACKHOLE);
+    struct tapsi_way two[] = {w.all[OTHER_LINK], w.all[SAME_LINK]};
+    CHECK_INT(give(&w, two, 2), 0);
+    net_send_text(w.c, "two", 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 10 * S));
+    CHECK(is_at(w.c, "192.0.2.3"));
+    CHECK_INT(w.c->moves, 2);
+    CHECK(w.c->warnings >= 1);
+    net_finish(&w.n);
+}
+
+/* proves API-043 */
+TEST(a_server_may_forbid_it)
+{
+    struct ways w;
+    ways_begin(&w);
+    struct taps_value value = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_MULTIPATH_DISABLED};
+    CHECK_INT(tapsi_properties_set(w.n.properties[1], TAPS_MULTIPATH, value), 0);
+    net_open(&w.n);
+    w.c = net_handshake(&w.n);
+    NEED(w.c && w.c->ready);
+    net_run(&w.n, 100 * MS);
+    CHECK_INT(give(&w, w.all, 3), TAPS_E_POLICY);
+    CHECK_INT(give(&w, NULL, 0), 0);
+    net_run(&w.n, S);
+    CHECK_INT(w.c->moves, 0);
+    net_finish(&w.n);
+}
+
+TEST(a_server_cannot_take_other_paths)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(tapsi_layer_paths(w.n.server->layer, w.all, 1, &w.n.make_error), TAPS_E_NOT_APPLICABLE);
+    CHECK_INT(tapsi_layer_paths(w.n.server->layer, NULL, 0, &w.n.make_error), 0);
+    net_finish(&w.n);
+}
+
+TEST(before_the_handshake_is_confirmed_it_waits)
+{
+    struct ways w;
+    ways_begin(&w);
+    net_open(&w.n);
+    w.c = net_handshake(&w.n);
+    NEED(w.c && w.c->ready && !net_session(w.c)->confirmed);
+    CHECK_INT(give(&w, &w.all[SAME_LINK], 1), 0);
+    CHECK(is_at(w.c, "192.0.2.2"));
+    net_run(&w.n, 200 * MS);
+    CHECK(is_at(w.c, "192.0.2.3"));
+    net_send_text(w.c, "one", 0);
+    net_run(&w.n, 500 * MS);
+    CHECK(net_got(w.c, "one"));
+    net_finish(&w.n);
+}
+
+TEST(no_paths_are_the_one_it_has)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    CHECK_INT(give(&w, NULL, 0), 0);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_BLACKHOLE);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 10 * S);
+    CHECK_INT(w.c->moves + w.c->warnings, 0);
+    CHECK_INT(w.c->closed, 0);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_FINE);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 30 * S));
+    net_finish(&w.n);
+}
+
+TEST(more_paths_than_it_keeps_are_left_out)
+{
+    struct ways w;
+    struct tapsi_way many[100];
+    NEED(ways_open(&w));
+    for (int i = 0; i < 100; i++)
+        many[i] = w.all[i % 3];
+    CHECK_INT(give(&w, many, 100), 0);
+    net_run(&w.n, S);
+    CHECK_INT(w.c->moves, 0);
+    net_finish(&w.n);
+}
+
+/* proves API-086 */
+TEST(the_policy_of_lowest_round_trips_takes_the_quickest)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    tapsi_sim_link_delay(w.n.link, 40 * MS);
+    tapsi_sim_link_delay(w.link, 10 * MS);
+    struct taps_value value = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_POLICY_INTERACTIVE};
+    CHECK_INT(give(&w, w.all, 3), 0);
+    net_run(&w.n, S);
+    CHECK_INT(w.c->moves, 0); /* handover is the default */
+    CHECK_INT(tapsi_layer_set(w.c->layer, TAPS_MULTIPATH_POLICY, &value), 0);
+    for (int i = 0; i < 60; i++) {
+        net_send_text(w.c, ".", 0);
+        net_run(&w.n, 500 * MS);
+    }
+    CHECK(is_at(w.c, "198.51.100.2"));
+    unsigned moves = w.c->moves;
+    for (int i = 0; i < 60; i++) {
+        net_send_text(w.c, ".", 0);
+        net_run(&w.n, 500 * MS);
+    }
+    CHECK_INT(w.c->moves, moves); /* and stays there */
+    CHECK_INT(w.c->got_length, 123);
+    net_finish(&w.n);
+}
