@@ -74,8 +74,8 @@ static void accept_stack(struct taps_listener *l, const struct tapsi_stack_row *
         tapsi_listener_grant(l);
         return;
     }
-    c->resumed = info->resumed;
-    c->early = info->early;
+    c->resumed |= info->resumed;
+    c->early |= info->early;
     tapsi_list_remove(&c->link); /* until it is delivered it is the Listener's */
     tapsi_list_append(&l->accepted, &c->link);
     l->waiting++;

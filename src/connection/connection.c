@@ -121,9 +121,20 @@ static void establish(struct taps_connection *c, const struct tapsi_stack_row *r
         tapsi_connection_watch_close(c);
 }
 
+/* Of a stream that was ready before it was ours: what its session is. */
+static void ask_session(struct taps_connection *c, struct tapsi_layer *top)
+{
+    union tapsi_got got;
+    if (tapsi_layer_get(top, TAPSI_GET_READY, &got) != TAPSI_HANDLED)
+        return;
+    c->resumed = got.ready.resumed;
+    c->early = got.ready.early;
+}
+
 void tapsi_connection_opened(struct taps_connection *c, const struct tapsi_stack_row *row, struct tapsi_layer *top)
 {
     c->pending_ready = true;
+    ask_session(c, top);
     establish(c, row, top);
     tapsi_connection_apply_properties(c, c->config->properties);
     if (c->member)
@@ -259,6 +270,7 @@ int tapsi_connection_accept(struct taps_context *context, struct tapsi_config *c
         tapsi_connection_free(c);
         return err;
     }
+    ask_session(c, top);
     establish(c, row, top);
     *ret = c;
     return 0;

@@ -82,7 +82,15 @@ enum tapsi_get {
     TAPSI_GET_UNACKED,      /* value.integer: bytes given to the kernel that the peer has not acknowledged */
     TAPSI_GET_HANDSHAKE,    /* handshake: of a secure layer that is ready */
     TAPSI_GET_BOND,         /* bond: of a stream of a session; not handled: it is alone. READY or not */
+    TAPSI_GET_READY,        /* ready: of a child that was READY, what `ready` would have told; not handled: nothing */
     TAPSI_GET_EARLY_ROOM,   /* value.integer: bytes of EARLY ops that it takes before `start`; not handled: none */
+};
+
+struct tapsi_ready_info {
+    enum taps_security_protocol security; /* 0 = none in this stack */
+    bool authenticated;                   /* the peer's identity was verified */
+    bool resumed;                         /* by a ticket of an earlier session */
+    bool early;                           /* ops that were handed down EARLY were taken by the peer as early data */
 };
 
 union tapsi_got {
@@ -91,13 +99,7 @@ union tapsi_got {
     const char *text;
     struct tapsi_bond *bond;
     const struct tapsi_handshake *handshake;
-};
-
-struct tapsi_ready_info {
-    enum taps_security_protocol security; /* 0 = none in this stack */
-    bool authenticated;                   /* the peer's identity was verified */
-    bool resumed;                         /* by a ticket of an earlier session */
-    bool early;                           /* ops that were handed down EARLY were taken by the peer as early data */
+    struct tapsi_ready_info ready;
 };
 
 /* What the layers of one multiplexed session (QUIC, SCTP) have in common: their Connections are one Connection Group.

@@ -6,6 +6,7 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 #include "stack/quic/datagram.h"
+#include "stack/secure/resume.h"
 
 /* -------------------------------------------------------------------------------------------------- memory */
 
@@ -75,6 +76,7 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
     }
     (void)conn;
     st->fin_received |= fin;
+    st->early |= st->remote && flags & NGTCP2_STREAM_DATA_FLAG_0RTT;
     note(st);
     return 0;
 }
@@ -152,10 +154,33 @@ static int on_more_streams(ngtcp2_conn *conn, uint64_t most, void *user)
 
 static int on_completed(ngtcp2_conn *conn, void *user)
 {
+    struct quic_session *s = user;
+    s->completed = true;
+    if (s->role == TAPSI_ROLE_SERVER) {
+        tapsi_quic_give_tickets(s);
+        return 0;
+    }
+    if (!s->early || tapsi_resume_early_taken(&s->hs))
+        return 0;
+    s->early_refused = true;
+    return ngtcp2_conn_tls_early_data_rejected(conn);
+}
+
+#if QUIC_NGTCP2_1
+static int on_token(ngtcp2_conn *conn, const uint8_t *token, size_t length, void *user)
+{
     (void)conn;
-    ((struct quic_session *)user)->completed = true;
+    tapsi_quic_token_came(user, token, length);
     return 0;
 }
+#else
+static int on_token(ngtcp2_conn *conn, const ngtcp2_vec *token, void *user)
+{
+    (void)conn;
+    tapsi_quic_token_came(user, token->base, token->len);
+    return 0;
+}
+#endif
 
 static int on_reset(ngtcp2_conn *conn, const ngtcp2_pkt_stateless_reset *reset, void *user)
 {
@@ -251,6 +276,7 @@ static const ngtcp2_callbacks callbacks = {
     .update_key = ngtcp2_crypto_update_key_cb,
     .stream_reset = on_stream_reset,
     .recv_datagram = tapsi_quic_datagram_came,
+    .recv_new_token = on_token,
     .extend_max_stream_data = on_stream_window,
     .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
     .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
@@ -354,10 +380,14 @@ static void *conn_of(void *handshake)
 static int open_tls(struct quic_session *s, struct tapsi_error *ret_error)
 {
     struct tapsi_error unsaid;
-    unsigned flags = GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NO_TICKETS | GNUTLS_NO_SIGNAL;
+    unsigned flags = GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NO_AUTO_SEND_TICKET | GNUTLS_NO_SIGNAL;
+    flags |= tapsi_resume_flags(&s->hs, s->role) | (s->early ? GNUTLS_ENABLE_EARLY_DATA : 0u);
     s->hs.get_conn = conn_of;
     s->hs.user_data = s;
+    s->hs.sends_early = s->early;
     int r = tapsi_handshake_open(&s->hs, s->role, flags);
+    if (r >= 0)
+        r = tapsi_quic_resume(s);
     if (r < 0) {
         const struct tapsi_error *why = tapsi_handshake_why(&s->hs, &unsaid);
         tapsi_error_copy(ret_error, why);
@@ -403,6 +433,9 @@ int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error)
     if (p->ops->random(p, dcid.data, dcid.datalen) < 0 || p->ops->random(p, scid.data, scid.datalen) < 0)
         return tapsi_error_set(ret_error, TAPS_E_SYSTEM, "the system has no random numbers for QUIC");
     tapsi_quic_parameters(s, &params, &settings);
+    const struct tapsi_ticket *ticket = tapsi_resume_take(&s->hs);
+    if (ticket && ticket->token_length)
+        tapsi_ngtcp2_set_token(&settings, ticket->token, ticket->token_length, false);
     int r = ngtcp2_conn_client_new(&s->conn, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &callbacks, &settings, &params,
                                    memory_of(s), s);
     if (r != 0) {
@@ -410,11 +443,16 @@ int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error)
         return engine_failed(r, ret_error);
     }
     forbid_grease(s->conn);
-    return open_tls(s, ret_error);
+    tapsi_quic_take_notes(s);
+    int err = open_tls(s, ret_error);
+    if (err)
+        return err;
+    r = tapsi_quic_begin_early(s);
+    return r ? engine_failed(r, ret_error) : 0;
 }
 
-int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original,
-                      struct tapsi_error *ret_error)
+int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, enum quic_proof proof,
+                      const ngtcp2_cid *original, struct tapsi_error *ret_error)
 {
     ngtcp2_transport_params params;
     ngtcp2_settings settings;
@@ -423,10 +461,10 @@ int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngt
     size_t token_length;
     const uint8_t *token = tapsi_ngtcp2_token(hd, &token_length);
     tapsi_quic_parameters(s, &params, &settings);
-    if (original) /* it proves the address: any other would lift the limit of what goes to one that is not proved */
-        tapsi_ngtcp2_set_token(&settings, token, token_length);
-    tapsi_ngtcp2_set_original_dcid(&params, original ? original : &hd->dcid);
-    if (original) {
+    if (proof) /* any other would lift the limit of what goes to an address that is not proved */
+        tapsi_ngtcp2_set_token(&settings, token, token_length, proof == QUIC_RETRY_PROOF);
+    tapsi_ngtcp2_set_original_dcid(&params, proof == QUIC_RETRY_PROOF ? original : &hd->dcid);
+    if (proof == QUIC_RETRY_PROOF) {
         params.retry_scid = hd->dcid;
         params.retry_scid_present = 1;
     }

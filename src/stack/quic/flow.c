@@ -291,10 +291,11 @@ void tapsi_quic_advance(struct quic_stream *st, size_t count, bool fin)
     tapsi_quic_stream_news(st);
 }
 
+/* Before the stream is ready they are early data, of which nothing is known yet. */
 static void finish_ops(struct quic_stream *st)
 {
     struct tapsi_link *link;
-    while (!st->layer.dead && (link = tapsi_list_first(&st->finished)))
+    while (!st->layer.dead && st->layer.state >= TAPSI_LAYER_READY && (link = tapsi_list_first(&st->finished)))
         tapsi_op_finish(TAPSI_CONTAINER(link, struct tapsi_op, link), 0);
 }
 
@@ -304,7 +305,8 @@ static void close_up(struct quic_stream *st, const struct tapsi_error *error)
 {
     tapsi_timer_cancel(st->layer.env->loop, &st->patience);
     finish_ops(st);
-    tapsi_layer_fail_queue(&st->layer, error ? error->pub.code : TAPS_E_CLOSED);
+    if (st->layer.state >= TAPSI_LAYER_READY)
+        tapsi_layer_fail_queue(&st->layer, error ? error->pub.code : TAPS_E_CLOSED);
     tapsi_layer_closed(&st->layer, error);
 }
 

@@ -3,6 +3,7 @@
  *
  * A stranger's first packet makes a session if the Listener takes connections, its handshakes in progress are few, and
  * there is room. Above RETRY_AT handshakes it must first show, by Retry, that it is where it says: that keeps nothing.
+ * Who has been here brings a token that shows it at once (resume.c).
  * The same answer goes out, by the bytes of the packet alone, to versions we do not speak, and a stateless reset to
  * packets of connections we do not have; resets are bounded in number.
  *
@@ -20,8 +21,8 @@
 #define RETRY_AT       64
 #define HALF_OPEN_MOST 1024
 #define SESSIONS_MOST  65536
-#define TOKEN_LIFE     (10 * TAPSI_S)
-#define RESETS_MOST    100 /* in a second */
+#define RETRY_LIFE     (10 * TAPSI_S) /* of its token */
+#define RESETS_MOST    100            /* in a second */
 #define REPLY_MOST     1200
 
 struct quic_listener {
@@ -163,21 +164,24 @@ static bool is_pressed(const struct quic_endpoint *e)
     return e->half_open >= RETRY_AT || (all && *all >= RETRY_AT);
 }
 
-/* Does the token prove the address? Then `ret_original` is what the client called us at first. */
-static bool has_proof(const struct quic_endpoint *e, const struct tapsi_datagram *d, const ngtcp2_pkt_hd *hd,
-                      ngtcp2_cid *ret_original)
+/* Does the token prove the address? Of Retry, `ret_original` is what the client called us at first. */
+static enum quic_proof proof_of(const struct quic_endpoint *e, const struct tapsi_datagram *d, const ngtcp2_pkt_hd *hd,
+                                ngtcp2_cid *ret_original)
 {
     size_t length;
     const uint8_t *token = tapsi_ngtcp2_token(hd, &length);
-    return length && token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY &&
-           ngtcp2_crypto_verify_retry_token(ret_original, token, length, e->secret, sizeof(e->secret), hd->version,
-                                            &d->from.sa, tapsi_addr_length(&d->from), &hd->dcid, TOKEN_LIFE,
-                                            tapsi_loop_now(e->loop)) == 0;
+    if (tapsi_quic_verify_token(e, &d->from, token, length))
+        return QUIC_TOKEN_PROOF;
+    bool proof = length && token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY &&
+                 ngtcp2_crypto_verify_retry_token(ret_original, token, length, e->secret, sizeof(e->secret),
+                                                  hd->version, &d->from.sa, tapsi_addr_length(&d->from), &hd->dcid,
+                                                  RETRY_LIFE, tapsi_loop_now(e->loop)) == 0;
+    return proof ? QUIC_RETRY_PROOF : QUIC_NO_PROOF;
 }
 
 /* The endpoint holds it. NULL: no memory, or it cannot begin. */
 static struct quic_session *new_session(struct quic_endpoint *e, const struct tapsi_datagram *d,
-                                        const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original)
+                                        const ngtcp2_pkt_hd *hd, enum quic_proof proof, const ngtcp2_cid *original)
 {
     struct tapsi_target none = {0};
     struct tapsi_error error;
@@ -195,7 +199,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
     e->count++;
     tapsi_quic_count(s, true);
     if (tapsi_quic_cids_add(&e->cids, s, hd->dcid.data, hd->dcid.datalen) == 0 &&
-        tapsi_quic_accept(s, hd, original, &error) == 0)
+        tapsi_quic_accept(s, hd, proof, original, &error) == 0)
         return s;
     tapsi_log(e->loop, TAPS_LOG_INFO, "QUIC: a connection was dropped: %s", error.text);
     tapsi_quic_end(s, NULL);
@@ -214,12 +218,12 @@ static struct quic_session *meet_stranger(struct quic_endpoint *e, const struct 
     ngtcp2_cid original;
     if (!takes_more(e) || tapsi_addr_port(&d->from) == 0 || ngtcp2_accept(&hd, d->data, d->length) != 0)
         return NULL;
-    bool proof = has_proof(e, d, &hd, &original);
+    enum quic_proof proof = proof_of(e, d, &hd, &original);
     if (!proof && is_pressed(e)) {
         retry(e, d, &hd);
         return NULL;
     }
-    return new_session(e, d, &hd, proof ? &original : NULL);
+    return new_session(e, d, &hd, proof, &original);
 }
 
 /* ------------------------------------------------------------------------------------------------------ packets */

@@ -408,7 +408,7 @@ static ngtcp2_ssize write_initial(uint8_t *packet, size_t room, const char *prot
                         .remote = {&there.sa, tapsi_addr_length(&there)}};
     ngtcp2_settings_default(&settings);
     settings.initial_ts = TAPSI_SIM_START;
-    tapsi_ngtcp2_set_token(&settings, token, token_length);
+    tapsi_ngtcp2_set_token(&settings, token, token_length, true);
     ngtcp2_transport_params_default(&params);
     CHECK_INT(ngtcp2_conn_client_new(&conn, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &client_callbacks, &settings,
                                      &params, NULL, NULL),

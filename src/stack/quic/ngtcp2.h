@@ -66,14 +66,36 @@ static inline const uint8_t *tapsi_ngtcp2_token(const ngtcp2_pkt_hd *hd, size_t 
 #endif
 }
 
-/* Borrowed until the connection is made. */
-static inline void tapsi_ngtcp2_set_token(ngtcp2_settings *settings, const uint8_t *token, size_t length)
+/* Borrowed until the connection is made. `retry`: it is of Retry, else of NEW_TOKEN. */
+static inline void tapsi_ngtcp2_set_token(ngtcp2_settings *settings, const uint8_t *token, size_t length, bool retry)
 {
 #if QUIC_NGTCP2_1
     settings->token = token;
     settings->tokenlen = length;
+    settings->token_type = retry ? NGTCP2_TOKEN_TYPE_RETRY : NGTCP2_TOKEN_TYPE_NEW_TOKEN;
 #else
+    (void)retry;
     settings->token = (ngtcp2_vec){(uint8_t *)(uintptr_t)token, length};
+#endif
+}
+
+/* The remembered parameters of a server are kept as they go over the wire in a ClientHello: so each version, and each
+   process, reads what another has written. Negative: an error. */
+static inline ngtcp2_ssize tapsi_ngtcp2_encode_params(uint8_t *to, size_t room, const ngtcp2_transport_params *params)
+{
+#if QUIC_NGTCP2_1
+    return ngtcp2_transport_params_encode(to, room, params);
+#else
+    return ngtcp2_encode_transport_params(to, room, NGTCP2_TRANSPORT_PARAMS_TYPE_CLIENT_HELLO, params);
+#endif
+}
+
+static inline int tapsi_ngtcp2_decode_params(ngtcp2_transport_params *params, const uint8_t *data, size_t length)
+{
+#if QUIC_NGTCP2_1
+    return ngtcp2_transport_params_decode(params, data, length);
+#else
+    return ngtcp2_decode_transport_params(params, NGTCP2_TRANSPORT_PARAMS_TYPE_CLIENT_HELLO, data, length);
 #endif
 }
 

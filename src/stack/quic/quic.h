@@ -18,6 +18,7 @@
 #define QUIC_STREAMS_MOST   65536
 #define QUIC_IDLE           (120 * TAPSI_S) /* without a packet, where connTimeout says nothing */
 #define QUIC_FAILING_MOST   64 /* sessions that failed in the handshake, and linger: what anybody can cause */
+#define QUIC_TOKEN_LIFE     (24 * 60 * 60 * TAPSI_S) /* of an address token, for the next connection */
 #define QUIC_HANDSHAKE_TIME (10 * TAPSI_S)
 #define QUIC_PACKET_MOST    1500  /* bytes of the largest packet we write */
 #define QUIC_SEGMENT        1200  /* of one turn of a stream, where streams take turns by packets */
@@ -29,6 +30,7 @@ struct quic_session;
 struct quic_endpoint;
 struct quic_flow;
 struct quic_mover;
+struct quic_notes;
 
 /* A piece of what came, in order. */
 struct quic_piece {
@@ -86,6 +88,7 @@ struct quic_stream {
     bool blocked : 1; /* by its own window */
     bool moved : 1;   /* the path is another: to be told */
     bool warned : 1;  /* session->warning is to be told */
+    bool early : 1;   /* what it took before its start goes as early data, or came so */
 };
 
 /* Where packets leave. A client has a socket for each path that it uses, has just left, or tries. */
@@ -153,6 +156,7 @@ struct quic_session {
     uint64_t owed;            /* window of the connection not given back yet */
     uint64_t path_change;     /* when the peer's address was last another */
     int profile;              /* the capacity profile */
+    struct quic_notes *notes; /* a client's, for its tickets (resume.c); or NULL */
 
     struct tapsi_buffer *last; /* a server's: its CONNECTION_CLOSE, said again to who has not heard it */
     unsigned heard;            /* packets since */
@@ -173,7 +177,11 @@ struct quic_session {
     bool reset : 1; /* the peer knows nothing of it any more */
     bool freed : 1;
     bool keeps_alive : 1;
-    bool confirmed : 1; /* a client's handshake: the peer knows that it is done */
+    bool confirmed : 1;     /* a client's handshake: the peer knows that it is done */
+    bool begun : 1;         /* its first packet was written */
+    bool early : 1;         /* a client's: early data goes with the first flight */
+    bool early_refused : 1; /* the server did not take it: the engine has forgotten its streams */
+    bool early_taken : 1;
 };
 
 /* session.c */
@@ -207,13 +215,37 @@ struct quic_times tapsi_quic_times(const struct tapsi_properties *p);
 /* The transport parameters and settings of this end. */
 void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *params, ngtcp2_settings *settings);
 ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s);
+/* What a client's first packet shows of its address. */
+enum quic_proof { QUIC_NO_PROOF, QUIC_RETRY_PROOF, QUIC_TOKEN_PROOF };
+
 /* Makes the connection and its TLS session. 0 or a negative taps_err, with words in ret_error. */
 int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error);
-/* The same of a server, for the packet `hd`. `original` not NULL: what the client called us before Retry. */
-int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, const ngtcp2_cid *original,
-                      struct tapsi_error *ret_error);
+/* The same of a server, for the packet `hd`. `original`: what the client called us before Retry, if that is the proof.
+ */
+int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, enum quic_proof proof,
+                      const ngtcp2_cid *original, struct tapsi_error *ret_error);
 /* Keep-alive as `times` say, once open. */
 void tapsi_quic_keep_alive(struct quic_session *s);
+
+/* resume.c */
+/* A client's, before its session is open: what tickets need beside themselves is kept. */
+void tapsi_quic_take_notes(struct quic_session *s);
+void tapsi_quic_forget_notes(struct quic_session *s);
+/* Engine callback: an address token. */
+void tapsi_quic_token_came(struct quic_session *s, const uint8_t *bytes, size_t length);
+/* The session is open: tickets are taken and given. 0 or a GnuTLS error, with words. */
+int tapsi_quic_resume(struct quic_session *s);
+/* Bytes of EARLY ops that a stream takes before it starts. */
+size_t tapsi_quic_early_room(struct quic_stream *st);
+/* Behind tapsi_quic_resume: the streams that have early data are opened. 0 or an error of ngtcp2. */
+int tapsi_quic_begin_early(struct quic_session *s);
+/* The handshake is done, and it is known what became of it. */
+void tapsi_quic_settle_early(struct quic_session *s);
+/* Engine callback of a server: the handshake is done. */
+void tapsi_quic_give_tickets(struct quic_session *s);
+/* Does a token of NEW_TOKEN prove the address? */
+bool tapsi_quic_verify_token(const struct quic_endpoint *e, const union tapsi_addr *from, const uint8_t *token,
+                             size_t length);
 
 /* io.c */
 /* Reads one packet. May end the session; does not call up. */
@@ -268,6 +300,8 @@ int tapsi_quic_native(uint64_t code);
 struct quic_stream *tapsi_quic_stream_new(struct quic_session *s, struct tapsi_env *env, bool uni);
 /* Opens it in the engine: 0, or a negative error of ngtcp2. */
 int tapsi_quic_stream_open(struct quic_stream *st);
+/* The engine has forgotten it, and nothing that was sent: it goes back to those that are to be opened. */
+void tapsi_quic_stream_begin_again(struct quic_stream *st);
 /* The engine has forgotten it: called when it is not running. */
 void tapsi_quic_stream_release(struct quic_stream *st);
 bool tapsi_quic_stream_can_send(const struct quic_stream *st);
@@ -313,6 +347,9 @@ struct quic_session *tapsi_quic_cids_find(struct quic_cids *cids, const uint8_t 
 int tapsi_quic_cids_add(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
 void tapsi_quic_cids_remove(struct quic_cids *cids, struct quic_session *s, const uint8_t *bytes, size_t length);
 void tapsi_quic_cids_forget(struct quic_cids *cids, struct quic_session *s);
+
+/* What it tells when it is ready, or would have told if it had not been born so. */
+struct tapsi_ready_info tapsi_quic_stream_info(const struct quic_stream *st);
 
 /* property.c: what all layers of a session answer alike. */
 int tapsi_quic_set(struct quic_session *s, enum taps_property property, const struct taps_value *value);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include "stack/quic/datagram.h"
 #include "stack/registry.h"
+#include "stack/secure/resume.h"
 
 static void flush(struct tapsi_task *task);
 static void resume(struct tapsi_handshake *h);
@@ -76,6 +77,7 @@ static void free_session(struct tapsi_task *task)
     struct quic_session *s = TAPSI_CONTAINER(task, struct quic_session, task);
     struct tapsi_env *env = s->env;
     tapsi_handshake_done(&s->hs);
+    tapsi_quic_forget_notes(s);
     tapsi_free(&env->loop->mem, s->error);
     tapsi_free(&env->loop->mem, s->warning);
     tapsi_free(&env->loop->mem, s);
@@ -175,16 +177,21 @@ static void complete(struct quic_session *s)
         refuse_alpn(s);
         return;
     }
+    if (!tapsi_resume_finish(&s->hs)) {
+        refuse_peer(s, GNUTLS_A_ILLEGAL_PARAMETER);
+        return;
+    }
     s->state = QUIC_OPEN;
+    tapsi_quic_settle_early(s);
     s->more_streams = true;
     tapsi_quic_keep_alive(s);
     if (s->endpoint)
         tapsi_quic_cids_remove(&s->endpoint->cids, s, s->odcid.data, s->odcid.datalen);
 }
 
-static void open_one(struct quic_session *s, struct quic_stream *st)
+static void open_one(struct quic_stream *st)
 {
-    struct tapsi_ready_info info = tapsi_handshake_info(&s->hs);
+    struct tapsi_ready_info info = tapsi_quic_stream_info(st);
     tapsi_list_remove(&st->turn);
     tapsi_layer_ready(&st->layer, &info);
 }
@@ -197,13 +204,13 @@ static void open_streams(struct quic_session *s)
     for (int uni = 0; uni < 2; uni++) {
         while (s->state == QUIC_OPEN && (link = tapsi_list_first(&s->opening[uni]))) {
             struct quic_stream *st = TAPSI_CONTAINER(link, struct quic_stream, turn);
-            int r = tapsi_quic_stream_open(st);
+            int r = st->engaged ? 0 : tapsi_quic_stream_open(st); /* those with early data are open */
             if (r == NGTCP2_ERR_STREAM_ID_BLOCKED)
                 break;
             if (r != 0)
                 tapsi_quic_fail(s, r);
             else
-                open_one(s, st);
+                open_one(st);
         }
     }
 }
@@ -372,8 +379,8 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     if (ccerr && s->conn)
         tapsi_quic_write_close(s, ccerr);
     tapsi_quic_count(s, false);
-    if (s->completed) /* all of it came at once */
-        tapsi_handshake_take_alpn(&s->hs);
+    if (s->completed && tapsi_handshake_take_alpn(&s->hs)) /* all of it came at once */
+        tapsi_resume_finish(&s->hs);
     tapsi_handshake_forget(&s->hs);
     s->state = QUIC_OVER;
     ngtcp2_conn_del(s->conn);

@@ -104,6 +104,33 @@ void tapsi_quic_stream_release(struct quic_stream *st)
     free_if_unheld(st);
 }
 
+void tapsi_quic_stream_begin_again(struct quic_stream *st)
+{
+    struct tapsi_layer *layer = &st->layer;
+    if (!st->engaged)
+        return;
+    if (!st->layered) {
+        tapsi_quic_stream_release(st);
+        return;
+    }
+    st->engaged = st->fin_sent = st->blocked = false;
+    st->id = -1;
+    tapsi_sched_leave(&st->session->sending, &st->entry);
+    tapsi_quic_drop_kept(st);
+    st->sent = st->acked = 0;
+    tapsi_list_splice(&st->finished, &layer->queue);
+    tapsi_list_splice(&layer->queue, &st->finished);
+    st->waiting = 0;
+    layer->queued = 0;
+    for (struct tapsi_link *l = layer->queue.next; l != &layer->queue; l = l->next) {
+        struct tapsi_op *op = TAPSI_CONTAINER(l, struct tapsi_op, link);
+        op->flags = (uint16_t)(op->flags & ~TAPSI_OP_TOUCHED);
+        op->taken = 0;
+        layer->queued += op->length;
+        st->waiting++;
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------- patience */
 
 /* The peer has not ended in time, or has acknowledged nothing more. */
@@ -141,11 +168,19 @@ static int start(struct tapsi_layer *layer)
     return 0;
 }
 
+/* Before it starts, early data. */
+static bool may_send(struct quic_stream *st, const struct tapsi_op *op)
+{
+    if (st->layer.state == TAPSI_LAYER_NEW)
+        return op->flags & TAPSI_OP_EARLY && op->length && op->length <= tapsi_quic_early_room(st);
+    return st->layer.state == TAPSI_LAYER_READY;
+}
+
 static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
 {
     struct quic_stream *st = of(layer);
-    if (st->final_taken || st->stopped || st->closing || !tapsi_quic_stream_sends(st) ||
-        layer->state != TAPSI_LAYER_READY || st->session->state == QUIC_OVER)
+    if (st->final_taken || st->stopped || st->closing || !tapsi_quic_stream_sends(st) || !may_send(st, op) ||
+        st->session->state == QUIC_OVER)
         return TAPS_E_CLOSED;
     if (tapsi_list_empty(&layer->queue))
         st->waiting = 0;
@@ -154,6 +189,8 @@ static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
         return err;
     bool empty = !op->length && !(op->flags & TAPSI_OP_FINAL) && tapsi_list_empty(&layer->queue);
     st->final_taken = op->flags & TAPSI_OP_FINAL;
+    if (layer->state == TAPSI_LAYER_NEW)
+        st->early = st->session->early = true;
     tapsi_list_append(empty ? &st->finished : &layer->queue, &op->link);
     op->order = ++st->session->order;
     if (empty) {
@@ -253,6 +290,22 @@ static int set(struct tapsi_layer *layer, enum taps_property property, const str
     }
 }
 
+struct tapsi_ready_info tapsi_quic_stream_info(const struct quic_stream *st)
+{
+    const struct quic_session *s = st->session;
+    struct tapsi_ready_info info = tapsi_handshake_info(&s->hs);
+    info.early = st->early && (st->remote || s->early_taken);
+    return info;
+}
+
+static int give_ready(const struct quic_stream *st, union tapsi_got *ret)
+{
+    if (st->session->state == QUIC_HANDSHAKE || !st->session->hs.session)
+        return TAPSI_PASS;
+    ret->ready = tapsi_quic_stream_info(st);
+    return TAPSI_HANDLED;
+}
+
 static int give_integer(union tapsi_got *ret, uint64_t value)
 {
     ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = value};
@@ -274,6 +327,10 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
         return give_integer(ret, tapsi_layer_unused(layer));
     case TAPSI_GET_UNACKED:
         return give_integer(ret, st->sent - st->acked);
+    case TAPSI_GET_READY:
+        return give_ready(st, ret);
+    case TAPSI_GET_EARLY_ROOM:
+        return give_integer(ret, tapsi_quic_early_room(st));
     case TAPS_DIRECTION:
         ret->value = (struct taps_value){.type = TAPS_TYPE_ENUMERATION, .enumeration = direction_of(st)};
         return TAPSI_HANDLED;

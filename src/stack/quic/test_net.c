@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "stack/caches.h"
 #include "stack/secure/test_certificates.h"
 
 #define WINDOW (128 * 1024)
@@ -57,6 +58,7 @@ static void write_down(struct end *e, const struct tapsi_slice *slice)
         memcpy(e->got + e->got_length, slice->data, slice->length);
     }
     e->got_length += slice->length;
+    e->got_early += slice->flags & TAPSI_SLICE_EARLY ? slice->length : 0;
     e->last_length = slice->length;
 }
 
@@ -212,6 +214,8 @@ void net_open(struct net *n)
     if (!n->envs[0] || !n->envs[1])
         return;
     n->envs[1]->half_open = &n->half_open;
+    for (int side = 0; side < 2; side++)
+        n->envs[side]->caches = n->caches[side];
     n->listener_sink.ops = &listener_ops;
     if (n->proto[1]->listen(n->envs[1], &target, &n->listener_sink, &n->listener, &n->make_error) != 0)
         n->listener = NULL;
@@ -219,9 +223,30 @@ void net_open(struct net *n)
         tapsi_layer_want(n->listener, 1000);
 }
 
+void net_keep(struct net *n)
+{
+    for (int side = 0; side < 2; side++)
+        n->caches[side] = tapsi_caches_new(&n->mem);
+}
+
+static void send_early(struct end *e)
+{
+    union tapsi_got got;
+    struct net *n = e->net;
+    bool has = n->early[0] && tapsi_layer_get(e->layer, TAPSI_GET_EARLY_ROOM, &got) == TAPSI_HANDLED;
+    n->early_room = has ? (size_t)got.value.integer : 0;
+    for (int i = 0; n->early_room && n->early[i]; i++) {
+        unsigned last = n->early[i + 1] ? 0 : n->early_flags;
+        net_send_text(e, n->early[i], TAPSI_OP_EARLY | TAPSI_OP_END | last);
+    }
+    n->early[0] = NULL;
+    n->early_flags = 0;
+}
+
 static bool started(struct end *e)
 {
     e->layer->up = &e->sink;
+    send_early(e);
     if (tapsi_layer_start(e->layer) == 0)
         return true;
     net_destroy(e, 0);
@@ -230,8 +255,10 @@ static bool started(struct end *e)
 
 struct end *net_connect(struct net *n)
 {
-    union tapsi_addr remote;
+    union tapsi_addr remote, local;
     struct tapsi_target target = {.remote = &remote, .server_name = n->server_name};
+    if (n->local && tapsi_addr_parse(n->local, &local) == 0)
+        target.local = &local;
     tapsi_addr_parse("192.0.2.1", &remote);
     tapsi_addr_set_port(&remote, PORT);
     struct end *e = n->envs[0] ? new_end(n) : NULL;
@@ -279,6 +306,7 @@ void net_finish(struct net *n)
             tapsi_env_unref(n->envs[side]);
         tapsi_properties_unref(n->properties[side]);
         tapsi_security_unref(n->security[side]);
+        tapsi_caches_free(n->caches[side]);
         tapsi_loop_done(&n->loops[side]);
         CHECK_INT(tapsi_sim_host_leaked(n->hosts[side]), 0);
     }

@@ -33,7 +33,8 @@ struct end {
     struct tapsi_ready_info info;
     uint8_t *got;
     size_t got_length, wrong; /* bytes that are not those of net_byte */
-    size_t last_length;       /* of the last slice */
+    size_t got_early;
+    size_t last_length; /* of the last slice */
     unsigned sent, failed;
     int last_result;
 };
@@ -49,6 +50,7 @@ struct net {
     struct tapsi_security *security[2];
     struct tapsi_properties *properties[2];
     struct tapsi_env *envs[2];
+    struct tapsi_caches *caches[2];     /* NULL: that end keeps no sessions (net_keep) */
     const struct tapsi_proto *proto[2]; /* what the client initiates, the server listens with */
     struct tapsi_layer *listener;
     struct tapsi_sink listener_sink;
@@ -58,13 +60,18 @@ struct net {
     struct end *server;       /* the first that the server accepted */
     size_t server_window;     /* credit of those, and of the client's that come by a stream */
     bool server_echo;
-    const char *server_name;
+    const char *server_name, *local; /* of the next client: the address it comes from, or NULL */
+    const char *early[4];            /* texts that are handed down before the next client starts; NULL ends */
+    unsigned early_flags;            /* of the last of them, beside EARLY and END */
+    size_t early_room;               /* that it told before */
     struct tapsi_error make_error;
     long blocks, allocations, fail_at; /* this allocation fails, 0 = none */
 };
 
 /* With certificates, ALPN "test" at both ends and a link of DELAY each way; nothing is made yet. */
 void net_begin(struct net *n);
+/* Both ends keep sessions to come back with; before net_open. */
+void net_keep(struct net *n);
 /* The environments, as the security and properties are now, and a listening server. */
 void net_open(struct net *n);
 /* Destroys everything and checks that nothing is left, or misplaced. */

@@ -50,12 +50,13 @@ struct tapsi_handshake {
     bool spoke; /* it failed over what the peer said in the protocol, so it speaks that */
     /* resume.h */
     bool ticket_sent;
+    bool finished;               /* and well: tickets that come from now on are kept */
     bool sends_early;            /* set before tapsi_resume_begin: early data goes with the ticket */
     uint32_t ticket_early;       /* bytes of early data that it is good for */
     struct tapsi_ticket *ticket; /* that this session resumes, or NULL */
     uint64_t until;              /* wall clock: when the peer has to be verified anew. 0: it has just been */
     /* Engine callback: adds to a ticket what only the protocol knows (QUIC: transport parameters, token), borrowed
-       until it returns. NULL: nothing. */
+       until the next call, or the end of the handshake. NULL: nothing. */
     void (*complete)(struct tapsi_handshake *h, struct tapsi_ticket *like);
 };
 

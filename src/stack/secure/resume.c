@@ -14,7 +14,8 @@
 #include "stack/secure/verify.h"
 
 #define EARLY_DATA_EXTENSION 42
-#define EARLY_MOST           16384 /* bytes of it that a server takes: it keeps them until the handshake is done */
+#define EARLY_MOST           16384      /* bytes of it that a server takes: it keeps them until the handshake is done */
+#define EARLY_OF_QUIC        UINT32_MAX /* RFC 9001, 4.6.1: the transport parameters bound it */
 
 /* ---------------------------------------------------------------------------------------------------- whether */
 
@@ -181,7 +182,7 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
         h->ticket_early = of_1_3 && message->size >= 8 ? early_of(message) : 0;
         if (!of_1_3 && !h->ticket_life)
             h->ticket_life = TAPSI_TICKET_AGE; /* RFC 5077, 3.3: nothing was said */
-    } else if (of_1_3) {
+    } else if (of_1_3 && h->finished) {        /* before, it is not known what the session is worth */
         keep(h);
     }
     return 0;
@@ -197,7 +198,7 @@ static int begin_client(struct tapsi_handshake *h)
     if (!tapsi_resume_take(h))
         return 0;
     h->ticket_sent = true;
-    if (h->sends_early && h->kind != TAPSI_SECURE_QUIC)
+    if (h->sends_early)
         gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, on_message);
     int r = gnutls_session_set_data(h->session, h->ticket->session, h->ticket->session_length);
     return r == GNUTLS_E_MEMORY_ERROR ? r : 0; /* what GnuTLS cannot read is not resumed */
@@ -211,14 +212,19 @@ static bool takes_early(const struct tapsi_handshake *h)
            tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
 }
 
+bool tapsi_resume_gives(const struct tapsi_handshake *h)
+{
+    return h->role == TAPSI_ROLE_SERVER && h->credentials && h->credentials->issuer && keeps(h);
+}
+
 static int begin_server(struct tapsi_handshake *h, const void *binding, size_t length)
 {
     struct tapsi_issuer *issuer = h->credentials->issuer;
-    if (!issuer || !keeps(h))
+    if (!tapsi_resume_gives(h))
         return 0;
     int r = tapsi_issuer_enable(issuer, h->session, binding, length);
     if (r >= 0 && takes_early(h))
-        r = tapsi_issuer_allow_early(issuer, h->session, EARLY_MOST);
+        r = tapsi_issuer_allow_early(issuer, h->session, h->kind == TAPSI_SECURE_QUIC ? EARLY_OF_QUIC : EARLY_MOST);
     return r;
 }
 
@@ -274,12 +280,20 @@ bool tapsi_resume_finish(struct tapsi_handshake *h)
     bool resumed = gnutls_session_is_resumed(h->session) != 0;
     bool good = !resumed || check_resumed(h);
     bool of_1_2 = h->role == TAPSI_ROLE_CLIENT && gnutls_protocol_get_version(h->session) != GNUTLS_TLS1_3;
+    h->finished = good;
     if (good && of_1_2 && can_find(h) && h->ticket_life)
         keep(h);
     else if (good && of_1_2 && resumed)
         h->ticket_sent = false; /* RFC 5077, 3.3: no new one was given, so it goes on being good */
     tapsi_resume_done(h);
     return good;
+}
+
+bool tapsi_resume_keep_token(struct tapsi_handshake *h, const void *token, size_t length)
+{
+    struct tapsi_ticket_key key;
+    return can_find(h) && h->env->caches->tickets && key_of(h, &key) &&
+           tapsi_tickets_add_token(h->env->caches->tickets, &key, token, length);
 }
 
 void tapsi_resume_done(struct tapsi_handshake *h)

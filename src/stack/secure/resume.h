@@ -36,6 +36,12 @@ int tapsi_resume_begin(struct tapsi_handshake *h, const void *binding, size_t le
 /* The handshake is done, and `alpn` set. False, with the error filled in: the session that was resumed is not what it
    has to be. Sets `verified` of a resumed one. */
 bool tapsi_resume_finish(struct tapsi_handshake *h);
+/* Does this server's session give tickets? When it is open. TLS gives them by itself, QUIC when the handshake is done.
+ */
+bool tapsi_resume_gives(const struct tapsi_handshake *h);
+/* An address token (NEW_TOKEN of QUIC) goes with the newest ticket of this peer that has none: each is used once, as
+   its ticket is. False: there is no such ticket (yet), or no memory. */
+bool tapsi_resume_keep_token(struct tapsi_handshake *h, const void *token, size_t length);
 /* May early data be used at all, says zeroRttMsg: by a client unless it is avoided, by a server if it is wanted. */
 bool tapsi_resume_early_wanted(const struct tapsi_env *env, enum tapsi_role role);
 /* Was it taken? When the handshake is done. */

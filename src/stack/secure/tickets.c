@@ -193,6 +193,35 @@ void tapsi_tickets_give_back(struct tapsi_tickets *s, struct tapsi_ticket *t)
     tapsi_tickets_put(s, t, TAPSI_TICKETS_MAX);
 }
 
+static struct tapsi_ticket *without_token(const struct tapsi_tickets *s, const struct tapsi_ticket_key *key)
+{
+    const struct tapsi_link *bucket = bucket_of(s, key);
+    for (const struct tapsi_link *l = bucket->prev; l != bucket; l = l->prev) {
+        struct tapsi_ticket *t = by_key(l);
+        if (same(t->key.peer, key->peer) && !t->token_length)
+            return t;
+    }
+    return NULL;
+}
+
+bool tapsi_tickets_add_token(struct tapsi_tickets *s, const struct tapsi_ticket_key *key, const void *token,
+                             size_t length)
+{
+    struct tapsi_ticket *old = without_token(s, key);
+    if (!old)
+        return false;
+    struct tapsi_ticket like = *old;
+    like.token = token;
+    like.token_length = length;
+    struct tapsi_ticket *fresh = tapsi_ticket_new(old->mem, &like);
+    if (!fresh)
+        return false;
+    withdraw(s, old);
+    tapsi_ticket_free(old);
+    link_in(s, fresh);
+    return true;
+}
+
 /* Not against malice: two that are the same by chance cost a ticket. */
 static uint64_t mark_of(const struct tapsi_ticket *t)
 {

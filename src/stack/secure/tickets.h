@@ -65,6 +65,9 @@ struct tapsi_ticket *tapsi_tickets_take(struct tapsi_tickets *tickets, const str
                                         uint64_t now);
 /* One that was taken and never sent. Takes it. */
 void tapsi_tickets_give_back(struct tapsi_tickets *tickets, struct tapsi_ticket *ticket);
+/* The newest for this key that has no address token gets a copy of this one. False: there is none, or no memory. */
+bool tapsi_tickets_add_token(struct tapsi_tickets *tickets, const struct tapsi_ticket_key *key, const void *token,
+                             size_t length);
 /* Is this ticket here, or has it been taken before? The last TAPSI_TICKETS_SPENT are known. */
 bool tapsi_tickets_knows(const struct tapsi_tickets *tickets, const struct tapsi_ticket *like);
 /* All for this key are freed. */
