@@ -197,7 +197,7 @@ TAPS_API const void *taps_connection_peer_certificate(const taps_connection *con
                                                       size_t *ret_length);
 TAPS_API const char *taps_connection_alpn(const taps_connection *connection);
 /* Was the session of an earlier Connection resumed (a ticket; RFC 9621, 4.2)? The peer is then as authenticated as it
-   was in that. Known when it is ready; of a stream of a session false. See isolateSession, and
+   was in that. Known when it is ready; of a stream: was its session? See isolateSession, and
    taps_security_parameters_set_max_cached_sessions. */
 TAPS_API bool taps_connection_resumed(const taps_connection *connection);
 /* Did Messages that are safelyReplayable go as early data (0-RTT), before the handshake was over, and did the peer take

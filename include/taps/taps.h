@@ -198,13 +198,13 @@ TAPS_API int taps_context_run_once(taps_context *context, int timeout_ms);
 /* Makes taps_context_run return. From any thread. */
 TAPS_API void taps_context_stop(taps_context *context);
 
-/* Sessions that can be resumed (tickets of TLS and DTLS) are kept in this file too, and so outlive the context: it is
-   loaded now, and written some seconds after a change and by taps_context_free. Only the user can read it; several
-   processes may use one. It holds secrets: whoever has it can pretend to be this program to the servers it knows, as
-   far as they trust a ticket. TAPS_E_PERMISSION: others can read or change it, or it is not this user's, and it is not
-   used; TAPS_E_RANGE: it holds something else, and is left as it is; TAPS_E_SYSTEM: it cannot be read; TAPS_E_MEMORY.
-   A file that is not there yet, or empty, is no error, and neither is a damaged one: what is good of it is used. The
-   log tells. NULL: what there is is written, and from now on nothing is. */
+/* Sessions that can be resumed (tickets of TLS, DTLS and QUIC, and QUIC's address tokens) are kept in this file too,
+   and so outlive the context: it is loaded now, and written some seconds after a change and by taps_context_free. Only
+   the user can read it; several processes may use one. It holds secrets: whoever has it can pretend to be this program
+   to the servers it knows, as far as they trust a ticket. TAPS_E_PERMISSION: others can read or change it, or it is not
+   this user's, and it is not used; TAPS_E_RANGE: it holds something else, and is left as it is; TAPS_E_SYSTEM: it
+   cannot be read; TAPS_E_MEMORY. A file that is not there yet, or empty, is no error, and neither is a damaged one:
+   what is good of it is used. The log tells. NULL: what there is is written, and from now on nothing is. */
 TAPS_API int taps_context_set_session_file(taps_context *context, const char *path);
 /* Embedding. The descriptor is readable (poll, epoll, libuv, GLib ...) when taps_context_dispatch has something to do;
    it belongs to the context: never read or close it. Returns it, or a negative error. */

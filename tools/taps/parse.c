@@ -312,7 +312,7 @@ static const struct option_row common_rows[] = {
      "a client shows the first",
      take_psk},
     {0, "keylog", "FILE", "append the secrets of every session, for programs that look into captures", take_keylog},
-    {0, "session-file", "FILE", "keep sessions of TLS and DTLS here, to be resumed the next time; whoever connects",
+    {0, "session-file", "FILE", "keep sessions (TLS, DTLS, QUIC) here, to be resumed the next time; whoever connects",
      take_session_file},
     {0, "security-protocol", "NAME[,NAME]", "only these: tls1.3, tls1.2, dtls1.2, quic", take_security_protocol},
     {0, "alpn", "NAME[,NAME]", "application protocols, best first; repeatable. QUIC is there only with one", take_alpn},
