@@ -62,6 +62,17 @@ TAPS_API int taps_report_candidate(const taps_report *report, size_t index, stru
 /* The names that were looked up, an entry for each question; the pointers inside are borrowed from the report. */
 TAPS_API size_t taps_report_resolution_count(const taps_report *report);
 TAPS_API int taps_report_resolution(const taps_report *report, size_t index, struct taps_resolution_info *ret_info);
+/* Where it went since (multipath): the last 16 moves, oldest first; the pointers inside are borrowed from the report.
+ */
+struct taps_move_info {
+    unsigned number;       /* from 1 */
+    double ms;             /* from Initiate */
+    const char *local;     /* "192.0.2.2:40000" */
+    const char *remote;    /* "192.0.2.1:443" */
+    const char *interface; /* "eth0" or NULL */
+};
+TAPS_API size_t taps_report_move_count(const taps_report *report);
+TAPS_API int taps_report_move(const taps_report *report, size_t index, struct taps_move_info *ret_info);
 /* From Initiate to Ready, or negative. */
 TAPS_API double taps_report_ready_ms(const taps_report *report);
 /* "won", "not-started" ...: static. */

@@ -85,7 +85,7 @@ enum taps_err {
     TAPS_E_DEFRAMING = -19,           /* DeframingFailed */
     TAPS_E_ABORTED = -20,             /* ConnectionAborted by the peer (a reset) */
     TAPS_E_TIMEOUT = -21,             /* Timeout */
-    TAPS_E_LOCAL_ABORT = -22,         /* ConnectionAborted by this side's Abort */
+    TAPS_E_LOCAL_ABORT = -22,         /* ConnectionAborted by this side's Abort, or its last endpoint was removed */
     TAPS_E_REFUSED = -23,             /* the peer's host refused: nobody listens */
     TAPS_E_UNREACHABLE = -24,         /* no route, or the network said it cannot be reached */
     TAPS_E_CERTIFICATE = -25,         /* the peer's certificate is not trusted */
@@ -558,7 +558,9 @@ struct taps_connection_events {
     void (*receive_error)(taps_connection *connection, void *tag, const struct taps_error *error, void *user);
     /* With softErrorNotify: what the network says, and on TCP too many retransmissions. The Connection lives on. */
     void (*soft_error)(taps_connection *connection, const struct taps_error *error, void *user);
-    /* Another path MTU (RFC 9622, 8.3.2); on TCP only with softErrorNotify, and while something is being sent. */
+    /* RFC 9622, 8.3.2: another path MTU (on TCP only with softErrorNotify, and while something is being sent); the
+       Connection has moved to another path, which taps_connection_local and taps_connection_remote show; or with
+       multipath the set of paths that it may move to is another. It is told to each member of its group. */
     void (*path_change)(taps_connection *connection, void *user);
     void (*closed)(taps_connection *connection, void *user);
     void (*connection_error)(taps_connection *connection, const struct taps_error *error, void *user);
@@ -655,7 +657,41 @@ TAPS_API int taps_connection_get_properties(taps_connection *connection, taps_tr
 /* Establishing, Established, Closing or Closed (RFC 9622, 11). */
 TAPS_API enum taps_conn_state taps_connection_state(const taps_connection *connection);
 
-/* What was chosen; NULL before Ready. Stack: top first, "tls/tcp". Returns borrowed from the Connection. */
+/*
+ * AddRemote, RemoveRemote, AddLocal, RemoveLocal (RFC 9622, 7.5): `count` endpoints (at most 64) of which this
+ * Connection may or must not make use from now on. They are borrowed for the call, and copied. Where its stack has a
+ * session (QUIC), this is about the session, and so about the whole Connection Group; PathChange follows on each
+ * member.
+ *
+ * Local Endpoints are addresses, interfaces, or an address on an interface; a port is ignored, since each path has one
+ * of its own. One that is not there yet is used when it comes. Where the Preconnection had no Local Endpoint, what the
+ * system has is known too, and comes after what was added. Remote Endpoints are addresses; without a port they have
+ * that of the Remote Endpoint in use. The first of each kind is preferred; whether another is used is for
+ * multipathPolicy and the protocol to say. Endpoints that are known are not added again, and others than those known
+ * are not removed.
+ *
+ * If what is in use is removed, the Connection moves. If there is nothing to move to, or it cannot move, it ends:
+ * connection_error with TAPS_E_LOCAL_ABORT and words, and the peer is told as by Abort. That a path fails, or an
+ * address of the system goes, never ends it.
+ *
+ * 0, or TAPS_E_STATE before Ready and after the end; TAPS_E_NOT_APPLICABLE for one that is added where the stack cannot
+ * move (TCP, UDP, DTLS), or where this end cannot (a Connection of a Listener: its peer moves); TAPS_E_POLICY where
+ * multipath is Disabled, or the peer forbids to move; TAPS_E_RESOLUTION for a host name (taps_preconnection_resolve
+ * finds its addresses); TAPS_E_ARGUMENT for an endpoint of the other kind, or one that names a service, a protocol, or
+ * nothing; TAPS_E_RANGE where there are too many; TAPS_E_MEMORY. A call that fails has changed nothing. The log has the
+ * words. From the thread of the context, in any callback.
+ */
+TAPS_API int taps_connection_add_remote(taps_connection *connection, const taps_endpoint *const *endpoints,
+                                        size_t count);
+TAPS_API int taps_connection_remove_remote(taps_connection *connection, const taps_endpoint *const *endpoints,
+                                           size_t count);
+TAPS_API int taps_connection_add_local(taps_connection *connection, const taps_endpoint *const *endpoints,
+                                       size_t count);
+TAPS_API int taps_connection_remove_local(taps_connection *connection, const taps_endpoint *const *endpoints,
+                                          size_t count);
+
+/* What was chosen; NULL before Ready. Stack: top first, "tls/tcp". Returns borrowed from the Connection. Endpoints are
+   those of the path as it is now: when it changes, so does what they show. */
 TAPS_API const char *taps_connection_stack(const taps_connection *connection);
 TAPS_API const taps_endpoint *taps_connection_local(const taps_connection *connection);
 TAPS_API const taps_endpoint *taps_connection_remote(const taps_connection *connection);

@@ -21,6 +21,16 @@ TAPS_API int taps_report_resolution(const taps_report *report, size_t index, str
     return report && ret_info ? tapsi_report_resolution(report, index, ret_info) : TAPS_E_ARGUMENT;
 }
 
+TAPS_API size_t taps_report_move_count(const taps_report *report)
+{
+    return report ? tapsi_report_moves(report) : 0;
+}
+
+TAPS_API int taps_report_move(const taps_report *report, size_t index, struct taps_move_info *ret_info)
+{
+    return report && ret_info ? tapsi_report_move(report, index, ret_info) : TAPS_E_ARGUMENT;
+}
+
 TAPS_API double taps_report_ready_ms(const taps_report *report)
 {
     return report ? tapsi_report_ready_ms(report) : -1;

@@ -142,15 +142,10 @@ static int replace_framers(struct tapsi_config *config, const struct taps_framer
     return tapsi_framers_add(&config->framers, config->mem, framer);
 }
 
-static bool was_initiated(const struct taps_connection *c)
-{
-    return c->recorded || c->past.race || (c->member && c->member->waits);
-}
-
 /* A Listener's Connection has no Remote Endpoint in its configuration, and a credential of another kind. */
 static enum tapsi_role role_of(const struct taps_connection *c)
 {
-    bool client = c->member ? !c->member->group->passive : was_initiated(c);
+    bool client = c->member ? !c->member->group->passive : tapsi_connection_is_initiated(c);
     return client ? TAPSI_ROLE_CLIENT : TAPSI_ROLE_SERVER;
 }
 
@@ -194,7 +189,7 @@ static int may_clone(const struct taps_connection *parent, struct tapsi_error *r
 {
     uint64_t limit = parent->properties->values[TAPS_GROUP_CONN_LIMIT].integer;
     bool has_streams = tapsi_stream_bond(parent->top) || (parent->member && parent->member->opening);
-    if (!was_initiated(parent) && !has_streams)
+    if (!tapsi_connection_is_initiated(parent) && !has_streams)
         return tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE,
                                "the Connection was accepted, and %s has no streams that this side could open",
                                parent->row->offer.stack);

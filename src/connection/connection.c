@@ -1,5 +1,6 @@
 /* A Connection's states, events and ends. */
 #include "connection/connection.h"
+#include "connection/paths.h"
 
 #include <assert.h>
 #include <string.h>
@@ -57,6 +58,19 @@ static void keep_error(struct taps_connection *c, const struct tapsi_error *erro
         tapsi_error_copy(rare->error, error);
 }
 
+static void path_changed(struct taps_connection *c)
+{
+    c->pending_path = true;
+    c->moved = c->streams;
+    if (c->rare)
+        c->rare->old_local = c->rare->old_remote = true;
+    tapsi_paths_moved(c);
+    if (c->logs && c->moved)
+        tapsi_connection_log_start(c, "path-change");
+    else if (c->logs)
+        tapsi_connection_log(c, "path-change");
+}
+
 static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum tapsi_event event, const void *value)
 {
     struct taps_connection *c = TAPSI_CONTAINER(sink, struct taps_connection, sink);
@@ -65,13 +79,11 @@ static void on_event(struct tapsi_sink *sink, struct tapsi_layer *layer, enum ta
         return;
     if (c->logs && event == TAPSI_EVENT_SOFT_ERROR)
         tapsi_connection_log_error(c, "soft-error", &((const struct tapsi_error *)value)->pub);
-    else if (c->logs && event == TAPSI_EVENT_PATH)
-        tapsi_connection_log(c, "path-change");
     if (event == TAPSI_EVENT_SOFT_ERROR && c->events && c->events->soft_error) {
         keep_error(c, value);
         c->pending_soft = kept_error(c) != NULL;
     } else if (event == TAPSI_EVENT_PATH) {
-        c->pending_path = true;
+        path_changed(c);
     }
     tapsi_connection_post(c);
 }
@@ -139,6 +151,7 @@ void tapsi_connection_opened(struct taps_connection *c, const struct tapsi_stack
     tapsi_connection_apply_properties(c, c->config->properties);
     if (c->member)
         tapsi_group_ready(c->member);
+    tapsi_paths_begin(c);
     tapsi_connection_post(c);
 }
 
@@ -392,10 +405,17 @@ int tapsi_connection_abort(struct taps_connection *c)
     if (c->logs)
         tapsi_connection_log(c, "abort");
     tapsi_error_set(&error, TAPS_E_LOCAL_ABORT, "the Connection was aborted by this side");
+    tapsi_connection_abort_with(c, &error);
+    return 0;
+}
+
+void tapsi_connection_abort_with(struct taps_connection *c, const struct tapsi_error *error)
+{
+    if (!may_end(c))
+        return;
     tapsi_connection_drop_received(c);
     c->pending_end = false;
-    tapsi_connection_end(c, &error, TAPS_E_LOCAL_ABORT);
-    return 0;
+    tapsi_connection_end(c, error, error->pub.code);
 }
 
 static void free_rare(struct tapsi_mem *mem, struct tapsi_rare *rare)

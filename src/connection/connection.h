@@ -69,6 +69,8 @@ struct tapsi_rare {
     struct tapsi_error *error;            /* of the end, or of the last soft error */
     struct tapsi_error *clone_error;      /* `pending_clone`: that to be told; the last one told */
     bool report_local;                    /* the report was made when the local address was known */
+    bool old_local, old_remote;           /* the endpoints are to be asked for anew: the path changed */
+    unsigned report_moves;                /* moves that it tells of */
     uint64_t number, begun;               /* with `logs`: of the context's Connections; ns */
 };
 
@@ -110,6 +112,7 @@ struct taps_connection {
     bool early : 1;   /* and early data was taken, by the peer or from it */
     bool streams : 1; /* the stack's bottom is a stream of a session, which has more */
     bool shares : 1;  /* it is in a group of flows, where Messages go by turns (share.c) */
+    bool moved : 1;   /* its path is not that on which it was Ready, perhaps */
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
@@ -132,6 +135,12 @@ struct taps_connection {
     } past;
     struct tapsi_link link; /* the context's list */
 };
+
+/* By this side; else it came from a Listener, or as a stream of the peer. A clone of either is its group's to tell. */
+static inline bool tapsi_connection_is_initiated(const struct taps_connection *c)
+{
+    return c->recorded || c->past.race || (c->member && c->member->waits);
+}
 
 /* The race while it runs, and when it was lost; else NULL. */
 static inline struct tapsi_race *tapsi_connection_race(const struct taps_connection *c)
@@ -167,6 +176,8 @@ void tapsi_connection_delivered(struct taps_connection *connection);
 void tapsi_connection_free(struct taps_connection *connection);
 int tapsi_connection_close(struct taps_connection *connection);
 int tapsi_connection_abort(struct taps_connection *connection);
+/* The same with another error than Abort's. Of one that has ended: nothing. */
+void tapsi_connection_abort_with(struct taps_connection *connection, const struct tapsi_error *error);
 /* What most Connections never need, made now if need be: NULL = no memory. */
 struct tapsi_rare *tapsi_connection_rare(struct taps_connection *connection);
 /* Asks for a dispatch in this turn. */

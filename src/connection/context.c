@@ -4,6 +4,7 @@
 #include "connection/buffer.h"
 #include "connection/connection.h"
 #include "connection/listener.h"
+#include "connection/paths.h"
 #include "connection/preconnection.h"
 #include "connection/resolve.h"
 #include "connection/sessions.h"
@@ -59,6 +60,7 @@ static void init_lists(struct taps_context *context)
     tapsi_link_init(&context->listeners);
     tapsi_link_init(&context->resolves);
     tapsi_link_init(&context->timers);
+    tapsi_link_init(&context->roaming);
 }
 
 static int open_resolver(struct taps_context *context, const struct taps_context_options *options)
@@ -151,6 +153,7 @@ int tapsi_context_free(struct taps_context *context)
     if (context->loop.in_turn)
         return TAPS_E_STATE;
     free_all(context);
+    tapsi_paths_deafen(context);
     tapsi_loop_settle(&context->loop);
     tapsi_sessions_done(context);
     tapsi_buffers_done(context);

@@ -16,7 +16,9 @@ struct taps_context {
     struct tapsi_link lent, held;             /* buffer.h */
     uint64_t attempt_delay, resolution_delay; /* ns */
     uint32_t half_open_limit;
-    uint64_t numbered; /* Connections whose events are logged */
+    struct tapsi_link roaming;        /* paths.h: sessions that may take other paths */
+    struct tapsi_watch network_watch; /* for them; its `ready` is NULL while there is none */
+    uint64_t numbered;                /* Connections whose events are logged */
 };
 
 /* With the platform given (tests) or the kernel's (NULL). Takes `platform` on success. */

@@ -8,6 +8,7 @@
  * one may begin the race of another, or end it too: `starting` and `ending` keep that in one place, go_on.
  */
 #include "connection/connection.h"
+#include "connection/paths.h"
 
 static bool is_over(const struct taps_connection *c)
 {
@@ -41,6 +42,7 @@ void tapsi_group_free_unused(struct tapsi_group *g)
     if (g->count || g->bond || g->delivering)
         return;
     tapsi_share_done(g);
+    tapsi_paths_free(g->paths);
     tapsi_task_cancel(&g->deliver);
     tapsi_properties_unref(g->properties);
     tapsi_free(&g->context->loop.mem, g);
@@ -207,4 +209,18 @@ int tapsi_group_close(struct taps_connection *c)
 int tapsi_group_abort(struct taps_connection *c)
 {
     return end_all(c, tapsi_connection_abort);
+}
+
+void tapsi_group_abort_with(struct taps_connection *c, const struct tapsi_error *error)
+{
+    if (!c->streams || !c->member) {
+        tapsi_connection_abort_with(c, error);
+        return;
+    }
+    struct tapsi_group *g = c->member->group;
+    g->ending = true;
+    for (struct tapsi_link *l = g->members.next; l != &g->members; l = l->next)
+        tapsi_connection_abort_with(tapsi_group_member_at(l)->connection, error);
+    g->ending = false;
+    tapsi_group_go_on(g);
 }

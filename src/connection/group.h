@@ -55,6 +55,7 @@ struct tapsi_group {
     struct tapsi_link arrived;           /* Connections to be delivered to a member */
     struct tapsi_task deliver;
     bool delivering;
+    struct tapsi_paths *paths; /* paths.h; NULL: it stays on the path it has */
 };
 
 /* group.c. A group is freed when nothing needs it any more. */
@@ -89,6 +90,8 @@ struct taps_connection *tapsi_group_next(const struct taps_connection *connectio
 /* 0 if any was closed, or aborted. */
 int tapsi_group_close(struct taps_connection *connection);
 int tapsi_group_abort(struct taps_connection *connection);
+/* All streams of its session, or it alone: connection_error with this error, and the peer is told. */
+void tapsi_group_abort_with(struct taps_connection *connection, const struct tapsi_error *error);
 /* entangle.c: SetProperty on a member, with a value that was checked. */
 int tapsi_group_set(struct tapsi_member *member, enum taps_property property, struct taps_value value);
 /* A Connection Property of the whole group. */

@@ -1,6 +1,7 @@
 /* SetProperty and GetProperties (RFC 9622, 8): the Connection's own values, the stack's, and what only it knows. */
 #include <string.h>
 #include "connection/connection.h"
+#include "connection/paths.h"
 
 /* ---------------------------------------------------------------------------------------------------- set */
 
@@ -249,6 +250,26 @@ static int make_report(struct taps_connection *c, const union tapsi_addr *local,
     return err;
 }
 
+static unsigned moves_of(const struct taps_connection *c)
+{
+    const struct tapsi_paths *p = tapsi_paths_of(c);
+    return p ? p->moved : 0;
+}
+
+/* The last ones. The times of a record begin at Initiate, and only Ready is known on both clocks. */
+static int add_moves(const struct taps_connection *c, struct taps_report *report)
+{
+    const struct tapsi_paths *p = tapsi_paths_of(c);
+    unsigned first = moves_of(c) > TAPSI_MOVES_MAX ? p->moved - TAPSI_MOVES_MAX : 0;
+    int err = 0;
+    for (unsigned i = first; i < moves_of(c) && !err; i++) {
+        const struct tapsi_move *m = &p->moves[i % TAPSI_MOVES_MAX];
+        double ms = tapsi_report_ready_ms(report) + (double)(m->when - p->begun) / (double)TAPSI_MS;
+        err = tapsi_report_add_move(report, i + 1, ms, &m->local, &m->remote, m->interface);
+    }
+    return err;
+}
+
 /* The application may hold the last one: a new one is made only when it would say something else. */
 const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 {
@@ -261,10 +282,16 @@ const struct taps_report *tapsi_connection_report(struct taps_connection *c)
     struct tapsi_rare *rare = tapsi_connection_rare(c);
     if (!rare)
         return NULL;
-    if (rare->report && tapsi_report_version(rare->report) == version && (rare->report_local || !local))
+    if (rare->report && tapsi_report_version(rare->report) == version && (rare->report_local || !local) &&
+        rare->report_moves == moves_of(c))
         return rare->report;
-    if (make_report(c, local ? &local->address : NULL, &report))
+    if (make_report(c, local && !c->moved ? &local->address : NULL, &report))
         return rare->report;
+    if (add_moves(c, report)) {
+        tapsi_report_free(report);
+        return rare->report;
+    }
+    rare->report_moves = moves_of(c);
     tapsi_report_free(rare->report);
     rare->report = report;
     rare->report_local = local != NULL;
@@ -273,9 +300,11 @@ const struct taps_report *tapsi_connection_report(struct taps_connection *c)
 
 /* ---------------------------------------------------------------------------------------------- endpoints */
 
-/* The interface of the winner, or NULL. */
+/* The interface of the winner; NULL: not known, or it may be another by now. */
 static const struct tapsi_interface *won_on(const struct taps_connection *c)
 {
+    if (c->moved)
+        return NULL;
     const struct tapsi_race *race = tapsi_connection_race(c);
     if (c->recorded)
         return &c->past.record->plan->network->interfaces[c->past.record->interface];
@@ -307,11 +336,13 @@ const struct taps_endpoint *tapsi_connection_endpoint(struct taps_connection *c,
     if (!rare)
         return NULL;
     struct taps_endpoint **kept = remote ? &rare->remote : &rare->local;
-    if (*kept || !c->top || tapsi_layer_get(c->top, remote ? TAPSI_GET_REMOTE : TAPSI_GET_LOCAL, &got) != 0)
+    bool *old = remote ? &rare->old_remote : &rare->old_local;
+    if ((*kept && !*old) || !c->top || tapsi_layer_get(c->top, remote ? TAPSI_GET_REMOTE : TAPSI_GET_LOCAL, &got) != 0)
         return *kept;
-    struct taps_endpoint *e = tapsi_alloc(&c->context->loop.mem, sizeof(*e));
+    struct taps_endpoint *e = *kept ? *kept : tapsi_alloc(&c->context->loop.mem, sizeof(*e)); /* who has it sees it */
     if (!e)
         return NULL;
+    *old = false;
     tapsi_endpoint_from_addr(e, remote, &got.address);
     const struct tapsi_interface *interface = remote ? NULL : won_on(c);
     if (interface)

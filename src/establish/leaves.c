@@ -8,37 +8,12 @@
 #include <string.h>
 #include "base/str.h"
 #include "establish/race.h"
+#include "establish/ways.h"
 
 #define LEAVES_MAX 512 /* in one race: the network decides how many addresses there are, so it is bounded */
 #define SORTED_MAX (2 * TAPSI_RESOLVE_MAX)
 
 /* --------------------------------------------------------------------------------------------- reachability */
-
-static bool any_eligible_reaches(const struct tapsi_race *race, const union tapsi_addr *address)
-{
-    const struct tapsi_plan *plan = race->plan;
-    for (size_t i = 0; i < plan->paths_eligible; i++) {
-        if (tapsi_path_reaches(plan->network, &plan->network->interfaces[plan->path_order[i]], address))
-            return true;
-    }
-    return false;
-}
-
-/* Where routing is not in the main table (policy routing, a tunnel's own table) no interface seems to reach the
-   address: then the first path tries it unbound, and the kernel decides. */
-static bool usable(const struct tapsi_race *race, const struct tapsi_interface *interface,
-                   const union tapsi_addr *address)
-{
-    const struct tapsi_plan *plan = race->plan;
-    if (tapsi_path_reaches(plan->network, interface, address))
-        return true;
-    if (interface->type == TAPSI_IF_LOOPBACK || tapsi_addr_is_link_local(address) ||
-        interface != &plan->network->interfaces[plan->path_order[0]])
-        return false;
-    struct tapsi_destination probe = {.address = *address};
-    return !tapsi_path_system_choice(plan->network, address) && !any_eligible_reaches(race, address) &&
-           tapsi_path_source(interface, false, &probe);
-}
 
 /* The interface of a Remote Endpoint is its scope zone (RFC 9622, 6.1.2): a link-local address is of that zone alone.
  */
@@ -59,7 +34,7 @@ bool tapsi_tree_reaches_no_literal(const struct tapsi_race *race, const struct t
         tapsi_addr_unmap(&address);
         if (tapsi_addr_is_link_local(&address) && address.sa.sa_family == AF_INET6 && !address.in6.sin6_scope_id)
             address.in6.sin6_scope_id = interface->index;
-        if (in_zone(race, interface, remote, &address) && usable(race, interface, &address))
+        if (in_zone(race, interface, remote, &address) && tapsi_plan_reaches(race->plan, interface, &address))
             return false;
     }
     return true;
@@ -104,37 +79,13 @@ static enum taps_preference temporary(const struct tapsi_race *race)
     return tapsi_preference(race->config->properties, TAPS_USE_TEMPORARY_LOCAL_ADDRESS);
 }
 
-/* Routes may change while an attempt is under way or a Connection is in use, and lead it to what was ruled out. */
-static bool rules_out_paths(const struct tapsi_set *set)
-{
-    for (size_t i = 0; i < set->count; i++) {
-        if (set->entries[i].preference == TAPS_REQUIRE || set->entries[i].preference == TAPS_PROHIBIT)
-            return true;
-    }
-    return false;
-}
-
-static bool must_bind_device(const struct tapsi_node *protocol, const struct taps_endpoint *local,
-                             const union tapsi_addr *address)
-{
-    const struct tapsi_race *race = protocol->race;
-    const struct tapsi_properties *properties = race->config->properties;
-    if (protocol->interface->type == TAPSI_IF_LOOPBACK)
-        return false;
-    if (local && local->interface[0])
-        return true;
-    if (rules_out_paths(&properties->interfaces) || rules_out_paths(&properties->pvds) ||
-        temporary(race) == TAPS_REQUIRE)
-        return true;
-    const struct tapsi_interface *choice = tapsi_path_system_choice(race->plan->network, address);
-    return choice && choice != protocol->interface;
-}
-
 static struct binding binding_of(const struct tapsi_node *protocol, const union tapsi_addr *remote, uint8_t from)
 {
-    const struct taps_endpoint *local = from ? &protocol->race->config->locals[from - 1] : NULL;
+    const struct tapsi_race *race = protocol->race;
+    const struct taps_endpoint *local = from ? &race->config->locals[from - 1] : NULL;
     return (struct binding){.address = bind_address(local, remote->sa.sa_family),
-                            .device = must_bind_device(protocol, local, remote),
+                            .device = tapsi_plan_binds(race->plan, race->config->properties, protocol->interface,
+                                                       local && local->interface[0], remote),
                             .from = from};
 }
 
@@ -273,7 +224,8 @@ static bool consider(struct tapsi_node *protocol, const struct taps_endpoint *en
         add_pruned(protocol, endpoint, address, &nothing, "cannot connect to");
         return false;
     }
-    if (!in_zone(race, protocol->interface, endpoint, address) || !usable(race, protocol->interface, address)) {
+    if (!in_zone(race, protocol->interface, endpoint, address) ||
+        !tapsi_plan_reaches(race->plan, protocol->interface, address)) {
         add_pruned(protocol, endpoint, address, &nothing, "does not reach");
         return false;
     }

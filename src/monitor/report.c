@@ -13,6 +13,11 @@ struct lookup {
     char name[TAPSI_HOST_MAX], reason[160];
 };
 
+struct move {
+    struct taps_move_info info;
+    char local[TAPSI_ADDR_TEXT], remote[TAPSI_ADDR_TEXT], interface[16];
+};
+
 struct taps_report {
     struct tapsi_mem *mem;
     unsigned version;
@@ -20,6 +25,8 @@ struct taps_report {
     size_t count, capacity;
     struct lookup *lookups;
     size_t lookup_count;
+    struct move *moves;
+    size_t move_count, move_capacity;
     double ready_ms;
 };
 
@@ -204,6 +211,19 @@ int tapsi_report_from_config(const struct tapsi_config *config, enum tapsi_role 
     return 0;
 }
 
+int tapsi_report_add_move(struct taps_report *report, unsigned number, double ms, const union tapsi_addr *local,
+                          const union tapsi_addr *remote, const char *interface)
+{
+    if (tapsi_grow(report->mem, &report->moves, &report->move_capacity, report->move_count, sizeof(*report->moves)))
+        return TAPS_E_MEMORY;
+    struct move *m = &report->moves[report->move_count++];
+    *m = (struct move){.info = {.number = number, .ms = ms}};
+    tapsi_addr_text(local, m->local);
+    tapsi_addr_text(remote, m->remote);
+    tapsi_format(m->interface, sizeof(m->interface), "%s", interface);
+    return 0;
+}
+
 void tapsi_report_free(struct taps_report *report)
 {
     if (!report)
@@ -211,6 +231,7 @@ void tapsi_report_free(struct taps_report *report)
     struct tapsi_mem *mem = report->mem;
     tapsi_free(mem, report->entries);
     tapsi_free(mem, report->lookups);
+    tapsi_free(mem, report->moves);
     tapsi_free(mem, report);
 }
 
@@ -252,6 +273,23 @@ int tapsi_report_resolution(const struct taps_report *report, size_t index, stru
     *ret = report->lookups[index].info;
     ret->name = report->lookups[index].name;
     ret->reason = report->lookups[index].reason;
+    return 0;
+}
+
+size_t tapsi_report_moves(const struct taps_report *report)
+{
+    return report->move_count;
+}
+
+int tapsi_report_move(const struct taps_report *report, size_t index, struct taps_move_info *ret)
+{
+    if (index >= report->move_count)
+        return TAPS_E_RANGE;
+    const struct move *m = &report->moves[index];
+    *ret = m->info;
+    ret->local = m->local;
+    ret->remote = m->remote;
+    ret->interface = m->interface[0] ? m->interface : NULL;
     return 0;
 }
 

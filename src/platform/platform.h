@@ -146,6 +146,9 @@ struct tapsi_platform_ops {
     /* The network as it is now: an unchanged machine gives the same snapshot again, cheaply. One reference is the
      * caller's. */
     int (*network)(struct tapsi_platform *p, struct tapsi_network **ret);
+    /* From now on `watch` is ready (IN) when the network may be another: asking for it then gives what it is. One at a
+       time; its fd is -1 when nobody watches. `watch` NULL: no more. A slot that is NULL, or an error: never told. */
+    int (*watch_network)(struct tapsi_platform *p, struct tapsi_watch *watch);
     /* A whole small file (hosts, resolv.conf, services), terminated; the caller frees it. -ENOENT, -EFBIG above `max`.
      */
     int (*read_file)(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length);

@@ -202,6 +202,13 @@ int tapsi_layer_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, s
     return tapsi_error_set(ret_error, TAPS_E_NOT_APPLICABLE, "the stack stays on its path");
 }
 
+bool tapsi_layer_moves(const struct tapsi_layer *layer)
+{
+    while (layer && !layer->ops->paths)
+        layer = layer->below;
+    return layer != NULL;
+}
+
 void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child)
 {
     if (!layer->dead && layer->up->ops->child)

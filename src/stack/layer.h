@@ -164,10 +164,10 @@ struct tapsi_layer_ops {
     int (*clone)(struct tapsi_layer *layer, const struct tapsi_clone *how, struct tapsi_layer **ret,
                  struct tapsi_error *ret_error);
     /* The paths that its session may take from now on, best first, instead of those said before; borrowed for the call.
-       Only when READY. None: the one it has, as long as that works. Whether and when it takes another is the session's
-       to decide, by TAPS_MULTIPATH_POLICY; what it took is told by TAPSI_EVENT_PATH on every layer of the session, and
-       what it could not take by TAPSI_EVENT_SOFT_ERROR. 0 or a negative taps_err with words (TAPS_E_POLICY: the peer
-       forbids it). NULL: it cannot move. */
+       Only when READY or CLOSING. None: the one it has, as long as that works. Whether and when it takes another is the
+       session's to decide, by TAPS_MULTIPATH_POLICY; what it took is told by TAPSI_EVENT_PATH on every layer of the
+       session, and what it could not take by TAPSI_EVENT_SOFT_ERROR. 0 or a negative taps_err with words
+       (TAPS_E_POLICY: the peer forbids it). NULL: it cannot move. */
     int (*paths)(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error);
 };
 
@@ -286,6 +286,8 @@ int tapsi_layer_clone(struct tapsi_layer *layer, const struct tapsi_clone *how, 
 /* The paths that the session at the bottom of this stack may take. TAPS_E_NOT_APPLICABLE where it cannot move. */
 int tapsi_layer_paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count,
                       struct tapsi_error *ret_error);
+/* Can it take others at all? */
+bool tapsi_layer_moves(const struct tapsi_layer *layer);
 /* Up: a session's new stream, by any of its layers. Nobody takes it: it is destroyed. */
 void tapsi_layer_child(struct tapsi_layer *layer, struct tapsi_layer *child);
 /* Cuts the sink, destroys the layer and all below it; the memory goes at the end of the turn. NULL is allowed. */

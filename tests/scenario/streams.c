@@ -87,6 +87,14 @@ static void on_connection_error(taps_connection *c, const struct taps_error *err
     act(t);
 }
 
+static void on_path(taps_connection *c, void *user)
+{
+    struct stream *t = user;
+    (void)c;
+    t->path_changes++;
+    act(t);
+}
+
 static void on_clone_error(taps_connection *c, const struct taps_error *error, void *user)
 {
     struct stream *t = user;
@@ -121,7 +129,7 @@ static void on_stream(taps_connection *c, taps_connection *stream, void *user)
 #define ALL_BUT_STREAMS                                                                                                \
     .ready = on_ready, .establishment_error = on_establishment_error, .sent = on_sent, .send_error = on_send_error,    \
     .received = on_data, .received_partial = on_data, .closed = on_closed, .connection_error = on_connection_error,    \
-    .clone_error = on_clone_error
+    .clone_error = on_clone_error, .path_change = on_path
 
 static const struct taps_connection_events hearing = {ALL_BUT_STREAMS, .connection_received = on_stream};
 static const struct taps_connection_events deaf = {ALL_BUT_STREAMS};

@@ -16,6 +16,7 @@ struct stream {
     struct end *end;
     taps_connection *connection; /* NULL: freed, or not there */
     unsigned ready, establishment_error, closed, connection_error, clone_error, sent, send_error, received, final;
+    unsigned path_changes;
     int code, clone_code;
     char detail[300];
     uint64_t bytes;  /* that were sent */

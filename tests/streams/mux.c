@@ -161,6 +161,7 @@ void mux_session_flush(struct mux_session *s)
     if (s->over || !s->below || s->below->state != TAPSI_LAYER_READY)
         return;
     s->refs++;
+    mux_session_move(s);
     while (!s->over && !s->broken && s->greeted && s->under_way < UNDER_WAY && (entry = tapsi_sched_first(&s->sched))) {
         if (!emit_piece(s, TAPSI_CONTAINER(entry, struct mux_stream, entry)))
             break;

@@ -5,7 +5,7 @@
  *
  * Streams are numbered as in QUIC: two bits say who opened it and whether it goes in one direction. A stream shows
  * itself to the peer with its first byte or its end. mux.c has the session, stream.c its streams, listen.c its
- * Listener.
+ * Listener, path.c the paths that it says it is on.
  */
 #ifndef TESTS_STREAMS_MUX_H
 #define TESTS_STREAMS_MUX_H
@@ -32,6 +32,18 @@ enum mux_type {
 enum { MUX_OF_SERVER = 1, MUX_ONE_WAY = 2 };
 
 struct mux_listener;
+
+/* What sessions were told last: a test looks, and says what they answer. */
+#define MUX_WAYS 32
+struct mux_told {
+    unsigned calls;
+    size_t count;
+    struct tapsi_way ways[MUX_WAYS];
+    char interfaces[MUX_WAYS][16]; /* "" = as routed */
+    int refusal;                   /* a negative taps_err: no session takes any */
+    enum taps_multipath_policy policy;
+};
+extern struct mux_told mux_told;
 
 struct mux_session {
     unsigned refs; /* of streams that were not freed, of itself while it is not over, and of whoever works on it */
@@ -60,6 +72,8 @@ struct mux_session {
     uint32_t number;
     uint8_t control[8192];
     size_t control_length;
+    bool moving, moved; /* it is going to say so; it has */
+    union tapsi_addr local, remote, next_local, next_remote;
 };
 
 struct mux_piece {
@@ -97,6 +111,14 @@ void mux_say(struct mux_session *session, enum mux_type type, uint32_t number, u
 void mux_session_limit(struct mux_session *session, uint64_t limit);
 void mux_session_wrong(struct mux_session *session, const char *why);
 void mux_session_tell_strangers(struct mux_session *session);
+
+/* path.c. The session says that it is on the first of them unless its own is among them; its bytes go as before. */
+int mux_session_paths(struct mux_session *session, const struct tapsi_way *ways, size_t count,
+                      struct tapsi_error *ret_error);
+/* Tells its streams. */
+void mux_session_move(struct mux_session *session);
+/* Where it says that it is: of TAPSI_GET_LOCAL and TAPSI_GET_REMOTE. */
+int mux_session_where(struct mux_session *session, int what, union tapsi_got *ret);
 
 /* stream.c. NEW, of this side; or READY, of the peer. NULL: no memory. */
 struct mux_stream *mux_stream_new(struct mux_session *session, struct tapsi_env *env, bool mine, uint32_t number);

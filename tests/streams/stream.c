@@ -286,6 +286,9 @@ static int set(struct tapsi_layer *layer, enum taps_property property, const str
     case TAPS_GROUP_CONN_LIMIT:
         mux_session_limit(t->session, value->integer);
         return TAPSI_HANDLED;
+    case TAPS_MULTIPATH_POLICY:
+        mux_told.policy = (enum taps_multipath_policy)value->enumeration;
+        return TAPSI_HANDLED;
     default:
         return t->session->below ? tapsi_layer_set(t->session->below, property, value) : TAPSI_PASS;
     }
@@ -314,7 +317,7 @@ static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
     case TAPSI_GET_LOCAL:
     case TAPSI_GET_REMOTE:
     case TAPSI_GET_INTERFACE:
-        return t->session->below ? tapsi_layer_get(t->session->below, what, ret) : TAPSI_PASS;
+        return mux_session_where(t->session, what, ret);
     default:
         return TAPSI_PASS;
     }
@@ -337,6 +340,11 @@ static int clone_stream(struct tapsi_layer *layer, const struct tapsi_clone *how
     return 0;
 }
 
+static int paths(struct tapsi_layer *layer, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error)
+{
+    return mux_session_paths(stream_of(layer)->session, ways, count, ret_error);
+}
+
 static const struct tapsi_layer_ops layer_ops = {
     .start = start,
     .send = send_op,
@@ -348,6 +356,7 @@ static const struct tapsi_layer_ops layer_ops = {
     .set = set,
     .get = get,
     .clone = clone_stream,
+    .paths = paths,
 };
 
 struct mux_stream *mux_stream_new(struct mux_session *s, struct tapsi_env *env, bool mine, uint32_t number)

@@ -219,6 +219,7 @@ static const struct tapsi_platform_ops ops = {
     .getpeername = peer_name,
     .unacknowledged = unacknowledged,
     .network = tapsi_linux_network,
+    .watch_network = tapsi_linux_watch_network,
     .read_file = tapsi_linux_read_file,
     .load_private = tapsi_linux_load_private,
     .store_private = tapsi_linux_store_private,

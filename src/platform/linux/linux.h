@@ -28,6 +28,8 @@ struct tapsi_linux {
     bool stale; /* the snapshot may be older than the machine */
     uint64_t generation;
     struct tapsi_network *network;
+    struct tapsi_watch heard;  /* of a notifier of its own: who asks for the network in between takes no news from it */
+    struct tapsi_watch *hears; /* who watches the network; NULL: nobody */
 };
 
 static inline struct tapsi_linux *tapsi_linux_of(struct tapsi_platform *p)
@@ -50,6 +52,7 @@ uint64_t tapsi_linux_now(struct tapsi_platform *p);
 void tapsi_linux_network_init(struct tapsi_linux *x);
 void tapsi_linux_network_done(struct tapsi_linux *x);
 int tapsi_linux_network(struct tapsi_platform *p, struct tapsi_network **ret);
+int tapsi_linux_watch_network(struct tapsi_platform *p, struct tapsi_watch *watch);
 
 /* private.c */
 int tapsi_linux_load_private(struct tapsi_platform *p, const char *path, size_t max, uint8_t **ret, size_t *ret_length);

@@ -2,16 +2,18 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/list.h"
 #include "platform/linux/linux.h"
 #include "platform/linux/survey.h"
 
 void tapsi_linux_network_init(struct tapsi_linux *x)
 {
-    x->notify_fd = -1;
+    x->notify_fd = x->heard.fd = -1;
 }
 
 void tapsi_linux_network_done(struct tapsi_linux *x)
 {
+    tapsi_linux_watch_network(&x->base, NULL);
     tapsi_network_unref(x->network);
     if (x->notify_fd >= 0)
         close(x->notify_fd);
@@ -125,5 +127,48 @@ int tapsi_linux_network(struct tapsi_platform *p, struct tapsi_network **ret)
             return err;
     }
     *ret = tapsi_network_ref(x->network);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------------------------- watching */
+
+static void on_heard(struct tapsi_watch *heard, unsigned io)
+{
+    struct tapsi_linux *x = TAPSI_CONTAINER(heard, struct tapsi_linux, heard);
+    tapsi_netlink_changed(heard->fd);
+    x->stale = true; /* the other notifier may not have been told yet */
+    if (x->hears)
+        x->hears->ready(x->hears, io & TAPSI_IO_IN);
+}
+
+static int open_ears(struct tapsi_linux *x)
+{
+    int fd = tapsi_netlink_notifier();
+    if (fd < 0)
+        return fd;
+    x->heard.ready = on_heard;
+    int err = tapsi_linux_watch_level(&x->base, fd, &x->heard, TAPSI_IO_IN);
+    if (err)
+        close(fd);
+    return err;
+}
+
+int tapsi_linux_watch_network(struct tapsi_platform *p, struct tapsi_watch *watch)
+{
+    struct tapsi_linux *x = tapsi_linux_of(p);
+    int fd = x->heard.fd, err = 0;
+    if (x->hears)
+        x->hears->fd = -1;
+    x->hears = NULL;
+    if (!watch && fd >= 0) {
+        tapsi_linux_unwatch(p, &x->heard);
+        close(fd);
+    }
+    if (watch && fd < 0)
+        err = open_ears(x);
+    if (err || !watch)
+        return err;
+    x->hears = watch;
+    watch->fd = x->heard.fd;
     return 0;
 }

@@ -244,6 +244,46 @@ TEST(every_change_gives_a_new_snapshot)
     p->ops->destroy(p);
 }
 
+static unsigned heard;
+
+static void hear(struct tapsi_watch *watch, unsigned io)
+{
+    (void)watch;
+    heard += io == TAPSI_IO_IN;
+}
+
+/* As the loop does; for a second at most. */
+static void wait_for_news(struct tapsi_platform *p)
+{
+    struct tapsi_ready ready[4];
+    int count = p->ops->wait(p, p->ops->now(p) + UINT64_C(1000000000), ready, 4);
+    for (int i = 0; i < count; i++)
+        ready[i].watch->ready(ready[i].watch, ready[i].io);
+}
+
+TEST(who_watches_the_network_is_told_of_a_change_also_if_somebody_else_has_seen_it)
+{
+    struct tapsi_platform *p = setup_alone();
+    struct tapsi_watch watch = {-1, hear};
+    struct tapsi_ready ready[4];
+    if (!p)
+        return;
+    make_link();
+    CHECK_INT(p->ops->watch_network(p, &watch), 0);
+    CHECK(watch.fd >= 0);
+    CHECK_INT(p->ops->wait(p, 1, ready, 4), 0);
+    CHECK(ip("addr add 192.0.2.1/24 dev taps-a"));
+    tapsi_network_unref(look(p));
+    wait_for_news(p);
+    CHECK_INT(heard, 1);
+    CHECK_INT(p->ops->wait(p, 1, ready, 4), 0); /* once */
+    CHECK(ip("addr del 192.0.2.1/24 dev taps-a"));
+    CHECK_INT(p->ops->watch_network(p, NULL), 0);
+    CHECK_INT(watch.fd, -1);
+    CHECK_INT(p->ops->wait(p, 1, ready, 4), 0);
+    p->ops->destroy(p);
+}
+
 /* The kernel drops these routes without a message of their own. */
 TEST(routes_of_a_link_that_went_down_are_gone)
 {
@@ -401,6 +441,9 @@ TEST(without_netlink_there_is_still_a_network)
         p->ops->destroy(p);
         return;
     }
+    struct tapsi_watch watch = {-1, hear};
+    CHECK_INT(p->ops->watch_network(p, &watch), -EAFNOSUPPORT); /* but nobody tells when it changes */
+    CHECK_INT(watch.fd, -1);
     struct tapsi_network *network = look(p), *again = look(p);
     CHECK(network == again);
     const struct tapsi_interface *a = find(network, "taps-a"), *lo = find(network, "lo");

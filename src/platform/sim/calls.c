@@ -392,6 +392,14 @@ static int network(struct tapsi_platform *p, struct tapsi_network **ret)
     return r;
 }
 
+static int watch_network(struct tapsi_platform *p, struct tapsi_watch *watch)
+{
+    uint64_t failures = before(p);
+    int r = PLAIN->watch_network(p, watch);
+    told(p, failures, r, "watch_network%s", watch ? "" : " no more");
+    return r;
+}
+
 static int read_file(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length)
 {
     uint64_t failures = before(p);
@@ -429,5 +437,6 @@ const struct tapsi_platform_ops tapsi_simcalls_traced = {
     .getpeername = get_peer,
     .unacknowledged = unacknowledged,
     .network = network,
+    .watch_network = watch_network,
     .read_file = read_file,
 };

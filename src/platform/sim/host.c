@@ -102,8 +102,10 @@ void tapsi_simhost_changed(struct tapsi_sim_host *host, const char *format, ...)
     }
     for (struct tapsi_link *l = host->sim->platforms.next; l != &host->sim->platforms; l = l->next) {
         struct tapsi_simplatform *p = TAPSI_CONTAINER(l, struct tapsi_simplatform, link);
-        if (p->host == host && p->network)
+        if (p->host == host && (p->network || p->hears))
             __atomic_store_n(&p->woken, true, __ATOMIC_RELEASE);
+        if (p->host == host)
+            p->heard = p->hears != NULL;
     }
 }
 

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include "base/list.h"
 #include "platform/sim/testnet.h"
 
 static const struct tapsi_interface *named(const struct tapsi_network *network, const char *name)
@@ -175,6 +176,43 @@ TEST(a_change_wakes_who_has_seen_the_network_and_nobody_else)
     tapsi_sim_after(n.sim, TAPSI_SIM_S, unplug, &n);
     CHECK_INT(n.q->ops->wait(n.q, start + 9 * TAPSI_SIM_S, ready, EVENTS), 0); /* the server's is another network */
     CHECK_INT(tapsi_sim_now(n.sim), start + 9 * TAPSI_SIM_S);
+    net_done(&n);
+}
+
+struct ear {
+    struct tapsi_watch watch;
+    unsigned heard;
+};
+
+static void hear(struct tapsi_watch *watch, unsigned io)
+{
+    TAPSI_CONTAINER(watch, struct ear, watch)->heard += io == TAPSI_IO_IN;
+}
+
+TEST(who_watches_the_network_is_told_of_each_change_until_it_watches_no_more)
+{
+    struct net n;
+    struct ear ear = {.watch = {-1, hear}};
+    struct tapsi_ready ready[EVENTS];
+    net_init(&n);
+    CHECK_INT(n.p->ops->watch_network(n.p, &ear.watch), 0);
+    CHECK(ear.watch.fd != -1);
+    CHECK_INT(n.p->ops->wait(n.p, 0, ready, EVENTS), 0); /* nothing has changed */
+    tapsi_sim_interface_up(n.c, false);
+    tapsi_sim_interface_up(n.c, true);
+    CHECK_INT(n.p->ops->wait(n.p, TAPSI_FOREVER, ready, EVENTS), 1); /* two changes are one event */
+    CHECK(ready[0].watch == &ear.watch);
+    ready[0].watch->ready(ready[0].watch, ready[0].io);
+    CHECK_INT(ear.heard, 1);
+    tapsi_sim_interface_up(n.s, false); /* another host's */
+    CHECK_INT(n.p->ops->wait(n.p, 0, ready, EVENTS), 0);
+    tapsi_sim_interface_up(n.c, false);
+    CHECK_INT(n.p->ops->watch_network(n.p, NULL), 0);
+    CHECK_INT(ear.watch.fd, -1);
+    CHECK_INT(n.p->ops->wait(n.p, 0, ready, EVENTS), 0); /* what was on its way is not told any more */
+    tapsi_sim_fail_call(n.sim, 1, ENOBUFS);
+    CHECK_INT(n.p->ops->watch_network(n.p, &ear.watch), -ENOBUFS);
+    CHECK_INT(ear.watch.fd, -1);
     net_done(&n);
 }
 

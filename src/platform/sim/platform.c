@@ -114,6 +114,9 @@ static void unwatch(struct tapsi_platform *p, struct tapsi_watch *w)
 static int collect(struct tapsi_simplatform *self, struct tapsi_ready *ready, int max)
 {
     int count = 0;
+    if (self->heard && max > 0)
+        ready[count++] = (struct tapsi_ready){self->hears, TAPSI_IO_IN};
+    self->heard = false;
     while (count < max) {
         struct tapsi_link *first = tapsi_list_pop(&self->ready);
         if (!first)
@@ -376,6 +379,21 @@ static int network(struct tapsi_platform *p, struct tapsi_network **ret)
     return 0;
 }
 
+static int watch_network(struct tapsi_platform *p, struct tapsi_watch *w)
+{
+    struct tapsi_simplatform *self = self_of(p);
+    int r = w ? enter(self) : 0;
+    if (r < 0)
+        return r;
+    if (self->hears)
+        self->hears->fd = -1;
+    self->hears = w;
+    self->heard = false;
+    if (w)
+        w->fd = TAPSI_SIM_FD - 1; /* no socket's */
+    return 0;
+}
+
 static int read_file(struct tapsi_platform *p, const char *path, size_t max, char **ret_text, size_t *ret_length)
 {
     struct tapsi_simplatform *self = self_of(p);
@@ -412,6 +430,7 @@ const struct tapsi_platform_ops tapsi_simplatform_plain = {
     .getpeername = get_peer,
     .unacknowledged = unacknowledged,
     .network = network,
+    .watch_network = watch_network,
     .read_file = read_file,
 };
 

@@ -91,8 +91,9 @@ struct tapsi_sim_interface *tapsi_sim_interface_new(struct tapsi_sim_host *host,
                                                     enum tapsi_interface_type type, const char *addresses);
 /*
  * All that follows may also be called while the world runs (from an event of a test, or tapsi_sim_after): the host's
- * network gets a new generation, and platforms that have asked for the old one are woken. Sockets are not told, as in
- * Linux: what leaves from an address that is gone, or by an interface that is down, is lost or has no route.
+ * network gets a new generation, and platforms that have asked for the old one, or watch it, are woken. Sockets are not
+ * told, as in Linux: what leaves from an address that is gone, or by an interface that is down, is lost or has no
+ * route.
  */
 unsigned tapsi_sim_interface_index(const struct tapsi_sim_interface *interface);
 void tapsi_sim_interface_up(struct tapsi_sim_interface *interface, bool up);

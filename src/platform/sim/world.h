@@ -90,6 +90,8 @@ struct tapsi_simplatform {
     void (*pump)(void *arg);
     void *pump_arg;
     struct tapsi_network *network; /* the last snapshot */
+    struct tapsi_watch *hears;     /* who watches the network, or NULL */
+    bool heard;                    /* and is to be told */
 };
 
 /* sim.c: time, chance, and what went wrong. */
