@@ -30,6 +30,7 @@ static const struct job jobs[] = {
     {"quic", "pingpong", plain_quic_server, plain_quic_client},
     {"quic", "bulk", plain_quic_server, plain_quic_client},
     {"quic", "connect", plain_quic_server, plain_quic_client},
+    {"quic", "idle", plain_quic_server, plain_quic_client},
     {"quic", "streams", plain_quic_server, plain_quic_client},
 };
 

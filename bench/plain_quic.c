@@ -17,7 +17,8 @@
 struct quic_peer *quic_peers;
 static struct quic_peer *table[TABLE]; /* by a connection id's first bytes: a server's are its own and random */
 static struct quic_job *the_job;
-static uint8_t payload[BENCH_CHUNK];
+uint8_t quic_payload[BENCH_CHUNK];
+uint8_t quic_answer[BENCH_MESSAGE];
 
 static void check(int status, const char *what)
 {
@@ -180,8 +181,10 @@ static int on_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t offse
     struct quic_peer *peer = user;
     struct quic_stream *stream = quic_find(peer, id);
     (void)offset;
-    (void)data;
     (void)stream_user;
+    if (length == sizeof quic_answer) {
+        memcpy(quic_answer, data, sizeof quic_answer);
+    }
     stream->received += length;
     stream->fin_received = stream->fin_received || (flags & NGTCP2_STREAM_DATA_FLAG_FIN) != 0;
     ngtcp2_conn_extend_max_stream_offset(conn, id, length);
@@ -433,8 +436,8 @@ static ngtcp2_ssize make_packet(struct quic_peer *peer, uint8_t *to, size_t room
     for (;;) {
         struct quic_stream *stream = peer->ready ? next_to_send(peer) : NULL;
         uint64_t left = stream != NULL ? stream->to_send - stream->sent : 0;
-        ngtcp2_vec vec = {stream != NULL && stream->answers_count ? stream->count + stream->sent : payload,
-                          left < sizeof payload ? (size_t)left : sizeof payload};
+        ngtcp2_vec vec = {stream != NULL && stream->answers_count ? stream->count + stream->sent : quic_payload,
+                          left < sizeof quic_payload ? (size_t)left : sizeof quic_payload};
         bool fin = stream != NULL && stream->fin_wanted && vec.len == left;
         ngtcp2_ssize taken = -1;
         ngtcp2_ssize count =

@@ -63,6 +63,8 @@ struct quic_stream *quic_open(struct quic_peer *peer);
 struct quic_stream *quic_find(struct quic_peer *peer, int64_t id);
 /* CONNECTION_CLOSE. */
 void quic_close(struct quic_peer *peer);
+/* What is sent, and the last answer of this length. */
+extern uint8_t quic_payload[BENCH_CHUNK], quic_answer[BENCH_MESSAGE];
 /* The server's. */
 extern struct quic_peer *quic_peers;
 int quic_socket(bool server, uint16_t *port);

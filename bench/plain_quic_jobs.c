@@ -1,6 +1,6 @@
 /*
- * The QUIC rows: as those of TLS, over one stream of one connection; and `streams`, which opens one for every 100
- * bytes. The handshake is not measured but in connect.
+ * The QUIC rows: as those of TLS, over one stream of one connection; `streams`, which opens one for every 100 bytes; and
+ * `idle`, with many connections of which each has sent one ping. The handshake is not measured but in connect.
  */
 #include "plain_quic.h"
 
@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum job { JOB_PINGPONG, JOB_BULK, JOB_CONNECT, JOB_STREAMS };
+enum job { JOB_PINGPONG, JOB_BULK, JOB_CONNECT, JOB_STREAMS, JOB_IDLE };
 
 static enum job job;
 
 static void begin(struct quic_job *q, const struct bench_options *options)
 {
-    static const char *const names[] = {"pingpong", "bulk", "connect", "streams"};
+    static const char *const names[] = {"pingpong", "bulk", "connect", "streams", "idle"};
     for (job = JOB_PINGPONG; strcmp(names[job], options->job) != 0; job++) {
     }
     quic_begin(q, options);
@@ -23,11 +23,23 @@ static void begin(struct quic_job *q, const struct bench_options *options)
 
 /* -------------------------------------------------------------------------------------------------- server */
 
+static uint64_t count_peers(void)
+{
+    uint64_t count = 0;
+    for (struct quic_peer *peer = quic_peers; peer != NULL; peer = peer->next) {
+        count++;
+    }
+    return count;
+}
+
 /* A pong for every ping; the end for an end; in bulk the number of bytes, and then the end. */
 static void answer(struct quic_peer *peer, struct quic_stream *stream, size_t count)
 {
     (void)peer;
     (void)count;
+    if (job == JOB_IDLE) {
+        bench_memory_write(count_peers(), (char *)quic_payload);
+    }
     if (job != JOB_BULK) {
         stream->to_send = stream->received - stream->received % BENCH_MESSAGE;
     } else if (stream->fin_received) {
@@ -156,6 +168,32 @@ static void run_connect(int epoll, struct bench_window *window)
     } while (bench_window_count(window));
 }
 
+/* Its figures are the answer to a ping of the first connection. */
+static void run_idle(int epoll, struct quic_peer *peer, struct quic_stream *stream, const struct bench_options *options)
+{
+    struct bench_memory own[2], its[2];
+    struct quic_peer *crowd = NULL;
+    ping(epoll, peer, stream);
+    memcpy(&its[0], quic_answer, sizeof its[0]);
+    bench_memory_read(&own[0]);
+    for (uint64_t i = 0; i < options->idle; i++) {
+        struct quic_peer *one = connect_peer(epoll, options);
+        ping(epoll, one, quic_open(one));
+        one->next = crowd;
+        crowd = one;
+    }
+    ping(epoll, peer, stream);
+    memcpy(&its[1], quic_answer, sizeof its[1]);
+    bench_memory_read(&own[1]);
+    bench_report_memory(options->idle, own, its);
+    while (crowd != NULL) {
+        struct quic_peer *one = crowd;
+        crowd = one->next;
+        quic_close(one);
+        quic_free(one);
+    }
+}
+
 void plain_quic_client(const struct bench_options *options)
 {
     struct bench_window window = {.options = options};
@@ -171,7 +209,9 @@ void plain_quic_client(const struct bench_options *options)
     struct quic_peer *peer = connect_peer(epoll, options);
     struct quic_stream *stream = job == JOB_STREAMS ? NULL : quic_open(peer);
     bench_window_open(&window, options, 15);
-    if (job == JOB_BULK) {
+    if (job == JOB_IDLE) {
+        run_idle(epoll, peer, stream, options);
+    } else if (job == JOB_BULK) {
         run_bulk(epoll, peer, stream, &window);
     } else if (job == JOB_STREAMS) {
         run_streams(epoll, peer, &window);
@@ -180,7 +220,9 @@ void plain_quic_client(const struct bench_options *options)
             ping(epoll, peer, stream);
         } while (bench_window_count(&window));
     }
-    bench_window_report(&window, "quic");
+    if (job != JOB_IDLE) {
+        bench_window_report(&window, "quic");
+    }
     quic_close(peer);
     quic_free(peer);
     quic_end(&the_client);

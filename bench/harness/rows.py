@@ -168,6 +168,8 @@ ROWS += [
     memory_row("idle-accepted", "idle Connection, accepted", "peer_bytes", "tcp", 10000, value=512),
     memory_row("idle-tls", "idle over TLS, initiated", "bytes", "tls", 500, above=1024),
     memory_row("idle-tls-accepted", "idle over TLS, accepted", "peer_bytes", "tls", 500, above=1024),
+    memory_row("idle-quic", "idle over QUIC, initiated", "bytes", "quic", 200, value=49152),
+    memory_row("idle-quic-accepted", "idle over QUIC, accepted", "peer_bytes", "quic", 200, value=49152),
 ]
 
 
