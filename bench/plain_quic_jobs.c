@@ -1,6 +1,6 @@
 /*
- * The QUIC rows: as those of TLS, over one stream of one connection; `streams`, which opens one for every 100 bytes; and
- * `idle`, with many connections of which each has sent one ping. The handshake is not measured but in connect.
+ * The QUIC rows: as those of TLS, over one stream of one connection; `streams`, which opens one for every 100 bytes;
+ * and `idle`, with many connections of which each has sent one ping. The handshake is not measured but in connect.
  */
 #include "plain_quic.h"
 

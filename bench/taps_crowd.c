@@ -1,5 +1,5 @@
-/* Many Connections that do nothing but wait for a Receive, as those of most servers and chats do. Over QUIC each sends a
-   Message and has it back before: the server hears of a stream with its first byte. */
+/* Many Connections that do nothing but wait for a Receive, as those of most servers and chats do. Over QUIC each sends
+   a Message and has it back before: the server hears of a stream with its first byte. */
 #include "taps_bench.h"
 
 #include <stdlib.h>

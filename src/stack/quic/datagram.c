@@ -41,7 +41,7 @@ static struct quic_flow *of(struct tapsi_layer *layer)
 static uint32_t longest(const struct quic_session *s)
 {
     const ngtcp2_transport_params *peer = ngtcp2_conn_get_remote_transport_params(s->conn);
-    size_t packet = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
+    size_t packet = tapsi_quic_packet_most(s);
     size_t extra = PACKET_EXTRA + ngtcp2_conn_get_dcid(s->conn)->datalen;
     if (!peer || peer->max_datagram_frame_size <= 3 || packet <= extra)
         return 0;

@@ -326,6 +326,11 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     settings->cc_algo = NGTCP2_CC_ALGO_CUBIC;
     settings->max_stream_window = QUIC_STREAM_MOST;
     settings->max_window = QUIC_MOST;
+    s->local_peer = tapsi_quic_is_local(s);
+    if (s->local_peer) {
+        settings->no_tx_udp_payload_size_shaping = 1;
+        settings->max_tx_udp_payload_size = QUIC_PACKET_LOCAL;
+    }
     settings->handshake_timeout = QUIC_HANDSHAKE_TIME; /* 1.x has none by itself */
     ngtcp2_transport_params_default(params);
     params->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;

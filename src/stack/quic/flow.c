@@ -252,7 +252,7 @@ size_t tapsi_quic_gather(const struct quic_stream *st, ngtcp2_vec *vec, size_t m
             bytes += iov[i].iov_len;
         }
         bool whole = bytes - before == op->length - op->taken;
-        if (op->flags & TAPSI_OP_FINAL || !whole || bytes >= QUIC_PACKET_MOST || count == most) {
+        if (op->flags & TAPSI_OP_FINAL || !whole || bytes >= tapsi_quic_packet_most(st->session) || count == most) {
             *ret_fin = whole && (op->flags & TAPSI_OP_FINAL || (st->closing && l->next == head));
             break;
         }

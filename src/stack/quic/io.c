@@ -57,6 +57,7 @@ void tapsi_quic_follow(struct quic_session *s)
         take_path(s, tapsi_quic_find_path(s, path));
     s->local = local;
     s->remote = remote;
+    tapsi_quic_size_packets(s);
     s->path_change = tapsi_loop_now(s->env->loop);
     say_moved(s);
 }
@@ -134,6 +135,8 @@ static bool put_train(struct quic_session *s)
     s->train_length = 0;
     if (r == -ECONNREFUSED)
         s->refused = true;
+    if (r == -EMSGSIZE)
+        s->packet_most = QUIC_SEGMENT; /* not what the system said before */
     if (r == 0 && s->train_path->failed != ETIMEDOUT)
         s->train_path->failed = 0;
     if (is_lasting(r) && !s->train_path->failed) {
@@ -310,7 +313,10 @@ void tapsi_quic_write(struct quic_session *s)
     while (s->conn && !blocked && (written < quantum || !written)) {
         ngtcp2_pkt_info info = {0};
         uint8_t *to = s->train->data + s->train_length;
-        ngtcp2_ssize n = write_packet(s, &storage.path, &info, to, s->train->size - s->train_length, &all_blocked);
+        size_t room = s->train->size - s->train_length;
+        if (s->local_peer && room > tapsi_quic_packet_most(s))
+            room = tapsi_quic_packet_most(s);
+        ngtcp2_ssize n = write_packet(s, &storage.path, &info, to, room, &all_blocked);
         if (n >= 0 && !has_begun(s, n, to))
             n = NGTCP2_ERR_NOMEM;
         if (n < 0)
@@ -326,6 +332,8 @@ void tapsi_quic_write(struct quic_session *s)
     }
     if (!s->conn)
         return;
+    if (s->local_peer && !s->sized && s->state == QUIC_OPEN && written >= QUIC_BURST)
+        tapsi_quic_size_packets(s);
     put_train(s);
     if (written)
         pace(s, written);

@@ -101,6 +101,6 @@ void tapsi_quic_statistics(struct quic_session *s, uint64_t *values)
     values[TAPS_CONGESTION_WINDOW] = info.cwnd;
     values[TAPS_DELIVERY_RATE] = tapsi_ngtcp2_delivery_rate(&info, TAPS_UNKNOWN);
     unsigned headers = s->remote.sa.sa_family == AF_INET6 ? HEADERS_IPV6 : HEADERS_IPV4;
-    values[TAPS_PATH_MTU] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn) + headers;
-    values[TAPS_SEGMENT_SIZE] = ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
+    values[TAPS_PATH_MTU] = tapsi_quic_packet_most(s) + headers;
+    values[TAPS_SEGMENT_SIZE] = tapsi_quic_packet_most(s);
 }

@@ -20,7 +20,8 @@
 #define QUIC_FAILING_MOST   64 /* sessions that failed in the handshake, and linger: what anybody can cause */
 #define QUIC_TOKEN_LIFE     (24 * 60 * 60 * TAPSI_S) /* of an address token, for the next connection */
 #define QUIC_HANDSHAKE_TIME (10 * TAPSI_S)
-#define QUIC_PACKET_MOST    1500  /* bytes of the largest packet we write */
+#define QUIC_PACKET_MOST    1500  /* bytes of the largest packet we write, but for those of this machine */
+#define QUIC_PACKET_LOCAL   16250 /* and of those: four make a train */
 #define QUIC_SEGMENT        1200  /* of one turn of a stream, where streams take turns by packets */
 #define QUIC_BURST          12000 /* that leaves without a pause: ten packets, as RFC 9002, 7.7 allows */
 #define QUIC_FRAME_MOST     65535 /* of a datagram frame that we take */
@@ -152,6 +153,7 @@ struct quic_session {
     uint64_t unacked;         /* bytes of all streams in packets that are not acknowledged */
     uint64_t progress;        /* when one was last, or the first was sent */
     size_t burst;             /* bytes written since the last pause */
+    size_t packet_most;       /* local: bytes of the largest packet */
     size_t held;              /* bytes that all streams hold */
     uint64_t owed;            /* window of the connection not given back yet */
     uint64_t path_change;     /* when the peer's address was last another */
@@ -182,6 +184,8 @@ struct quic_session {
     bool early : 1;         /* a client's: early data goes with the first flight */
     bool early_refused : 1; /* the server did not take it: the engine has forgotten its streams */
     bool early_taken : 1;
+    bool local_peer : 1; /* on this machine: the engine leaves the size of packets to us */
+    bool sized : 1;      /* and the system was asked for it */
 };
 
 /* session.c */
@@ -258,6 +262,14 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
 void tapsi_quic_say_again(struct quic_session *s);
 /* The engine uses another path, or may do so: takes it, which all layers are to be told. */
 void tapsi_quic_follow(struct quic_session *s);
+
+/* size.c: how large packets are. */
+/* The bytes of the largest packet that the path takes. */
+size_t tapsi_quic_packet_most(const struct quic_session *s);
+/* Is the peer on this machine? */
+bool tapsi_quic_is_local(const struct quic_session *s);
+/* The path is open, or another: what does it take? Nothing to do for a path through a network. */
+void tapsi_quic_size_packets(struct quic_session *s);
 
 /* path.c: a client's sockets. */
 /* The first. */

@@ -185,6 +185,8 @@ static void complete(struct quic_session *s)
     tapsi_quic_settle_early(s);
     s->more_streams = true;
     tapsi_quic_keep_alive(s);
+    if (s->datagrams || tapsi_quic_takes_datagrams(s))
+        tapsi_quic_size_packets(s);
     if (s->endpoint)
         tapsi_quic_cids_remove(&s->endpoint->cids, s, s->odcid.data, s->odcid.datalen);
 }
