@@ -94,7 +94,7 @@ int tapsi_group_begin(struct tapsi_group *g, struct taps_connection *c, struct t
     struct taps_connection *from = g->row ? tapsi_group_streamer(g) : NULL;
     if (!from)
         return begin_race(g, c, ret_error);
-    int err = check_row(g, c, ret_error);
+    int err = c->config == from->config ? 0 : check_row(g, c, ret_error);
     return err ? err : tapsi_stream_open(c->member, from, ret_error);
 }
 
@@ -159,10 +159,23 @@ static int check_direction(const struct taps_connection *parent, const struct ta
                : tapsi_error_set(ret_error, TAPS_E_NOT_CLONEABLE, "only the peer can open a stream to receive from");
 }
 
+/* A stream like its parent has the parent's configuration, which was checked then. */
+static bool is_like_parent(const struct taps_connection *parent, const struct taps_framer *framer,
+                           const struct tapsi_properties *asked)
+{
+    return parent->streams && !framer && !asked && parent->properties == parent->config->properties;
+}
+
 static int clone_config(const struct taps_connection *parent, const struct taps_framer *framer,
                         const struct tapsi_properties *asked, struct tapsi_config **ret, struct tapsi_error *ret_error)
 {
     struct tapsi_properties *properties;
+    if (is_like_parent(parent, framer, asked)) {
+        int refused = check_direction(parent, parent->properties, ret_error);
+        if (!refused)
+            *ret = tapsi_config_ref(parent->config);
+        return refused;
+    }
     int err = clone_properties(parent, asked, &properties, ret_error);
     if (err)
         return err;
