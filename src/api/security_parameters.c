@@ -127,6 +127,22 @@ int taps_security_parameters_add_client_signer(taps_security_parameters *paramet
     return tapsi_security_add_signer(tapsi_security_of(parameters), false, certificate, length, fn, user);
 }
 
+int taps_security_parameters_add_server_slow_signer(taps_security_parameters *parameters, const void *certificate,
+                                                    size_t length, taps_sign_fn fn, void *user)
+{
+    if (!parameters || !certificate || !fn)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_slow_signer(tapsi_security_of(parameters), true, certificate, length, fn, user);
+}
+
+int taps_security_parameters_add_client_slow_signer(taps_security_parameters *parameters, const void *certificate,
+                                                    size_t length, taps_sign_fn fn, void *user)
+{
+    if (!parameters || !certificate || !fn)
+        return TAPS_E_ARGUMENT;
+    return tapsi_security_add_slow_signer(tapsi_security_of(parameters), false, certificate, length, fn, user);
+}
+
 int taps_security_parameters_add_status_file(taps_security_parameters *parameters, const char *path)
 {
     if (!parameters || !path)

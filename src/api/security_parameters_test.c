@@ -164,6 +164,8 @@ TEST(nothing_in_the_place_of_something_is_an_argument_error)
     CHECK_INT(taps_security_parameters_set_key_password(NULL, "x"), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_server_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_client_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_server_slow_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
+    CHECK_INT(taps_security_parameters_add_client_slow_signer(p, c, n, NULL, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_status_file(p, NULL), TAPS_E_ARGUMENT);
     CHECK_INT(taps_security_parameters_add_status_file(p, "/nonexistent/status"), TAPS_E_SYSTEM);
     CHECK_INT(taps_security_parameters_add_status(p, NULL, 1), TAPS_E_ARGUMENT);

@@ -69,6 +69,8 @@ void tapsi_loop_release(struct tapsi_loop *loop)
     assert(tapsi_list_empty(&loop->posted));
     drop_remote(loop, &loop->remote);
     drop_remote(loop, &loop->remote_running);
+    while (loop->fibers_kept)
+        tapsi_fiber_free(loop->fibers[--loop->fibers_kept]);
     tapsi_buffer_unref(loop->read_buffer);
     tapsi_buffer_unref(loop->write_buffer);
     tapsi_pool_done(&loop->ops);

@@ -19,6 +19,7 @@
 #define TAPSI_LEVELS     16 /* heights of layers, 0 is the bottom */
 #define TAPSI_READ_SIZE  (64 * 1024)
 #define TAPSI_WRITE_SIZE (4 * 1024)   /* what small Messages share: as long as one of them waits, it stays */
+#define TAPSI_FIBERS_KEPT 4
 #define TAPSI_TURN_BYTES (256 * 1024) /* what one reader may read in one turn */
 
 /* Embedded in its owner; on at most one of the loop's lists. */
@@ -50,6 +51,8 @@ struct tapsi_loop {
     pthread_mutex_t remote_lock;
     struct tapsi_link remote; /* posts of other threads */
     struct tapsi_link remote_running;
+    struct tapsi_fiber *fibers[TAPSI_FIBERS_KEPT]; /* of detours: see detour.h */
+    unsigned fibers_kept, fibers_lent;
     taps_log_fn log;
     void *log_user;
     enum taps_log_level log_level;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include "base/addr.h"
+#include "base/list.h"
 #include "base/mem.h"
 
 #define TAPSI_FOREVER UINT64_MAX
@@ -88,6 +89,15 @@ struct tapsi_network {
 struct tapsi_network *tapsi_network_ref(struct tapsi_network *network);
 void tapsi_network_unref(struct tapsi_network *network); /* NULL is allowed */
 
+/* Work that may block, done beside the loop by a thread of the platform. Embedded in its owner. */
+struct tapsi_aside {
+    struct tapsi_link link;
+    void (*run)(struct tapsi_aside *work);  /* on a thread of its own: may use nothing of the loop's */
+    void (*done)(struct tapsi_aside *work); /* on the loop's thread: the work is its owner's again */
+};
+
+#define TAPSI_ASIDE_MAX 4 /* pieces of work at once, of one platform; the others wait in order */
+
 struct tapsi_platform {
     const struct tapsi_platform_ops *ops;
     struct tapsi_mem *mem;
@@ -95,6 +105,7 @@ struct tapsi_platform {
 
 struct tapsi_platform_ops {
     const char *name;
+    /* Waits for the work aside that runs; `done` comes for all of it, also for what was never run. */
     void (*destroy)(struct tapsi_platform *p);
 
     /* Clock and random. `now` is monotonic, in nanoseconds, never 0. */
@@ -143,6 +154,11 @@ struct tapsi_platform_ops {
     /* Bytes sent and not acknowledged yet (SIOCOUTQ). */
     int (*unacknowledged)(struct tapsi_platform *p, int fd);
 
+    /* Takes the work: `run`, and then `done` within a later `wait`. -EAGAIN: no thread could be had. */
+    int (*aside)(struct tapsi_platform *p, struct tapsi_aside *work);
+    /* Gives back work that was taken and has not begun: true. Neither `run` nor `done` comes then. */
+    bool (*recall)(struct tapsi_platform *p, struct tapsi_aside *work);
+
     /* The network as it is now: an unchanged machine gives the same snapshot again, cheaply. One reference is the
      * caller's. */
     int (*network)(struct tapsi_platform *p, struct tapsi_network **ret);
@@ -164,6 +180,20 @@ struct tapsi_platform_ops {
 
 /* The kernel's platform. `mem` must outlive it. */
 int tapsi_platform_linux_new(struct tapsi_mem *mem, struct tapsi_platform **ret);
+
+/*
+ * A fiber: a stack of its own, on which a call can stop in the middle and go on later, on the same thread. For engines
+ * that call back and want the answer at once. Its stack ends in a page that nobody may touch.
+ */
+struct tapsi_fiber;
+int tapsi_fiber_new(struct tapsi_mem *mem, struct tapsi_fiber **ret); /* 0 or TAPS_E_MEMORY */
+void tapsi_fiber_free(struct tapsi_fiber *fiber);                     /* nothing is under way on it. NULL is allowed */
+/* Calls fn(arg) on the fiber, which is free. True: it has returned; false: it has stopped. */
+bool tapsi_fiber_run(struct tapsi_fiber *fiber, void (*fn)(void *arg), void *arg);
+/* What has stopped goes on. True and false as before. */
+bool tapsi_fiber_resume(struct tapsi_fiber *fiber);
+/* On the fiber: run or resume returns false; this returns when it is resumed. */
+void tapsi_fiber_stop(struct tapsi_fiber *fiber);
 
 /* Has the processor instructions for AES? Without them ChaCha20 is faster. */
 bool tapsi_platform_has_aes(void);

@@ -30,6 +30,7 @@ struct tapsi_certificate {
     struct tapsi_bytes password;   /* of the key, or the PIN of the token; no data: none */
     taps_sign_fn sign;             /* instead of `key`: the application does its work */
     void *sign_user;
+    bool slow; /* `sign` is called on a thread of its own */
 };
 
 struct tapsi_psk {
@@ -97,6 +98,8 @@ int tapsi_security_add_client(struct tapsi_security *s, const void *certificate,
 /* Without a key: `sign` does its work. */
 int tapsi_security_add_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
                               taps_sign_fn sign, void *user);
+int tapsi_security_add_slow_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
+                                   taps_sign_fn sign, void *user);
 /* "sha256//" and base64, or 64 hex digits. */
 int tapsi_security_add_key_pin_text(struct tapsi_security *s, const char *text);
 int tapsi_security_add_key_pin(struct tapsi_security *s, const uint8_t hash[TAPSI_KEY_PIN]);

@@ -86,14 +86,29 @@ int tapsi_security_add_client(struct tapsi_security *s, const void *certificate,
     return add_certificate(s, false, certificate, certificate_length, key, key_length);
 }
 
-int tapsi_security_add_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
-                              taps_sign_fn sign, void *user)
+static int add_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
+                      const struct tapsi_certificate *how)
 {
     if (!is_uri(certificate, length) && !is_certificate(certificate, length))
         return TAPS_E_RANGE;
-    const struct tapsi_certificate next = {.chain = borrow(certificate, length), .sign = sign, .sign_user = user};
+    struct tapsi_certificate next = *how;
+    next.chain = borrow(certificate, length);
     return tapsi_certificates_append(s->mem, server ? s->server : s->client,
                                      server ? &s->server_count : &s->client_count, &next);
+}
+
+int tapsi_security_add_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
+                              taps_sign_fn sign, void *user)
+{
+    const struct tapsi_certificate how = {.sign = sign, .sign_user = user};
+    return add_signer(s, server, certificate, length, &how);
+}
+
+int tapsi_security_add_slow_signer(struct tapsi_security *s, bool server, const void *certificate, size_t length,
+                                   taps_sign_fn sign, void *user)
+{
+    const struct tapsi_certificate how = {.sign = sign, .sign_user = user, .slow = true};
+    return add_signer(s, server, certificate, length, &how);
 }
 
 int tapsi_security_set_password(struct tapsi_security *s, const char *password)

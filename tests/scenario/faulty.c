@@ -434,6 +434,13 @@ static int our_unacknowledged(struct tapsi_platform *p, int fd)
     return r < 0 ? r : port->real->unacknowledged(p, fd);
 }
 
+static int our_aside(struct tapsi_platform *p, struct tapsi_aside *work)
+{
+    struct port *port = port_of(p);
+    int r = enter(port, -1, false);
+    return r < 0 ? r : port->real->aside(p, work);
+}
+
 static int our_network(struct tapsi_platform *p, struct tapsi_network **ret)
 {
     struct port *port = port_of(p);
@@ -479,6 +486,7 @@ void faulty_take_over(struct tapsi_platform *p)
     o->getsockname = our_getsockname;
     o->getpeername = our_getpeername;
     o->unacknowledged = our_unacknowledged;
+    o->aside = real->aside ? our_aside : NULL;
     o->network = our_network;
     o->read_file = our_read_file;
     ports = port;

@@ -13,6 +13,7 @@
 static void destroy(struct tapsi_platform *p)
 {
     struct tapsi_linux *x = tapsi_linux_of(p);
+    tapsi_linux_asides_done(x);
     tapsi_linux_network_done(x);
     tapsi_linux_poll_done(x);
     tapsi_free(p->mem, x);
@@ -218,6 +219,8 @@ static const struct tapsi_platform_ops ops = {
     .getsockname = own_name,
     .getpeername = peer_name,
     .unacknowledged = unacknowledged,
+    .aside = tapsi_linux_aside,
+    .recall = tapsi_linux_recall,
     .network = tapsi_linux_network,
     .watch_network = tapsi_linux_watch_network,
     .read_file = tapsi_linux_read_file,

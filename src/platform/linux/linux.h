@@ -30,6 +30,9 @@ struct tapsi_linux {
     struct tapsi_network *network;
     struct tapsi_watch heard;  /* of a notifier of its own: who asks for the network in between takes no news from it */
     struct tapsi_watch *hears; /* who watches the network; NULL: nobody */
+
+    /* aside.c */
+    struct tapsi_asides *asides; /* NULL: no work was ever done aside */
 };
 
 static inline struct tapsi_linux *tapsi_linux_of(struct tapsi_platform *p)
@@ -53,6 +56,13 @@ void tapsi_linux_network_init(struct tapsi_linux *x);
 void tapsi_linux_network_done(struct tapsi_linux *x);
 int tapsi_linux_network(struct tapsi_platform *p, struct tapsi_network **ret);
 int tapsi_linux_watch_network(struct tapsi_platform *p, struct tapsi_watch *watch);
+
+/* aside.c */
+int tapsi_linux_aside(struct tapsi_platform *p, struct tapsi_aside *work);
+bool tapsi_linux_recall(struct tapsi_platform *p, struct tapsi_aside *work);
+/* Calls `done` of what is over: within wait. */
+void tapsi_linux_asides_over(struct tapsi_linux *x);
+void tapsi_linux_asides_done(struct tapsi_linux *x);
 
 /* private.c */
 int tapsi_linux_load_private(struct tapsi_platform *p, const char *path, size_t max, uint8_t **ret, size_t *ret_length);

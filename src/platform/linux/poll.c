@@ -179,6 +179,7 @@ static int translate(struct tapsi_linux *x, const struct epoll_event *events, in
         } else if (data == WAKE) {
             /* Whoever saw `woken` still set did so before this line, so what he queued is seen after this wait. */
             atomic_exchange(&x->woken, false);
+            tapsi_linux_asides_over(x);
             ours = true;
         } else if (data == TIMER) {
             x->armed = TAPSI_FOREVER;

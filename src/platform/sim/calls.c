@@ -384,6 +384,19 @@ static int unacknowledged(struct tapsi_platform *p, int fd)
     return r;
 }
 
+static int aside(struct tapsi_platform *p, struct tapsi_aside *work)
+{
+    uint64_t failures = before(p);
+    int r = PLAIN->aside(p, work);
+    told(p, failures, r, "aside");
+    return r;
+}
+
+static bool recall(struct tapsi_platform *p, struct tapsi_aside *work)
+{
+    return PLAIN->recall(p, work);
+}
+
 static int network(struct tapsi_platform *p, struct tapsi_network **ret)
 {
     uint64_t failures = before(p);
@@ -436,6 +449,8 @@ const struct tapsi_platform_ops tapsi_simcalls_traced = {
     .getsockname = get_name,
     .getpeername = get_peer,
     .unacknowledged = unacknowledged,
+    .aside = aside,
+    .recall = recall,
     .network = network,
     .watch_network = watch_network,
     .read_file = read_file,

@@ -62,6 +62,7 @@ static void destroy(struct tapsi_platform *p)
             tapsi_simsock_close(s);
         }
     }
+    tapsi_simaside_done(self);
     tapsi_network_unref(self->network);
     tapsi_list_remove(&self->link);
     tapsi_free(p->mem, self);
@@ -134,6 +135,7 @@ static int wait_for(struct tapsi_platform *p, uint64_t deadline, struct tapsi_re
     struct tapsi_simplatform *self = self_of(p);
     struct tapsi_sim *sim = self->sim;
     for (;;) {
+        tapsi_simaside_tell(self);
         int count = collect(self, ready, max);
         if (count || __atomic_exchange_n(&self->woken, false, __ATOMIC_ACQ_REL) || deadline <= sim->now) {
             sim->deadlocks = 0;
@@ -143,6 +145,7 @@ static int wait_for(struct tapsi_platform *p, uint64_t deadline, struct tapsi_re
         case TAPSI_SIM_MOVED:
             break;
         case TAPSI_SIM_DUE:
+            tapsi_simaside_tell(self);
             return collect(self, ready, max);
         case TAPSI_SIM_STUCK:
             sim->deadlocked = true;
@@ -361,6 +364,20 @@ static int unacknowledged(struct tapsi_platform *p, int fd)
     return s->type == SOCK_STREAM ? tapsi_simtcp_unacknowledged(s) : 0;
 }
 
+static int aside(struct tapsi_platform *p, struct tapsi_aside *work)
+{
+    int r = enter(self_of(p));
+    if (r < 0)
+        return r;
+    tapsi_simaside_take(self_of(p), work);
+    return 0;
+}
+
+static bool recall(struct tapsi_platform *p, struct tapsi_aside *work)
+{
+    return tapsi_simaside_recall(self_of(p), work);
+}
+
 static int network(struct tapsi_platform *p, struct tapsi_network **ret)
 {
     struct tapsi_simplatform *self = self_of(p);
@@ -429,6 +446,8 @@ const struct tapsi_platform_ops tapsi_simplatform_plain = {
     .getsockname = get_name,
     .getpeername = get_peer,
     .unacknowledged = unacknowledged,
+    .aside = aside,
+    .recall = recall,
     .network = network,
     .watch_network = watch_network,
     .read_file = read_file,
@@ -452,6 +471,7 @@ int tapsi_sim_platform_new(struct tapsi_sim_host *host, struct tapsi_mem *mem, s
     self->dice = sim->seed ^ (++sim->platforms_made * UINT64_C(0xd1342543de82ef95));
     self->armed = TAPSI_FOREVER;
     tapsi_link_init(&self->ready);
+    tapsi_simaside_init(self);
     tapsi_list_append(&sim->platforms, &self->link);
     sim->refs++;
     *ret = &self->platform;

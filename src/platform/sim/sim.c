@@ -39,6 +39,7 @@ struct tapsi_sim *tapsi_sim_new(uint64_t seed)
     sim->now = TAPSI_SIM_START;
     sim->date_ns = TAPSI_SIM_DATE * (int64_t)TAPSI_SIM_S;
     sim->seed = sim->dice = seed;
+    sim->aside_ns = TAPSI_SIM_MS;
     tapsi_heap_init(&sim->events, &sim->mem);
     struct tapsi_link *lists[] = {&sim->hosts, &sim->platforms, &sim->links, &sim->rules,   &sim->counters,
                                   &sim->flows, &sim->parcels,   &sim->deeds, &sim->services};

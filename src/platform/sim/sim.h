@@ -56,6 +56,9 @@ uint64_t tapsi_sim_now(const struct tapsi_sim *sim);
 uint64_t tapsi_sim_elapsed(const struct tapsi_sim *sim); /* since tapsi_sim_new */
 /* Sets the wall clock (Unix time) as it is now; it goes on with the virtual clock. */
 void tapsi_sim_set_date(struct tapsi_sim *sim, int64_t unix_seconds);
+/* How long each piece of work aside takes: a millisecond at first. TAPSI_FOREVER: it never ends by itself. What it does
+   is done at its end, by the thread of the test. */
+void tapsi_sim_aside(struct tapsi_sim *sim, uint64_t delay_ns);
 /* The wall clock jumps, forwards or backwards; the virtual clock does not. */
 void tapsi_sim_shift_date(struct tapsi_sim *sim, int64_t by_ns);
 /* Both clocks leap forwards, as they do for a program that was stopped: all that was due in between happens afterwards,

@@ -31,6 +31,7 @@ struct tapsi_sim {
     size_t socket_count, socket_capacity;
     struct tapsi_sim_failure failure;
     uint64_t calls, failures; /* fallible ones; those that failed because they were to */
+    uint64_t aside_ns;        /* how long work aside takes */
     bool call_failed, deadlocked, pumping;
     unsigned deadlocks, idle_turns;
     uint64_t platforms_made;
@@ -77,6 +78,13 @@ struct tapsi_sim_port {
     bool burst;            /* of loss, of what this port sends */
 };
 
+/* Work aside that runs. */
+struct tapsi_simaside {
+    struct tapsi_sim_event over;
+    struct tapsi_simplatform *platform;
+    struct tapsi_aside *work; /* NULL: nothing runs here */
+};
+
 struct tapsi_simplatform {
     struct tapsi_platform platform;
     struct tapsi_sim *sim;
@@ -89,9 +97,11 @@ struct tapsi_simplatform {
     bool waiting;
     void (*pump)(void *arg);
     void *pump_arg;
-    struct tapsi_network *network; /* the last snapshot */
-    struct tapsi_watch *hears;     /* who watches the network, or NULL */
-    bool heard;                    /* and is to be told */
+    struct tapsi_network *network;  /* the last snapshot */
+    struct tapsi_watch *hears;      /* who watches the network, or NULL */
+    bool heard;                     /* and is to be told */
+    struct tapsi_link asides, over; /* work aside: what has not begun; what is done and not told yet */
+    struct tapsi_simaside running[TAPSI_ASIDE_MAX];
 };
 
 /* sim.c: time, chance, and what went wrong. */
@@ -112,6 +122,13 @@ enum tapsi_sim_progress tapsi_sim_step(struct tapsi_sim *sim, struct tapsi_simpl
 extern const struct tapsi_platform_ops tapsi_simplatform_plain;
 /* Chooses its table of calls, with or without a trace. */
 void tapsi_simplatform_table(struct tapsi_simplatform *p);
+
+/* aside.c */
+void tapsi_simaside_init(struct tapsi_simplatform *p);
+void tapsi_simaside_done(struct tapsi_simplatform *p);
+void tapsi_simaside_take(struct tapsi_simplatform *p, struct tapsi_aside *work);
+bool tapsi_simaside_recall(struct tapsi_simplatform *p, struct tapsi_aside *work);
+void tapsi_simaside_tell(struct tapsi_simplatform *p);
 
 /* host.c */
 void tapsi_simhost_free(struct tapsi_sim_host *host);

@@ -170,7 +170,9 @@ static void established(struct dtls *dtls)
 static void wait_for_answer(struct dtls *dtls)
 {
     struct tapsi_loop *loop = dtls->layer.env->loop;
-    uint64_t when = tapsi_loop_now(loop) + (gnutls_dtls_get_timeout(dtls->hs.session) + 1) * TAPSI_MS;
+    uint64_t when = dtls->deadline;
+    if (!tapsi_handshake_waits(&dtls->hs))
+        when = tapsi_loop_now(loop) + (gnutls_dtls_get_timeout(dtls->hs.session) + 1) * TAPSI_MS;
     tapsi_timer_start_at(loop, &dtls->timer, when < dtls->deadline ? when : dtls->deadline);
 }
 
@@ -186,7 +188,7 @@ static void handshake(struct dtls *dtls)
     if (tapsi_handshake_waits(&dtls->hs))
         return;
     do {
-        r = gnutls_handshake(dtls->hs.session);
+        r = tapsi_handshake_run(&dtls->hs);
     } while (r < 0 && r != GNUTLS_E_INTERRUPTED && !gnutls_error_is_fatal(r) && !dtls->starved);
     if (r == 0)
         established(dtls);
@@ -233,7 +235,7 @@ static void progress(struct dtls *dtls)
         tapsi_layer_dirty(layer);
 }
 
-/* The application has said whether it trusts the peer. */
+/* The application has said whether it trusts the peer, or a slow key has signed. */
 static void resume(struct tapsi_handshake *h)
 {
     struct dtls *dtls = TAPSI_CONTAINER(h, struct dtls, hs);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "platform/platform.h"
 #include "stack/secure/issuer.h"
+#include "stack/secure/key.h"
 #include "stack/secure/priority.h"
 #include "stack/secure/psk.h"
 #include "stack/secure/trust.h"
@@ -56,7 +57,7 @@ static int add_certificate(struct tapsi_credentials *c, gnutls_certificate_crede
     bool server = c->role == TAPSI_ROLE_SERVER;
     const struct tapsi_certificate *from = server ? &c->security->server[number] : &c->security->client[number];
     struct tapsi_identity identity;
-    int r = tapsi_identity_open(&identity, c->mem, from);
+    int r = tapsi_identity_open(&identity, c->mem, from, &c->detour);
     if (r < 0)
         return unusable(ret_error, server ? "server certificate" : "client certificate", number, r);
     r = tapsi_identity_give(&identity, to);
@@ -129,8 +130,10 @@ static int make_own(struct tapsi_credentials *c, const struct tapsi_security *se
     if (gnutls_certificate_allocate_credentials(&c->own) < 0)
         return no_memory(ret_error);
     int err = 0;
-    for (size_t i = 0; i < shown && !err; i++)
+    for (size_t i = 0; i < shown && !err; i++) {
+        c->slow |= tapsi_key_is_slow(server ? &security->server[i] : &security->client[i]);
         err = add_certificate(c, c->own, i, ret_error);
+    }
     return err || !server ? err : add_staples(security, c->own, ret_error);
 }
 
@@ -178,6 +181,11 @@ gnutls_certificate_credentials_t tapsi_credentials_for(const struct tapsi_creden
     }
     c->by_name[first] = fresh;
     return fresh;
+}
+
+void tapsi_credentials_run_on(const struct tapsi_credentials *credentials, struct tapsi_detour *detour)
+{
+    ((struct tapsi_credentials *)(uintptr_t)credentials)->detour = detour;
 }
 
 /* --------------------------------------------------------------------------------------------------- all */

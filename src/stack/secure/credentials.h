@@ -38,8 +38,10 @@ struct tapsi_credentials {
     unsigned key_pin_count;
     gnutls_psk_client_credentials_t psk_client; /* NULL: no pre-shared key */
     gnutls_psk_server_credentials_t psk_server;
-    bool certificates; /* peers may be authenticated by them, or `own` shown; else by pre-shared keys only */
-    bool verify;       /* the peer must have a certificate that the authorities signed */
+    bool slow;                   /* a key's work may take long: handshakes run on detours */
+    struct tapsi_detour *detour; /* on which an engine runs now, or NULL: then slow keys make it wait */
+    bool certificates;           /* peers may be authenticated by them, or `own` shown; else by pre-shared keys only */
+    bool verify;                 /* the peer must have a certificate that the authorities signed */
 };
 
 /*
@@ -54,5 +56,7 @@ int tapsi_credentials(struct tapsi_security *security, enum tapsi_role role, enu
 /* What a server shows to a client that asks for `name` (in lower case): borrowed likewise. It is `own` where no
    certificate has the name: then the first is shown. NULL: no memory, or a key that cannot be read any more. */
 gnutls_certificate_credentials_t tapsi_credentials_for(const struct tapsi_credentials *credentials, const char *name);
+/* From now on `detour` is what slow keys stop; NULL: none. */
+void tapsi_credentials_run_on(const struct tapsi_credentials *credentials, struct tapsi_detour *detour);
 
 #endif

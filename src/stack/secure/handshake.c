@@ -208,10 +208,79 @@ struct tapsi_ready_info tapsi_handshake_info(const struct tapsi_handshake *h)
                                      .resumed = gnutls_session_is_resumed(h->session) != 0};
 }
 
+/* ------------------------------------------------------------------------------------------------------ slow keys */
+
+struct tapsi_slowly {
+    struct tapsi_detour detour;
+    struct tapsi_handshake *handshake;
+    int result;
+};
+
+static void resume(struct tapsi_detour *detour)
+{
+    struct tapsi_handshake *h = TAPSI_CONTAINER(detour, struct tapsi_slowly, detour)->handshake;
+    if (h->resume)
+        h->resume(h);
+}
+
+static void shake_hands(void *arg)
+{
+    struct tapsi_slowly *slowly = arg;
+    slowly->result = gnutls_handshake(slowly->handshake->session);
+}
+
+static int make_slowly(struct tapsi_handshake *h)
+{
+    struct tapsi_slowly *slowly = tapsi_zalloc(&h->env->loop->mem, sizeof(*slowly));
+    if (!slowly)
+        return GNUTLS_E_MEMORY_ERROR;
+    tapsi_detour_init(&slowly->detour, h->env->loop, resume);
+    slowly->handshake = h;
+    h->slowly = slowly;
+    return 0;
+}
+
+static int without_detour(struct tapsi_handshake *h, int err)
+{
+    if (err == TAPS_E_RESOURCES)
+        tapsi_error_set(tapsi_handshake_error(h), err, "%d handshakes wait for private keys already",
+                        TAPSI_DETOURS_MAX);
+    return GNUTLS_E_MEMORY_ERROR;
+}
+
+int tapsi_handshake_run(struct tapsi_handshake *h)
+{
+    if (!h->credentials->slow)
+        return gnutls_handshake(h->session);
+    if (!h->slowly && make_slowly(h) < 0)
+        return GNUTLS_E_MEMORY_ERROR;
+    struct tapsi_detour *detour = &h->slowly->detour;
+    if (tapsi_detour_waits(detour))
+        return GNUTLS_E_INTERRUPTED;
+    tapsi_credentials_run_on(h->credentials, detour);
+    int r = tapsi_detour_is_under_way(detour) ? tapsi_detour_go_on(detour)
+                                              : tapsi_detour_run(detour, shake_hands, h->slowly);
+    tapsi_credentials_run_on(h->credentials, NULL);
+    if (r < 0)
+        return without_detour(h, r);
+    return r ? GNUTLS_E_INTERRUPTED : h->slowly->result;
+}
+
+/* The session is left as if the signature had failed. */
+static void end_slowly(struct tapsi_handshake *h)
+{
+    if (!h->slowly)
+        return;
+    tapsi_detour_give_up(&h->slowly->detour);
+    tapsi_free(&h->env->loop->mem, h->slowly);
+    h->slowly = NULL;
+}
+
 /* ------------------------------------------------------------------------------------------------- the question */
 
 void tapsi_handshake_forget(struct tapsi_handshake *h)
 {
+    end_slowly(h);
     tapsi_question_forget(h->question);
     h->question = NULL;
     h->resume = NULL;
@@ -219,7 +288,8 @@ void tapsi_handshake_forget(struct tapsi_handshake *h)
 
 bool tapsi_handshake_waits(const struct tapsi_handshake *h)
 {
-    return h->question && tapsi_question_is_open(h->question);
+    return (h->question && tapsi_question_is_open(h->question)) ||
+           (h->slowly && tapsi_detour_waits(&h->slowly->detour));
 }
 
 int tapsi_handshake_refused(struct tapsi_handshake *h)

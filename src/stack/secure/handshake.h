@@ -8,7 +8,10 @@
  * middle of the handshake: gnutls_handshake says GNUTLS_E_INTERRUPTED, and as long as tapsi_handshake_waits it is not
  * called again. In QUIC that would be in the middle of ngtcp2, so there the handshake goes on: when it is done and
  * tapsi_handshake_waits, Ready is held and nothing of the application's is sent or delivered. `resume` tells of the
- * answer: TLS and DTLS then call gnutls_handshake again, QUIC asks tapsi_handshake_refused.
+ * answer: TLS and DTLS then go on, QUIC asks tapsi_handshake_refused.
+ *
+ * A private key may be slow (API-059). TLS and DTLS run gnutls_handshake by tapsi_handshake_run: it stops inside, and
+ * waits as for the application's answer; until it has gone on and returned nobody may touch the session.
  */
 #ifndef TAPSI_STACK_SECURE_HANDSHAKE_H
 #define TAPSI_STACK_SECURE_HANDSHAKE_H
@@ -17,6 +20,7 @@
 #include "stack/layer.h"
 #include "stack/secure/credentials.h"
 
+struct tapsi_slowly;
 struct tapsi_ticket;
 
 struct tapsi_handshake {
@@ -44,8 +48,9 @@ struct tapsi_handshake {
     bool verified;             /* the peer's certificate */
     bool psk_unknown;          /* the client's pre-shared key is none of ours */
     struct taps_trust_question *question; /* that the application was asked, or NULL */
-    /* The application has answered: called from the loop's dispatch, unless tapsi_handshake_forget was called. Set by
-       the layer, after init; NULL: it is not told. */
+    struct tapsi_slowly *slowly;          /* the detour it runs on, or NULL: no key is slow */
+    /* The application has answered, or a slow key: called from the loop's dispatch, unless tapsi_handshake_forget was
+       called. Set by the layer, after init; NULL: it is not told. */
     void (*resume)(struct tapsi_handshake *h);
     bool spoke; /* it failed over what the peer said in the protocol, so it speaks that */
     /* resume.h */
@@ -72,7 +77,9 @@ void tapsi_handshake_done(struct tapsi_handshake *h);
 
 /* The layer is destroyed: nobody is asked and nothing resumed any more. */
 void tapsi_handshake_forget(struct tapsi_handshake *h);
-/* Does the application still have to say whether it trusts the peer? */
+/* gnutls_handshake, on a detour where a key is slow. While it waits for one it says GNUTLS_E_INTERRUPTED. */
+int tapsi_handshake_run(struct tapsi_handshake *h);
+/* Does the application still have to say whether it trusts the peer, or is a slow key still at work? */
 bool tapsi_handshake_waits(const struct tapsi_handshake *h);
 /* Once it does not wait: has the application refused the peer? Then the alert, with the error filled in; else 0. */
 int tapsi_handshake_refused(struct tapsi_handshake *h);

@@ -92,7 +92,8 @@ static int take_chain(struct tapsi_identity *id, gnutls_x509_crt_t *list, unsign
     return r;
 }
 
-int tapsi_identity_open(struct tapsi_identity *id, struct tapsi_mem *mem, const struct tapsi_certificate *certificate)
+int tapsi_identity_open(struct tapsi_identity *id, struct tapsi_mem *mem, const struct tapsi_certificate *certificate,
+                        struct tapsi_detour **detour)
 {
     gnutls_x509_crt_t *list = NULL;
     unsigned count = 0;
@@ -104,7 +105,7 @@ int tapsi_identity_open(struct tapsi_identity *id, struct tapsi_mem *mem, const 
     if (r >= 0)
         r = take_names(id, list[0]);
     if (r >= 0)
-        r = tapsi_key_open(&id->key, certificate, list[0]);
+        r = tapsi_key_open(&id->key, certificate, list[0], detour);
     for (unsigned i = 0; i < count; i++)
         gnutls_x509_crt_deinit(list[i]);
     gnutls_free(list);

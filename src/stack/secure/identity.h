@@ -5,6 +5,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include "loop/detour.h"
 #include "select/security.h"
 
 #define TAPSI_CHAIN_MAX 16 /* certificates of one chain: GnuTLS takes no more either */
@@ -23,9 +24,10 @@ struct tapsi_identity {
     struct tapsi_dns_names names;
 };
 
-/* Reads both and finds whether they belong together. 0 or a GnuTLS error; then nothing is left to free. */
+/* Reads both and finds whether they belong together. 0 or a GnuTLS error; then nothing is left to free. `detour` is for
+   the key: see tapsi_key_open. */
 int tapsi_identity_open(struct tapsi_identity *identity, struct tapsi_mem *mem,
-                        const struct tapsi_certificate *certificate);
+                        const struct tapsi_certificate *certificate, struct tapsi_detour **detour);
 /* Gives chain and key to `to`, behind what it shows already. 0 or a GnuTLS error, and then it keeps them. */
 int tapsi_identity_give(struct tapsi_identity *identity, gnutls_certificate_credentials_t to);
 void tapsi_identity_done(struct tapsi_identity *identity);

@@ -126,7 +126,7 @@ static void handshake(struct tls *tls)
         return;
     do {
         tls->starved = false;
-        r = gnutls_handshake(tls->hs.session);
+        r = tapsi_handshake_run(&tls->hs);
     } while (is_pause(r) && !tls->starved && !tapsi_handshake_waits(&tls->hs));
     if (r == 0)
         established(tls);
@@ -238,7 +238,7 @@ static void carry_on(struct tls *tls)
     tapsi_layer_dirty(&tls->layer);
 }
 
-/* The application has said whether it trusts the peer. */
+/* The application has said whether it trusts the peer, or a slow key has signed. */
 static void resume(struct tapsi_handshake *h)
 {
     struct tls *tls = TAPSI_CONTAINER(h, struct tls, hs);
