@@ -152,11 +152,10 @@ TEST(what_has_not_begun_can_be_had_back)
     CHECK_INT(works[TAPSI_ASIDE_MAX].runs + works[TAPSI_ASIDE_MAX].dones, 0);
 }
 
-static void *let_pass_later(void *arg)
+static void *let_all_pass(void *arg)
 {
     (void)arg;
-    wait_inside(TAPSI_ASIDE_MAX);
-    let_pass(TAPSI_ASIDE_MAX);
+    let_pass(MANY);
     return NULL;
 }
 
@@ -167,8 +166,8 @@ TEST(the_end_waits_for_what_runs)
     begin(0);
     for (int i = 0; i < MANY; i++)
         CHECK_INT(give(i), 0);
-    NEED(pthread_create(&other, NULL, let_pass_later, NULL) == 0);
     wait_inside(TAPSI_ASIDE_MAX);
+    NEED(pthread_create(&other, NULL, let_all_pass, NULL) == 0);
     end();
     pthread_join(other, NULL);
     for (int i = 0; i < MANY; i++) {
