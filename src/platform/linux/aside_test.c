@@ -119,7 +119,7 @@ TEST(work_is_done_on_another_thread_and_told_on_the_loops)
     CHECK_INT(works[0].dones, 1);
 }
 
-TEST(a_few_run_at_once_and_the_others_wait_in_order)
+TEST(a_few_run_at_once_and_the_others_wait)
 {
     begin(0);
     for (int i = 0; i < MANY; i++)
@@ -130,7 +130,7 @@ TEST(a_few_run_at_once_and_the_others_wait_in_order)
     CHECK_INT(most, TAPSI_ASIDE_MAX);
     for (int i = 0; i < MANY; i++) {
         CHECK_INT(works[i].runs, 1);
-        CHECK(abs(order[i] - i) < TAPSI_ASIDE_MAX);
+        CHECK(i >= TAPSI_ASIDE_MAX || order[i] < TAPSI_ASIDE_MAX);
     }
     end();
     CHECK_INT(all_done(), MANY);
