@@ -16,11 +16,11 @@
 #include "base/mem.h"
 #include "platform/platform.h"
 
-#define TAPSI_LEVELS     16 /* heights of layers, 0 is the bottom */
-#define TAPSI_READ_SIZE  (64 * 1024)
-#define TAPSI_WRITE_SIZE (4 * 1024)   /* what small Messages share: as long as one of them waits, it stays */
+#define TAPSI_LEVELS      16 /* heights of layers, 0 is the bottom */
+#define TAPSI_READ_SIZE   (64 * 1024)
+#define TAPSI_WRITE_SIZE  (4 * 1024) /* what small Messages share: as long as one of them waits, it stays */
 #define TAPSI_FIBERS_KEPT 4
-#define TAPSI_TURN_BYTES (256 * 1024) /* what one reader may read in one turn */
+#define TAPSI_TURN_BYTES  (256 * 1024) /* what one reader may read in one turn */
 
 /* Embedded in its owner; on at most one of the loop's lists. */
 struct tapsi_task {
