@@ -32,6 +32,29 @@ def require_programs(*names):
 
 # ------------------------------------------------------------------------------------------------- certificates
 
+def der(data):
+    """(tag, contents, all of its bytes) of the first element."""
+    size, start = data[1], 2
+    if size & 0x80:
+        start = 2 + (size & 0x7f)
+        size = int.from_bytes(data[2:start], "big")
+    return data[0], data[start:start + size], data[:start + size]
+
+
+def der_parts(data):
+    parts = []
+    while data:
+        parts.append(der(data))
+        data = data[len(parts[-1][2]):]
+    return parts
+
+
+def der_make(tag, contents):
+    size = len(contents)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + contents
+
+
 class Authority:
     """A certification authority in a folder of the test."""
 
@@ -45,7 +68,7 @@ class Authority:
             "-keyout", str(self.key), "-out", str(self.certificate), "-days", "30", "-subj", f"/CN={name}",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, *names, label="server", expired=False, usage="serverAuth"):
+    def issue(self, *names, label="server", expired=False, usage="serverAuth", must_staple=False):
         """(certificate, key) for these names or addresses."""
         base = self.folder / f"{label}-{self.serial}"
         self.serial += 1
@@ -53,13 +76,42 @@ class Authority:
         kinds = [("IP:" if re.fullmatch(r"[\d.]+|[\da-f:]+", n) and (":" in n or "." in n) else "DNS:") + n
                  for n in names]
         extensions.write_text(f"basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage={usage}\n"
-                              f"subjectAltName={','.join(kinds)}\n")
+                              f"subjectAltName={','.join(kinds)}\n" +
+                              ("tlsfeature=status_request\n" if must_staple else ""))
         run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
             str(key), "-out", str(request), "-subj", f"/CN={names[0]}")
         span = ("20200101000000Z", "20200201000000Z") if expired else ("20200101000000Z", "20991231000000Z")
         run("openssl", "ca", "-config", str(self._configuration()), "-batch", "-notext", "-in", str(request), "-out",
             str(certificate), "-startdate", span[0], "-enddate", span[1], "-extfile", str(extensions))
         return certificate, key
+
+    def status(self, certificate, revoked=False):
+        """A file with an OCSP response about the certificate, good for a week."""
+        request, response = certificate.with_suffix(".ask"), certificate.with_suffix(".revoked" if revoked else ".good")
+        if revoked:
+            run("openssl", "ca", "-config", str(self._configuration()), "-revoke", str(certificate))
+        signer = ("-rsigner", str(self.certificate), "-rkey", str(self.key), "-CA", str(self.certificate))
+        run("openssl", "ocsp", "-issuer", str(self.certificate), "-cert", str(certificate), "-no_nonce", "-reqout",
+            str(request))
+        run("openssl", "ocsp", "-index", str(self.folder / "index"), *signer, "-reqin", str(request), "-respout",
+            str(response), "-ndays", "7")
+        return response
+
+    def outdated(self, response):
+        """The same response as it would have been years ago, signed anew."""
+        status_and_bytes = der_parts(der(response.read_bytes())[1])  # OCSPResponse (RFC 6960, 4.2.1)
+        kind_and_basic = der_parts(der(status_and_bytes[1][1])[1])
+        parts = der_parts(der(kind_and_basic[1][1])[1])  # BasicOCSPResponse: tbs, algorithm, signature
+        tbs = re.sub(rb"\x18\x0f20\d\d", b"\x18\x0f2021", parts[0][2])
+        told, signature = response.with_suffix(".tbs"), response.with_suffix(".sig")
+        told.write_bytes(tbs)
+        run("openssl", "dgst", "-sha256", "-sign", str(self.key), "-out", str(signature), str(told))
+        basic = der_make(0x30, tbs + parts[1][2] + der_make(3, b"\0" + signature.read_bytes()) +
+                         b"".join(part[2] for part in parts[3:]))
+        result = response.with_suffix(".old")
+        result.write_bytes(der_make(0x30, status_and_bytes[0][2] +
+                                    der_make(0xa0, der_make(0x30, kind_and_basic[0][2] + der_make(4, basic)))))
+        return result
 
     def _configuration(self):
         """Only `openssl ca` can give any dates in all versions."""

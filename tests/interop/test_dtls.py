@@ -3,7 +3,7 @@ them knows Transport Services: proves ARCH-12."""
 import subprocess
 
 from netns import SERVER4, SERVER6
-from peers import Authority, Capture, cat, cat_open, require_programs, serve, wait_listening
+from peers import Authority, Capture, cat, cat_open, probe, require_programs, serve, wait_listening
 from tap import check, check_equal, main, poll, test
 
 DATAGRAMS = ["--profile", "unreliable-datagram"]
@@ -95,7 +95,46 @@ def nobody(net):
     check(b"refused" in answer.err.lower(), f"it says why: {answer.err!r}")
 
 
+# proves ARCH-16, API-056
+@test("openssl s_server and gnutls-serv: the second association resumes the first, from a file too")
+def resumes(net):
+    known_hosts(net)
+    authority = Authority(net)
+    certificate = authority.issue("server.test")
+    openssl = net.server.spawn("openssl", "s_server", "-dtls1_2", "-accept", 4451, "-cert", certificate[0], "-key",
+                               certificate[1], "-quiet", "-4", stdin=subprocess.PIPE)
+    wait_listening(net.server, openssl, 4451, "udp")
+    gnutls_server(net.server, 4452, certificate)
+    for port in (4451, 4452):
+        for number in range(3):
+            answer = probe(net.client, *DATAGRAMS, "--cafile", str(authority.certificate), "--session-file",
+                           str(net.folder / f"sessions-{port}"), "--server-name", "server.test", f"{SERVER4}:{port}")
+            check_equal(answer.status, 0, f"exit status: {answer.explain()}")
+            check_equal(answer.json["security"]["resumed"], number > 0, f"association {number + 1} at {port}")
+            check(answer.json["security"]["authenticated"], "it is authenticated")
+
+
 # ------------------------------------------------------------------------------------------------- our server
+
+# proves ARCH-16
+@test("taps serve: openssl s_client and gnutls-cli resume")
+def serve_resumes(net):
+    require_programs("gnutls-cli")
+    known_hosts(net)
+    authority = dtls_serve(net, 4453)
+    session = net.folder / "session"
+    for option in ("-sess_out", "-sess_in"):
+        client = net.client.spawn("openssl", "s_client", "-dtls1_2", "-connect", f"{SERVER4}:4453", "-CAfile",
+                                  authority.certificate, option, session, stdin=subprocess.PIPE)
+        client.write(b"hello from OpenSSL\n")
+        poll(lambda: b"hello from OpenSSL\n" in client.out, 15, f"the echo, {option}")
+        check(option == "-sess_out" or b"Reused, " in client.out, "the session is resumed")
+        client.end()
+    client = net.client.spawn("gnutls-cli", "--udp", "--x509cafile", authority.certificate, "--resume", "--port", "4453",
+                              "server.test", stdin=subprocess.PIPE)
+    poll(lambda: b"This is a resumed session" in client.out, 15, "a resumed session of gnutls-cli")
+    client.end()
+
 
 # proves ARCH-12, API-063
 @test("taps serve: openssl s_client checks the certificate and gets the echo")

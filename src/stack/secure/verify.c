@@ -168,6 +168,8 @@ static int other_fault(struct tapsi_handshake *h, unsigned status)
         {GNUTLS_CERT_SIGNATURE_FAILURE, "has a wrong signature"},
         {GNUTLS_CERT_MISSING_OCSP_STATUS, "came without the revocation status that it demands"},
         {GNUTLS_CERT_INVALID_OCSP_STATUS, "came with an invalid revocation status"},
+        {GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "came with a revocation status that is out of date"},
+        {GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, "came with a revocation status of a time to come"},
         {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, "has a critical extension that is not known"},
     };
     const char *words = "is not valid";
