@@ -107,6 +107,7 @@ void tapsi_connection_learn(struct taps_connection *c)
     c->message_defaults = (p->set & of_messages) == 0;
     c->replayable = p->values[TAPS_SAFELY_REPLAYABLE].boolean;
     c->bounded = p->values[TAPS_SEND_BUFFER].integer != TAPS_INFINITE;
+    tapsi_rates_learn(c);
     if (!c->row)
         return;
     c->framed = tapsi_framers_frame(&c->config->framers);
@@ -203,6 +204,13 @@ int tapsi_connection_new(struct taps_context *context, struct tapsi_config *conf
     c->window = TAPSI_WINDOW;
     c->out = &tapsi_outbox_none;
     tapsi_link_init(&c->link);
+    if (tapsi_rates_prepare(c, c->properties) < 0) {
+        tapsi_properties_unref(c->properties);
+        tapsi_config_unref(c->config);
+        tapsi_free(&context->loop.mem, c->rare);
+        tapsi_pool_put(&context->connections, c);
+        return TAPS_E_MEMORY;
+    }
     tapsi_connection_learn(c);
     tapsi_task_init(&c->task, dispatch);
     tapsi_list_append(&context->open, &c->link);
@@ -455,6 +463,7 @@ void tapsi_connection_free(struct taps_connection *c)
     c->pending_end = true;
     if (c->member)
         tapsi_group_leave(c->member);
+    tapsi_rates_done(c);
     tapsi_connection_watch_done(c);
     tapsi_connection_drop_stack(c, 0);
     tapsi_connection_drop_sends(c);

@@ -8,6 +8,7 @@
 #ifndef TAPSI_CONNECTION_CONNECTION_H
 #define TAPSI_CONNECTION_CONNECTION_H
 
+#include "base/meter.h"
 #include "connection/context.h"
 #include "connection/group.h"
 #include "establish/record.h"
@@ -67,6 +68,7 @@ struct tapsi_rare {
     struct tapsi_timer *expiry;           /* of Messages with a lifetime */
     struct tapsi_timer *patience;         /* of a Close that waits */
     struct tapsi_error *error;            /* of the end, or of the last soft error */
+    struct tapsi_rates *rates;            /* of maxSendRate and maxRecvRate */
     struct tapsi_error *clone_error;      /* `pending_clone`: that to be told; the last one told */
     bool report_local;                    /* the report was made when the local address was known */
     bool old_local, old_remote;           /* the endpoints are to be asked for anew: the path changed */
@@ -108,11 +110,16 @@ struct taps_connection {
     bool framed : 1;                              /* a Framer makes the boundaries */
     bool bounded : 1;                             /* sendBuffer is not unlimited */
     bool pending_clone : 1;
-    bool resumed : 1; /* the session is that of an earlier Connection */
-    bool early : 1;   /* and early data was taken, by the peer or from it */
-    bool streams : 1; /* the stack's bottom is a stream of a session, which has more */
-    bool shares : 1;  /* it is in a group of flows, where Messages go by turns (share.c) */
-    bool moved : 1;   /* its path is not that on which it was Ready, perhaps */
+    bool resumed : 1;                         /* the session is that of an earlier Connection */
+    bool early : 1;                           /* and early data was taken, by the peer or from it */
+    bool streams : 1;                         /* the stack's bottom is a stream of a session, which has more */
+    bool shares : 1;                          /* it is in a group of flows, where Messages go by turns (share.c) */
+    bool moved : 1;                           /* its path is not that on which it was Ready, perhaps */
+    bool bounds_send : 1, bounds_receive : 1; /* there is a rate not to be exceeded: rates.c */
+    bool resumed : 1;                         /* the session is that of an earlier Connection */
+    bool early : 1;                           /* and early data was taken, by the peer or from it */
+    bool streams : 1;                         /* the stack's bottom is a stream of a session, which has more */
+    bool shares : 1;                          /* it is in a group of flows, where Messages go by turns (share.c) */
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
@@ -220,6 +227,21 @@ void tapsi_connection_watch_done(struct taps_connection *connection);
 /* expiry.c */
 void tapsi_connection_arm_expiry(struct taps_connection *connection, uint64_t deadline);
 void tapsi_connection_expiry_done(struct taps_connection *connection);
+
+/* rates.c: makes what bounds need, before they are set; 0 or TAPS_E_MEMORY. */
+int tapsi_rates_prepare(struct taps_connection *connection, const struct tapsi_properties *properties);
+int tapsi_rates_prepare_value(struct taps_connection *connection, enum taps_property property,
+                              const struct taps_value *value);
+/* `properties` have changed. */
+void tapsi_rates_learn(struct taps_connection *connection);
+/* With `bounds_send`, `bounds_receive`: may so many bytes go now? If not, the pump or the dispatch comes when they may.
+   They have gone. How many of a stream are best delivered at once. */
+bool tapsi_rates_may_send(const struct taps_connection *connection, size_t bytes);
+void tapsi_rates_sent(const struct taps_connection *connection, size_t bytes);
+bool tapsi_rates_may_receive(const struct taps_connection *connection, size_t bytes);
+void tapsi_rates_received(const struct taps_connection *connection, size_t bytes);
+size_t tapsi_rates_portion(const struct taps_connection *connection);
+void tapsi_rates_done(struct taps_connection *connection);
 
 /* order.c: puts the op into `sends`, in its place; `final`: nothing may go behind its Message. */
 void tapsi_connection_enqueue(struct taps_connection *connection, struct tapsi_op *op, bool final);

@@ -24,12 +24,19 @@ static bool follows(const struct tapsi_member *m, enum taps_property property)
     return tapsi_connection_check_set(m->connection, property) == 0;
 }
 
-static int own_all(struct tapsi_group *g, enum taps_property property)
+/* Whatever may fail for want of memory. */
+static int prepare(struct taps_connection *c, enum taps_property property, const struct taps_value *value)
+{
+    int err = tapsi_properties_own(&c->properties);
+    return err ? err : tapsi_rates_prepare_value(c, property, value);
+}
+
+static int own_all(struct tapsi_group *g, enum taps_property property, const struct taps_value *value)
 {
     int err = 0;
     for (struct tapsi_link *l = g->members.next; l != &g->members && !err; l = l->next) {
         if (follows(tapsi_group_member_at(l), property))
-            err = tapsi_properties_own(&tapsi_group_member_at(l)->connection->properties);
+            err = prepare(tapsi_group_member_at(l)->connection, property, value);
     }
     return err;
 }
@@ -38,7 +45,7 @@ static int set_for_all(struct tapsi_member *asked, enum taps_property property, 
 {
     struct tapsi_group *g = asked->group;
     struct tapsi_link *next;
-    int err = own_all(g, property);
+    int err = own_all(g, property, &value);
     if (!err)
         err = tapsi_connection_set_stack(asked->connection, property, &value);
     if (err)
@@ -86,7 +93,7 @@ static int share_one(struct taps_connection *c, const struct tapsi_properties *f
 {
     if (tapsi_connection_same_value(&c->properties->values[property], &from->values[property]))
         return 0;
-    int err = tapsi_properties_own(&c->properties);
+    int err = prepare(c, property, &from->values[property]);
     return err ? err : tapsi_connection_keep_value(c, property, from->values[property]);
 }
 

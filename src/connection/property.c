@@ -44,15 +44,36 @@ int tapsi_connection_keep_value(struct taps_connection *c, enum taps_property pr
     return err;
 }
 
+/* A least rate above the most. */
+static bool contradicts(const struct taps_connection *c, enum taps_property property, const struct taps_value *value)
+{
+    static const enum taps_property pairs[][2] = {{TAPS_MIN_SEND_RATE, TAPS_MAX_SEND_RATE},
+                                                  {TAPS_MIN_RECV_RATE, TAPS_MAX_RECV_RATE}};
+    for (int i = 0; i < 2; i++) {
+        const struct taps_value *least = &c->properties->values[pairs[i][0]],
+                                *most = &c->properties->values[pairs[i][1]];
+        if (property == pairs[i][0] || property == pairs[i][1]) {
+            least = property == pairs[i][0] ? value : least;
+            most = property == pairs[i][1] ? value : most;
+            return least->integer != TAPS_INFINITE && least->integer > most->integer;
+        }
+    }
+    return false;
+}
+
 int tapsi_connection_set_value(struct taps_connection *c, enum taps_property property, struct taps_value value)
 {
     int err = tapsi_connection_check_set(c, property);
     if (!err)
         err = tapsi_value_check(property, &value);
+    if (!err && contradicts(c, property, &value))
+        err = TAPS_E_RANGE;
     if (!err && c->member)
         return tapsi_group_set(c->member, property, value);
     if (!err)
         err = tapsi_properties_own(&c->properties);
+    if (!err)
+        err = tapsi_rates_prepare_value(c, property, &value);
     if (!err)
         err = tapsi_connection_set_stack(c, property, &value);
     return err ? err : tapsi_connection_keep_value(c, property, value);

@@ -261,14 +261,23 @@ static void take_bare_end(struct taps_connection *c, struct piece *p)
 }
 
 /* The piece that answers the first Receive. */
-static void take(struct taps_connection *c, size_t bytes, struct piece *ret)
+static void take(struct taps_connection *c, size_t bytes, size_t max, struct piece *ret)
 {
-    size_t max = c->receives->max;
     const struct tapsi_held *first = tapsi_inbox_at(c->in, 0);
     bool enough = first->length == bytes || first->length >= want_of(c, c->receives, bytes);
     if (enough || gather(c, bytes < max ? bytes : max, ret))
         take_from_first(c, max, ret); /* without memory less than asked for is allowed; nothing is lost */
     take_bare_end(c, ret);
+}
+
+/* How much of it answers the first Receive: with a bound on the rate a stream comes in small pieces. */
+static size_t portion(const struct taps_connection *c, size_t bytes)
+{
+    const struct tapsi_receive *r = c->receives;
+    size_t least = want_of(c, r, bytes), portion = r->max;
+    if (c->bounds_receive && c->is_stream && portion > tapsi_rates_portion(c))
+        portion = tapsi_rates_portion(c) > least ? tapsi_rates_portion(c) : least;
+    return portion;
 }
 
 bool tapsi_connection_tell_receive(struct taps_connection *c)
@@ -286,7 +295,12 @@ bool tapsi_connection_tell_receive(struct taps_connection *c)
         stretch_window(c);
         return false;
     }
-    take(c, bytes, &p);
+    size_t max = portion(c, bytes);
+    if (c->bounds_receive && !tapsi_rates_may_receive(c, bytes < max ? bytes : max))
+        return false;
+    take(c, bytes, max, &p);
+    if (c->bounds_receive)
+        tapsi_rates_received(c, p.length);
     deliver(c, &p, pop_receive(c));
     tapsi_buffer_unref(p.owner);
     if (c->freed)
@@ -317,7 +331,7 @@ bool tapsi_connection_fail_receive(struct taps_connection *c, const struct taps_
 static bool may_tell_at_once(const struct taps_connection *c, const struct tapsi_slice *slice)
 {
     return c->receives && slice->length && !(slice->flags & TAPSI_SLICE_MORE) && !tapsi_link_on_list(&c->task.link) &&
-           c->state == TAPS_ESTABLISHED && !c->waits && (!c->top->below || c->top->prompt);
+           c->state == TAPS_ESTABLISHED && !c->waits && !c->bounds_receive && (!c->top->below || c->top->prompt);
 }
 
 /* Without being held: the first Receive takes all of it. */

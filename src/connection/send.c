@@ -174,6 +174,8 @@ struct tapsi_op *tapsi_connection_next_send(const struct taps_connection *c)
     if (!link || !c->top || (c->batch && !c->closing) || c->state == TAPS_ESTABLISHING)
         return NULL;
     struct tapsi_op *op = TAPSI_CONTAINER(link, struct tapsi_op, link);
+    if (c->bounds_send && !tapsi_rates_may_send(c, op->length))
+        return NULL;
     return tapsi_connection_may_go(c, op) ? op : NULL;
 }
 
@@ -186,6 +188,8 @@ void tapsi_connection_send_next(struct taps_connection *c, struct tapsi_op *op)
 {
     tapsi_list_remove(&op->link);
     c->out->unsent -= op->length;
+    if (c->bounds_send)
+        tapsi_rates_sent(c, op->length);
     hand_down(c, op);
 }
 
@@ -265,6 +269,8 @@ static void adopt(struct taps_connection *c, struct tapsi_op *op)
     struct tapsi_op *original = op->tag;
     tapsi_list_remove(&original->link);
     c->out->unsent -= original->length;
+    if (c->bounds_send)
+        tapsi_rates_sent(c, op->length);
     c->out->below += op->length;
     op->owner = c;
     op->done = on_done;
@@ -393,7 +399,7 @@ static void go(struct taps_connection *c, struct tapsi_op *op, bool final)
 {
     const struct tapsi_outbox *out = c->out;
     bool direct = tapsi_list_empty(&out->sends) && c->top && !c->batch && c->state == TAPS_ESTABLISHED && !c->shares &&
-                  (!out->below || out->below + op->length <= c->top->ahead);
+                  !c->bounds_send && (!out->below || out->below + op->length <= c->top->ahead);
     if (c->member)
         op->order = tapsi_group_order(c->member);
     if (direct) {
