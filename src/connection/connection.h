@@ -116,10 +116,6 @@ struct taps_connection {
     bool shares : 1;                          /* it is in a group of flows, where Messages go by turns (share.c) */
     bool moved : 1;                           /* its path is not that on which it was Ready, perhaps */
     bool bounds_send : 1, bounds_receive : 1; /* there is a rate not to be exceeded: rates.c */
-    bool resumed : 1;                         /* the session is that of an earlier Connection */
-    bool early : 1;                           /* and early data was taken, by the peer or from it */
-    bool streams : 1;                         /* the stack's bottom is a stream of a session, which has more */
-    bool shares : 1;                          /* it is in a group of flows, where Messages go by turns (share.c) */
     const struct taps_connection_events *events;
     void *user;
     /* receiving */
