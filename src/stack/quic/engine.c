@@ -214,6 +214,10 @@ static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *pa
     (void)flags;
     if (p)
         p->verdict = (uint8_t)result + 1;
+    if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
+        s->unproven = 0;
+    if (result == NGTCP2_PATH_VALIDATION_RESULT_FAILURE)
+        s->pinned = 0; /* the engine is back on the path before, and done */
     return 0;
 }
 
@@ -343,8 +347,9 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     params->max_datagram_frame_size = takes_datagrams(s) ? QUIC_FRAME_MOST : 0;
     params->max_idle_timeout = idle_timeout(&s->times);
     params->active_connection_id_limit = 7;
-    params->disable_active_migration =
-        s->endpoint && tapsi_select_multipath(s->env->properties, TAPSI_ROLE_SERVER) == TAPS_MULTIPATH_DISABLED;
+    s->fixed = s->role == TAPSI_ROLE_SERVER &&
+               tapsi_select_multipath(s->env->properties, TAPSI_ROLE_SERVER) == TAPS_MULTIPATH_DISABLED;
+    params->disable_active_migration = s->fixed;
 }
 
 /* As TCP has it: a time beyond connTimeout, or one set to disabled, means none at all (RFC 9622, 8.1.4). */
@@ -371,7 +376,7 @@ void tapsi_quic_keep_alive(struct quic_session *s)
 
 ngtcp2_path tapsi_quic_ngtcp2_path(struct quic_session *s)
 {
-    return (ngtcp2_path){.local = {&s->local.sa, tapsi_addr_length(&s->local)},
+    return (ngtcp2_path){.local = {&s->known.sa, tapsi_addr_length(&s->known)},
                          .remote = {&s->remote.sa, tapsi_addr_length(&s->remote)},
                          .user_data = NULL};
 }
@@ -420,6 +425,15 @@ static void forbid_grease(ngtcp2_conn *conn)
     ngtcp2_transport_params *params =
         (ngtcp2_transport_params *)(uintptr_t)ngtcp2_conn_get_local_transport_params(conn);
     params->grease_quic_bit = 0;
+}
+
+/* The engine would drop what comes from elsewhere by what it knows of this end's address, which is not all of it
+   (tapsi_quic_read looks itself). It has told the peer. */
+void tapsi_quic_judge_alone(struct quic_session *s)
+{
+    ngtcp2_transport_params *params =
+        (ngtcp2_transport_params *)(uintptr_t)ngtcp2_conn_get_local_transport_params(s->conn);
+    params->disable_active_migration = 0;
 }
 
 static int engine_failed(int r, struct tapsi_error *ret_error)

@@ -51,28 +51,91 @@ void tapsi_quic_follow(struct quic_session *s)
     union tapsi_addr remote = {0}, local = {0};
     memcpy(&remote, path->remote.addr, path->remote.addrlen);
     memcpy(&local, path->local.addr, path->local.addrlen);
-    if (tapsi_addr_equal(&remote, &s->remote) && tapsi_addr_equal(&local, &s->local))
+    if (tapsi_addr_equal(&remote, &s->remote) && tapsi_addr_equal(&local, &s->known))
         return;
-    if (s->role == TAPSI_ROLE_CLIENT)
-        take_path(s, tapsi_quic_find_path(s, path));
-    s->local = local;
+    s->local = s->known = local;
     s->remote = remote;
-    tapsi_quic_size_packets(s);
     s->path_change = tapsi_loop_now(s->env->loop);
+    s->changes++;
+    s->unproven++;
+    if (s->role == TAPSI_ROLE_CLIENT) {
+        take_path(s, tapsi_quic_find_path(s, path));
+    } else {
+        tapsi_addr_set_port(&s->local, tapsi_addr_port(tapsi_port_local(s->path->port)));
+        s->interface_index = 0; /* as routed, unless a packet tells */
+    }
+    tapsi_quic_size_packets(s);
     say_moved(s);
 }
 
-#define CHANGE_LEAST (300 * TAPSI_MS)
+#define CHANGE_LEAST   (300 * TAPSI_MS)
+#define CHANGE_DOUBLED 5 /* times */
+#define CHANGES_MOST   10000
+#define STARVED        TAPSI_S
+#define PINNED         (20 * TAPSI_S)
+#define PINNED_MOST    (32 * TAPSI_S) /* by then its probes have made room for a moment */
+#define PINNED_WRITES  16             /* with room in the window */
 
 /*
- * 0.12 aborts when a client rebinds and migrates before the last change of path is validated, so for a while after one
- * what comes from yet another address is dropped, as a network may. Only a packet that the engine took for the peer's
- * is such a change.
+ * Each change costs a connection ID, and a client that hears nothing gives no others: without one, its server cannot
+ * follow it. So for a while after a change what comes from yet another address is dropped, as a network may; the longer
+ * the more changes there were since one was validated. Only a packet that the engine took for the peer's is such a
+ * change. A client that was told to stay may have another port, since it may not know of that, but no other host.
  */
-static bool may_change_path(const struct quic_session *s)
+static bool may_change_path(const struct quic_session *s, const struct tapsi_datagram *d)
 {
-    uint64_t now = tapsi_loop_now(s->env->loop), wait = 3 * ngtcp2_conn_get_pto(s->conn);
-    return !s->path_change || now - s->path_change >= (wait > CHANGE_LEAST ? wait : CHANGE_LEAST);
+    uint64_t wait = CHANGE_LEAST << (s->unproven < CHANGE_DOUBLED ? s->unproven : CHANGE_DOUBLED);
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    bool late = !s->path_change || now - s->path_change >= wait;
+    bool host = tapsi_addr_same_host(&d->from, &s->remote) && tapsi_addr_same_host(&d->to, &s->local);
+    bool pinned = s->pinned && now - s->path_change < PINNED_MOST;
+    return s->state == QUIC_OPEN && late && !pinned && s->changes < CHANGES_MOST && (host || !s->fixed);
+}
+
+/*
+ * As what the engine knows the address that a packet came to. When only the peer's address has changed, 0.12 goes on
+ * with the connection ID that it has; the next change retires that one twice, which ends the connection or aborts the
+ * process; and on the way back to the address before it can abort, too. When its own address is another it takes
+ * another ID, and no path is ever the same again. So each path is told it with a port of its own; nobody else reads it.
+ */
+static union tapsi_addr told_as(const struct quic_session *s, const union tapsi_addr *to)
+{
+    union tapsi_addr ret = *to;
+    if (QUIC_NGTCP2_1)
+        return ret;
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    bool starved = s->unfollowed && now - s->unfollowed >= STARVED && tapsi_addr_same_host(to, &s->local);
+    tapsi_addr_set_port(&ret, starved ? tapsi_addr_port(&s->known) : (uint16_t)(tapsi_addr_port(to) + 1 + s->changes));
+    return ret;
+}
+
+/*
+ * A client that is where the engine does not follow it, for want of a connection ID, will not hear that it should give
+ * one. So after a while it is followed with the ID that is in use. Then it is pinned: for PINNED, and until the engine
+ * must have been able to finish with the path before, no other change is let in, with which 0.12 could abort.
+ */
+static void note_elsewhere(struct quic_session *s, const union tapsi_addr *before, const union tapsi_addr *told)
+{
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    bool followed = !tapsi_addr_equal(&s->remote, before);
+    if (!followed && !s->unfollowed)
+        s->unfollowed = now;
+    if (!followed)
+        return;
+    s->unfollowed = 0;
+    if (!QUIC_NGTCP2_1 && tapsi_addr_port(told) != (uint16_t)(tapsi_addr_port(&s->local) + s->changes))
+        s->pinned = PINNED_WRITES;
+    else
+        s->pinned = 0;
+}
+
+static void unpin(struct quic_session *s)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info(s->conn, &info);
+    bool late = tapsi_loop_now(s->env->loop) - s->path_change >= PINNED;
+    if (late && 2 * info.bytes_in_flight < info.cwnd)
+        s->pinned--;
 }
 
 void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
@@ -82,13 +145,14 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
     union tapsi_addr from, to;
     if (!s->conn || !d->length) /* the engine takes one without bytes for an error, and anybody can send it */
         return;
+    const union tapsi_addr before = s->remote;
     bool server = s->role == TAPSI_ROLE_SERVER;
     bool elsewhere = !tapsi_addr_equal(&d->from, &s->remote) || (!server && !tapsi_addr_equal(&d->to, &s->local));
     if (elsewhere) {
-        if (server && (s->state != QUIC_OPEN || !may_change_path(s)))
+        if (server && !may_change_path(s, d))
             return;
         from = d->from;
-        to = d->to;
+        to = server ? told_as(s, &d->to) : d->to;
         path.remote = (ngtcp2_addr){&from.sa, tapsi_addr_length(&from)};
         path.local = (ngtcp2_addr){&to.sa, tapsi_addr_length(&to)};
     }
@@ -99,6 +163,10 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         tapsi_quic_follow(s);
         if (server && tapsi_addr_equal(&d->from, &s->remote))
             s->interface_index = d->interface_index;
+        if (server)
+            note_elsewhere(s, &before, &to);
+    } else {
+        s->unfollowed = 0;
     }
 }
 
@@ -170,7 +238,8 @@ static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_p
     memcpy(&way.to, path->remote.addr, path->remote.addrlen);
     if (!tapsi_port_is_connected(s->path->port)) {
         memcpy(&way.from, path->local.addr, path->local.addrlen);
-        way.interface_index = s->interface_index;
+        if (tapsi_addr_equal(&way.to, &s->remote))
+            way.interface_index = s->interface_index;
     }
     return way;
 }
@@ -286,6 +355,13 @@ static void pace(struct quic_session *s, size_t written)
     ngtcp2_conn_update_pkt_tx_time(s->conn, tapsi_loop_now(s->env->loop));
 }
 
+/* A client was seen at an address that then did not answer to large packets, which is no reason to end: it may be seen
+   elsewhere. Until then nothing is written. */
+static bool is_about_path(const struct quic_session *s, int r)
+{
+    return r == NGTCP2_ERR_NO_VIABLE_PATH && s->role == TAPSI_ROLE_SERVER;
+}
+
 static void let_go_of_buffer(struct quic_session *s)
 {
     if (s->train_length)
@@ -319,7 +395,7 @@ void tapsi_quic_write(struct quic_session *s)
         ngtcp2_ssize n = write_packet(s, &storage.path, &info, to, room, &all_blocked);
         if (n >= 0 && !has_begun(s, n, to))
             n = NGTCP2_ERR_NOMEM;
-        if (n < 0)
+        if (n < 0 && !is_about_path(s, (int)n))
             tapsi_quic_fail(s, (int)n);
         if (n <= 0)
             break;
@@ -339,6 +415,10 @@ void tapsi_quic_write(struct quic_session *s)
         pace(s, written);
     if (written && s->mover)
         tapsi_quic_wrote(s, s->path);
+    if (s->changes && s->role == TAPSI_ROLE_SERVER)
+        tapsi_quic_follow(s); /* it may have gone back to the path before */
+    if (s->pinned)
+        unpin(s);
     let_go_of_buffer(s);
     if (s->refused && s->state == QUIC_HANDSHAKE)
         tapsi_quic_network_failed(s, ECONNREFUSED);

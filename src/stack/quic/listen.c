@@ -191,7 +191,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
         return NULL;
     s->first.port = tapsi_port_ref(e->user.port);
     s->remote = d->from;
-    s->local = d->to;
+    s->local = s->known = d->to;
     s->interface_index = d->interface_index;
     s->endpoint = e;
     s->odcid = hd->dcid;

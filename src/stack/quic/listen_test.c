@@ -333,15 +333,9 @@ TEST(a_peer_whose_port_changes_is_followed)
     net_send_text(c, "one", 0);
     net_run(&n, 50 * MS);
     NEED(n.server);
-    struct quic_session *s = net_session(c), *server = net_session(n.server);
-    struct tapsi_port_user user = s->path->user;
+    struct quic_session *server = net_session(n.server);
     union tapsi_addr before = server->remote;
-    struct tapsi_target target = {.remote = &s->remote};
-    tapsi_port_leave(&s->path->user); /* as a NAT that forgets: another socket, and the engine is not told */
-    tapsi_port_unref(s->path->port);
-    s->path->user = (struct tapsi_port_user){.ops = user.ops, .class = user.class};
-    CHECK_INT(tapsi_port_connect(s->env, &target, &s->path->user, NULL), 0);
-    s->path->port = tapsi_port_ref(s->path->user.port);
+    net_rebind(c);
     net_send_text(c, "two", 0);
     net_run(&n, 200 * MS);
     CHECK(net_got(c, "onetwo"));

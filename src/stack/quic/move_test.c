@@ -1,4 +1,5 @@
 /* A client that takes other paths: by what it is given, by policy, and when the one it has is lost. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "stack/quic/test_net.h"
@@ -329,5 +330,111 @@ TEST(the_policy_of_lowest_round_trips_takes_the_quickest)
     }
     CHECK_INT(w.c->moves, moves); /* and stays there */
     CHECK_INT(w.c->got_length, 123);
+    net_finish(&w.n);
+}
+
+static uint32_t state;
+
+static unsigned dice(unsigned sides)
+{
+    state = state * 1664525u + 1013904223u;
+    return (unsigned)((uint64_t)(state >> 8) * sides >> 24);
+}
+
+/* A client that is moved, and whose NAT forgets it, as often as it can be: `seconds` of it, then peace. */
+static void storm(uint32_t seed, unsigned seconds, unsigned every_ms)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    state = seed;
+    w.c->keeps = false;
+    tapsi_sim_link_loss(w.n.link, 0.05);
+    tapsi_sim_link_loss(w.link, 0.05);
+    size_t sent = 3;
+    for (uint64_t end = tapsi_sim_now(w.n.sim) + seconds * S; tapsi_sim_now(w.n.sim) < end && w.c->layer;) {
+        size_t more = 1 + dice(dice(4) ? 200 : 60000);
+        unsigned what = dice(4);
+        if (sent - w.c->got_length < 500000) {
+            net_send_many(w.c, sent, more, 0);
+            sent += more;
+        }
+        if (what == 0)
+            net_rebind(w.c);
+        else if (what == 1)
+            give(&w, &w.all[dice(3)], 1);
+        net_run(&w.n, (1 + dice(every_ms)) * MS);
+    }
+    tapsi_sim_link_loss(w.n.link, 0);
+    tapsi_sim_link_loss(w.link, 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, sent, 120 * S));
+    net_run(&w.n, 10 * S); /* 0.12 loses memory of what waits to be sent again when it ends */
+    CHECK_INT(w.c->closed, 0);
+    CHECK_INT(w.n.server ? w.n.server->closed : 1, 0);
+    if (w.c->closed)
+        printf("# seed %u, every %u ms: %s\n", seed, every_ms, w.c->error.text);
+    net_finish(&w.n);
+}
+
+/* 0.12 aborts at it, if it is not kept from it. proves IMPL-21 */
+TEST(a_client_that_moves_and_is_moved_all_the_time_harms_nobody)
+{
+    unsigned count = tapsi_test_rounds(3, 1, 20);
+    for (uint32_t seed = 1; seed <= count; seed++) {
+        storm(seed, 30, 500);
+        storm(seed + 1000, 60, 2000);
+    }
+}
+
+/* It may not know that its port was changed on the way. proves API-043 */
+TEST(a_server_that_forbids_it_follows_a_port_and_no_host)
+{
+    struct ways w;
+    ways_begin(&w);
+    struct taps_value value = {.type = TAPS_TYPE_ENUMERATION, .enumeration = TAPS_MULTIPATH_DISABLED};
+    CHECK_INT(tapsi_properties_set(w.n.properties[1], TAPS_MULTIPATH, value), 0);
+    net_open(&w.n);
+    w.c = net_handshake(&w.n);
+    NEED(w.c && w.c->ready);
+    net_send_text(w.c, "one", 0);
+    net_run(&w.n, 100 * MS);
+    NEED(w.n.server);
+    unsigned moves = w.n.server->moves;
+    net_rebind(w.c);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 500 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    CHECK_INT(w.n.server->moves, moves + 1);
+    net_session(w.c)->path->local = w.all[SAME_LINK].local; /* a client that does not care */
+    net_rebind(w.c);
+    net_send_text(w.c, "three", 0);
+    net_run(&w.n, 2 * S);
+    CHECK(server_sees(&w, "192.0.2.2"));
+    CHECK(net_got(w.c, "onetwo"));
+    net_finish(&w.n);
+}
+
+/* Anybody who has seen a connection ID can send such packets. */
+TEST(a_stranger_at_another_address_changes_nothing)
+{
+    struct ways w;
+    union tapsi_addr server, stranger;
+    uint8_t packet[100] = {0x40};
+    NEED(ways_open(&w));
+    server = net_session(w.c)->remote;
+    const struct quic_cid *cid = net_session(w.n.server)->cids;
+    NEED(cid);
+    memcpy(packet + 1, cid->bytes, QUIC_CID);
+    stranger = w.all[OTHER_LINK].local;
+    tapsi_addr_set_port(&stranger, 1234);
+    for (int i = 0; i < 100; i++) {
+        tapsi_sim_udp_forge(w.n.hosts[0], &stranger, &server, packet, sizeof(packet));
+        net_run(&w.n, MS);
+    }
+    CHECK_INT(w.n.server->moves, 0);
+    net_rebind(w.c); /* nor does it keep the server from following its client */
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    CHECK_INT(w.n.server->moves, 1);
     net_finish(&w.n);
 }

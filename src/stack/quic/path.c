@@ -77,7 +77,7 @@ int tapsi_quic_open_path(struct quic_session *s, const struct tapsi_target *targ
     if (err)
         return err;
     s->remote = s->first.remote;
-    s->local = s->first.local;
+    s->local = s->known = s->first.local;
     s->interface_index = s->first.interface_index;
     return 0;
 }

@@ -130,8 +130,14 @@ struct quic_session {
     struct quic_mover *mover;       /* clients that may take other paths, or NULL */
     struct tapsi_error *warning;    /* the latest that does not end it: told as a soft error */
     union tapsi_addr local, remote; /* of `path`, as last used */
+    union tapsi_addr known;         /* what the engine takes for `local` */
     unsigned interface_index;
-    int policy;                     /* enum taps_multipath_policy */
+    unsigned changes;  /* of a client's address, seen by a server */
+    unsigned unproven; /* of them, since one was validated */
+    unsigned pinned;   /* not 0: no other is followed now */
+    uint64_t
+        unfollowed; /* since when a client's packets come from where the engine does not follow it; 0: they do not */
+    int policy;     /* enum taps_multipath_policy */
     struct quic_endpoint *endpoint; /* servers; NULL once it has left it */
     struct tapsi_link member;       /* of the endpoint's sessions */
     struct tapsi_link feed;         /* of those that something came for, with a reference */
@@ -186,6 +192,7 @@ struct quic_session {
     bool early_taken : 1;
     bool local_peer : 1; /* on this machine: the engine leaves the size of packets to us */
     bool sized : 1;      /* and the system was asked for it */
+    bool fixed : 1;      /* a server's: its client must not take other paths */
 };
 
 /* session.c */
@@ -228,6 +235,8 @@ int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error);
  */
 int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, enum quic_proof proof,
                       const ngtcp2_cid *original, struct tapsi_error *ret_error);
+/* Its client has been told that it must not move: from now on this is not the engine's to judge. */
+void tapsi_quic_judge_alone(struct quic_session *s);
 /* Keep-alive as `times` say, once open. */
 void tapsi_quic_keep_alive(struct quic_session *s);
 

@@ -184,6 +184,8 @@ static void complete(struct quic_session *s)
     s->state = QUIC_OPEN;
     tapsi_quic_settle_early(s);
     s->more_streams = true;
+    if (s->fixed)
+        tapsi_quic_judge_alone(s);
     tapsi_quic_keep_alive(s);
     if (s->datagrams || tapsi_quic_takes_datagrams(s))
         tapsi_quic_size_packets(s);

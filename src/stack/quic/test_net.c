@@ -386,3 +386,18 @@ struct quic_session *net_session(const struct end *e)
 {
     return TAPSI_CONTAINER(e->layer, struct quic_stream, layer)->session;
 }
+
+void net_rebind(const struct end *e)
+{
+    struct quic_session *s = net_session(e);
+    struct tapsi_port_user user = s->path->user;
+    union tapsi_addr local = s->path->local;
+    struct tapsi_target target = {.remote = &s->path->remote, .local = &local};
+    tapsi_addr_set_port(&local, 0);
+    tapsi_port_leave(&s->path->user);
+    tapsi_port_unref(s->path->port);
+    s->train_length = 0;
+    s->path->user = (struct tapsi_port_user){.ops = user.ops, .class = user.class};
+    CHECK_INT(tapsi_port_connect(s->env, &target, &s->path->user, NULL), 0);
+    s->path->port = tapsi_port_ref(s->path->user.port);
+}

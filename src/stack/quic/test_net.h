@@ -97,5 +97,7 @@ uint8_t net_byte(size_t at);
 bool net_got(const struct end *e, const char *text);
 void net_destroy(struct end *e, int reason);
 struct quic_session *net_session(const struct end *e);
+/* As by a NAT that forgets: the client's socket is another, and its engine is not told. */
+void net_rebind(const struct end *e);
 
 #endif
