@@ -20,7 +20,9 @@
 
 #include "command.h"
 #include "complain.h"
+#include "flow.h"
 #include "message.h"
+#include "migrate.h"
 #include "options.h"
 #include "progress.h"
 
@@ -43,6 +45,7 @@ struct bench {
     taps_timer *timer;
     double rate; /* Messages per second, or 0 */
     struct progress progress;
+    struct migrate migrate; /* of the first session: the others go with it */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -53,6 +56,26 @@ static void on_signal(int number)
     interrupted++;
 }
 
+/* Of the Messages where their number is known, else of the time. */
+static void move(struct bench *bench)
+{
+    struct load *load = &bench->load;
+    size_t next = bench->migrate.next;
+    uint64_t done;
+    int code;
+
+    if (!load->measuring || load->stopping || load->over)
+        return;
+    done = load->count ? load->tally.done : (load_now() - load->begin_ns) / 1000000;
+    code = migrate_advance(&bench->migrate, load->flows[0].connection, done, load->count ? load->count : bench->time_ms,
+                           pace_now_ms());
+    for (size_t i = load->streams; next < bench->migrate.next && i < load->connections && code == DONE;
+         i += load->streams)
+        code = migrate_to(load->flows[i].connection, bench->options.migrate_to.items[next]);
+    if (code != DONE)
+        load->code = code;
+}
+
 static void on_tick(void *arg)
 {
     struct bench *bench = arg;
@@ -61,6 +84,7 @@ static void on_tick(void *arg)
     if (interrupted)
         load_stop(&bench->load);
     load_look_at_clock(&bench->load);
+    move(bench);
     progress_tell(&bench->progress, bench->load.tally.bytes, 0, pace_now_ms());
     if (taps_context_after(bench->load.context, TICK_MS, on_tick, bench, &bench->timer) < 0)
         load_stop(&bench->load);
@@ -138,6 +162,8 @@ static int run_bench(struct bench *bench)
     taps_preconnection_free(preconnection);
     if (code == DONE)
         code = report(bench, run_load(bench));
+    if (load->measuring && load->flows[0].connection)
+        migrate_tell(&bench->migrate, load->flows[0].connection);
     load_done(load);
     taps_message_context_free(bench->properties);
     taps_context_free(load->context);
@@ -187,6 +213,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (bench.options.argument_count != 1)
         return complain_usage(bench.options.argument_count ? "one HOST:PORT at a time" : "HOST:PORT is missing");
     bench.load.target = bench.options.arguments[0];
+    bench.migrate.to = &bench.options.migrate_to;
     settle(&bench);
     if (bench.load.connections > CONNECTIONS_MAX)
         return complain_usage("--connections and --streams make %zu connections: there may be %d",
@@ -251,6 +278,11 @@ static int take_wait(void *target, const char *value)
     return DONE;
 }
 
+static int take_migrate_to(void *target, const char *value)
+{
+    return migrate_take(&((struct bench *)target)->options, value);
+}
+
 static int take_json(void *target, const char *value)
 {
     (void)value;
@@ -273,6 +305,10 @@ static const struct option_row rows[] = {
     {'o', "one-way", NULL, "the server only takes: time runs until Sent", take_one_way},
     {'w', "wait", "SECONDS",
      "how long an answer may take: then a datagram is lost (default 1), a connection given up (default 10)", take_wait},
+    {0, "migrate-to", "WHERE",
+     "move to this address or interface while measuring (quic; multipath is active); repeatable: spread over the "
+     "measurement",
+     take_migrate_to},
     {'j', "json", NULL, "one JSON object instead of text", take_json},
     {0, NULL, NULL, NULL, NULL},
 };

@@ -19,6 +19,7 @@
 #include "complain.h"
 #include "framers.h"
 #include "message.h"
+#include "migrate.h"
 #include "options.h"
 #include "progress.h"
 #include "transfer.h"
@@ -31,6 +32,7 @@ struct cat {
     struct transfer transfers[STREAMS_MAX]; /* the first is the Connection, the others are its Clones */
     uint64_t streams;
     struct progress progress;
+    struct migrate migrate;
     bool listening;
     taps_listener *listener;
     taps_timer *timer; /* waiting for a connection */
@@ -97,17 +99,24 @@ static void on_nobody(void *arg)
 
 /* ----------------------------------------------------------------------------------------------------- loop */
 
-/* The direction that has moved more is the one that is told. */
-static void show_progress(struct cat *cat, bool end)
+static uint64_t bytes_sent(const struct cat *cat)
 {
-    uint64_t sent = 0, received = cat->shared.received_bytes;
-    bool in;
+    uint64_t sent = 0;
 
     for (size_t i = 0; i < cat->shared.count; i++) {
         const struct transfer *one = &cat->transfers[i];
 
         sent += one->sent_bytes - (one->unsent < one->sent_bytes ? one->unsent : one->sent_bytes);
     }
+    return sent;
+}
+
+/* The direction that has moved more is the one that is told. */
+static void show_progress(struct cat *cat, bool end)
+{
+    uint64_t sent = bytes_sent(cat), received = cat->shared.received_bytes;
+    bool in;
+
     in = received > sent && cat->progress.total == UINT64_MAX;
     if (end)
         progress_end(&cat->progress, in ? received : sent, in ? sent : received, pace_now_ms());
@@ -120,11 +129,28 @@ static struct transfer *whose_turn(struct cat *cat)
     return &cat->transfers[cat->shared.turn];
 }
 
-/* Until a Message is due, or there is progress to tell; -1: without end. */
+/* The first is of the session, as all are. */
+static void move(struct cat *cat)
+{
+    struct transfer *first = &cat->transfers[0];
+    uint64_t sent = bytes_sent(cat), received = cat->shared.received_bytes;
+
+    if (!first->chunk || first->closing || first->over)
+        return;
+    if (migrate_advance(&cat->migrate, first->connection, sent > received ? sent : received, cat->progress.total,
+                        pace_now_ms()) != DONE)
+        first->code = FAILED;
+}
+
+/* Until a Message is due, or there is progress to tell, or it is to move; -1: without end. */
 static int poll_timeout(struct cat *cat)
 {
-    double send = transfer_wait_ms(whose_turn(cat)), tell = progress_wait_ms(&cat->progress, pace_now_ms());
+    double now = pace_now_ms(), send = transfer_wait_ms(whose_turn(cat));
+    double tell = progress_wait_ms(&cat->progress, now);
     double wait = send > 0 && (tell < 0 || send < tell) ? send : tell;
+    double go = cat->transfers[0].chunk ? migrate_wait_ms(&cat->migrate, cat->progress.total, now) : -1;
+
+    wait = go >= 0 && (wait < 0 || go < wait) ? go : wait;
 
     return wait < 0 ? -1 : wait > 60000 ? 60000 : (int)wait + 1;
 }
@@ -185,6 +211,7 @@ static int run_loop(struct cat *cat)
         if (!sink_empty(sink))
             transfer_write_output(&cat->transfers[0]);
         advance(cat);
+        move(cat);
         show_progress(cat, false);
     }
     show_progress(cat, true);
@@ -301,6 +328,8 @@ static int run_cat(struct cat *cat)
     progress_start(&cat->progress, &cat->options, pace_now_ms());
     if (code == DONE)
         code = run_loop(cat);
+    if (cat->transfers[0].chunk)
+        migrate_tell(&cat->migrate, cat->transfers[0].connection);
     for (size_t i = cat->shared.count; i > 0; i--)
         taps_connection_free(cat->transfers[i - 1].connection);
     taps_listener_free(cat->listener);
@@ -341,6 +370,11 @@ static int take_zero_rtt(void *target, const char *value)
     return DONE;
 }
 
+static int take_migrate_to(void *target, const char *value)
+{
+    return migrate_take(&((struct cat *)target)->options, value);
+}
+
 static int take_idle(void *target, const char *value)
 {
     if (!options_seconds(value, &((struct cat *)target)->transfers[0].idle_ms))
@@ -371,6 +405,9 @@ static int run(const struct command *command, int argc, char **argv)
                               cat.listening ? ": with -l it is PORT or ADDRESS:PORT" : "");
     if (cat.listening && cat.streams)
         return complain_usage("--streams is of those that connect: with -l there is one connection");
+    if (cat.listening && cat.options.migrate_to.count)
+        return complain_usage("--migrate-to is of those that connect: with -l the peer moves, and cat follows");
+    cat.migrate.to = &cat.options.migrate_to;
     code = check_zero_rtt(&cat);
     if (code != DONE)
         return code;
@@ -391,6 +428,11 @@ static const struct option_row rows[] = {
      "clone the connection until there are N, and send each Message over the next: streams of one session where the "
      "stack has them (quic), else N connections",
      take_streams},
+    {0, "migrate-to", "WHERE",
+     "move to this address or interface while it is in use (quic; multipath is active); repeatable: spread over the "
+     "transfer where its size is "
+     "known, else the first at once and then one a second",
+     take_migrate_to},
     {0, "0rtt", NULL,
      "the first Message may be replayed, and goes as early data where a session is resumed (--session-file), or in the "
      "SYN; with -l: early data is taken",

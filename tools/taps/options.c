@@ -153,6 +153,10 @@ int options_properties(const struct options *options, bool relaxed, taps_transpo
         error = taps_transport_properties_set_preference(properties, TAPS_ZERO_RTT_MSG, TAPS_PREFER);
         code = error < 0 ? complain_code("prefer zeroRttMsg", error) : DONE;
     }
+    if (options->migrate_to.count && code == DONE) {
+        error = taps_transport_properties_set_enumeration(properties, TAPS_MULTIPATH, TAPS_MULTIPATH_ACTIVE);
+        code = error < 0 ? complain_code("make multipath active", error) : DONE;
+    }
     if (options->interface && code == DONE) {
         error = taps_transport_properties_add(properties, TAPS_INTERFACE, TAPS_REQUIRE, options->interface);
         if (error < 0)

@@ -50,8 +50,9 @@ struct options {
     uint32_t attempt_delay_ms;
     int family; /* 0, 4 or 6 */
     int verbose;
-    bool datagrams; /* --datagrams gave the profile */
-    bool zero_rtt;  /* --0rtt of cat and serve: zeroRttMsg is preferred */
+    bool datagrams;                 /* --datagrams gave the profile */
+    bool zero_rtt;                  /* --0rtt of cat and serve: zeroRttMsg is preferred */
+    struct options_list migrate_to; /* --migrate-to ADDRESS|INTERFACE: multipath is active */
     struct message_options message;
 };
 

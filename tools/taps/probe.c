@@ -10,6 +10,7 @@
 #include "command.h"
 #include "complain.h"
 #include "json.h"
+#include "migrate.h"
 #include "options.h"
 #include "outcome.h"
 #include "term.h"
@@ -21,8 +22,8 @@ struct probe {
     taps_connection *connection;
     taps_preconnection *preconnection;
     const char *target;
-    bool established, over, closed;
-    struct taps_error error; /* with `detail` */
+    bool established, over, closed, changed; /* changed: its path */
+    struct taps_error error;                 /* with `detail` */
     char detail[1024];
 };
 
@@ -65,7 +66,14 @@ static void on_connection_error(taps_connection *connection, const struct taps_e
     ((struct probe *)user)->closed = true;
 }
 
+static void on_path_change(taps_connection *connection, void *user)
+{
+    (void)connection;
+    ((struct probe *)user)->changed = true;
+}
+
 static const struct taps_connection_events events = {
+    .path_change = on_path_change,
     .ready = on_ready,
     .establishment_error = on_establishment_error,
     .closed = on_closed,
@@ -377,6 +385,35 @@ static void wait_for_ticket(struct probe *probe, taps_context *context)
     wait_until(context, &probe->closed, limit > MOST_MS ? MOST_MS : limit);
 }
 
+static size_t moves_of(const struct probe *probe)
+{
+    const taps_report *report = taps_connection_report(probe->connection);
+
+    return report ? taps_report_move_count(report) : 0;
+}
+
+/* One after the other: the next when it has moved, or time is over. */
+static int move(struct probe *probe, taps_context *context)
+{
+    enum { PATIENCE_MS = 5000 };
+    const struct options_list *to = &probe->options.migrate_to;
+    struct migrate migrate = {.to = to};
+    int code = DONE;
+
+    for (size_t i = 0; i < to->count && code == DONE && !probe->closed; i++) {
+        size_t moves = moves_of(probe);
+        double end = taps_context_now_ms(context) + PATIENCE_MS;
+
+        code = migrate_to(probe->connection, to->items[i]);
+        while (code == DONE && !probe->closed && moves_of(probe) == moves && end > taps_context_now_ms(context)) {
+            probe->changed = false;
+            wait_until(context, &probe->changed, end - taps_context_now_ms(context));
+        }
+    }
+    migrate_tell(&migrate, probe->connection);
+    return code;
+}
+
 static int run_probe(struct probe *probe, taps_context *context)
 {
     enum { GOODBYE_MS = 500 };
@@ -406,9 +443,16 @@ static int run_probe(struct probe *probe, taps_context *context)
         return complain_error(what, &probe->error);
     }
     wait_for_ticket(probe, context);
+    if (move(probe, context) != DONE)
+        code = FAILED;
     if (taps_connection_close(probe->connection) == 0)
         wait_until(context, &probe->closed, GOODBYE_MS);
     return code;
+}
+
+static int take_migrate_to(void *target, const char *value)
+{
+    return migrate_take(&((struct probe *)target)->options, value);
 }
 
 static int take_json(void *target, const char *value)
@@ -442,6 +486,10 @@ static int run(const struct command *command, int argc, char **argv)
 
 static const struct option_row rows[] = {
     {'j', "json", NULL, "one JSON object instead of text", take_json},
+    {0, "migrate-to", "WHERE",
+     "then move to this address or interface (quic; multipath is active), and say where it is; repeatable: one after "
+     "the other",
+     take_migrate_to},
     {0, NULL, NULL, NULL, NULL},
 };
 
