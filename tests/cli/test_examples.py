@@ -174,6 +174,20 @@ def test_questions():
     tap.check("answers with certificate and key exchanged fails", result.code == 1 and result.err, result)
 
 
+def test_roam():
+    session = certificates.path("session")
+    with started([programs["taps"], "serve", "--cert", cert, "--key", key, "--alpn", "echo", "--0rtt", "127.0.0.1:0"]) as process:
+        port = int(lines_until(process, "listening 127.0.0.1")[-1].split()[1].split(":")[1])
+        command = [programs["roam"], f"localhost:{port}", certificates.ca, session, "hello"]
+        first, second = run(command), run(command)
+        tap.check("roam gets its answers", first.code == 0 and b"ready: from" in first.out
+                  and b"early" not in first.out, first)
+        tap.check("roam comes back with what the session file has", second.code == 0
+                  and b"resumed, the first words were early" in second.out, second)
+    result = run(command)
+    tap.check("roam says that nobody listens", result.code == 1 and result.err, result)
+
+
 def test_why():
     with refusing() as port:
         result = run([programs["why"], f"127.0.0.1:{port}"])
@@ -307,7 +321,7 @@ if __name__ == "__main__":
     certificates = Certificates()
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
-        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_questions, test_why,
+        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_questions, test_roam, test_why,
                         test_workers, test_mutual, test_parcels])
     finally:
         certificates.remove()
