@@ -142,14 +142,14 @@ static bool same(const uint8_t *a, const uint8_t *b)
     return memcmp(a, b, TAPSI_TICKET_KEY) == 0;
 }
 
-/* Frees the oldest of those that are like `t`, and not it, as long as there are more than `most`. */
-static void thin_out(struct tapsi_tickets *s, const struct tapsi_ticket *t, size_t most, bool of_peer)
+/* Frees the oldest of those that have this key, or its parameters, as long as there are more than `most`. */
+static void thin_out(struct tapsi_tickets *s, const struct tapsi_ticket_key *key, size_t most, bool of_peer)
 {
     size_t count = 0;
     for (struct tapsi_link *l = s->all.prev, *older; l != &s->all; l = older) {
         struct tapsi_ticket *other = by_age(l);
         older = l->prev;
-        bool like = of_peer ? same(other->key.peer, t->key.peer) : same(other->key.parameters, t->key.parameters);
+        bool like = of_peer ? same(other->key.peer, key->peer) : same(other->key.parameters, key->parameters);
         if (!like || ++count <= most)
             continue;
         withdraw(s, other);
@@ -177,10 +177,11 @@ void tapsi_tickets_put(struct tapsi_tickets *s, struct tapsi_ticket *t, size_t m
         tapsi_ticket_free(t);
         return;
     }
+    const struct tapsi_ticket_key key = t->key; /* it may be the oldest itself */
     link_in(s, t);
-    thin_out(s, t, TAPSI_TICKETS_OF_KEY, true);
+    thin_out(s, &key, TAPSI_TICKETS_OF_KEY, true);
     if (s->count > most)
-        thin_out(s, t, most, false);
+        thin_out(s, &key, most, false);
     while (s->count > TAPSI_TICKETS_MAX) {
         struct tapsi_ticket *oldest = by_age(s->all.next);
         withdraw(s, oldest);

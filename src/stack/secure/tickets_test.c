@@ -171,6 +171,22 @@ TEST(the_most_of_one_set_of_parameters)
     done(s);
 }
 
+/* One that comes back, or that another process has written, may be older than all that are here. */
+TEST(the_one_that_is_put_may_be_the_one_that_goes)
+{
+    struct tapsi_tickets *s = fresh();
+    tapsi_tickets_put(s, ticket(2, 2, 1, 1000), 100);
+    for (unsigned i = 10; i < 10 + TAPSI_TICKETS_OF_KEY; i++)
+        tapsi_tickets_put(s, ticket(1, 1, i, 1000), 100);
+    tapsi_tickets_put(s, ticket(1, 1, 5, 1000), 2);
+    CHECK_INT(tapsi_tickets_count(s), 3);
+    CHECK_INT(take(s, 1, 1, 100), 13);
+    CHECK_INT(take(s, 1, 1, 100), 12);
+    CHECK_INT(take(s, 1, 1, 100), 0);
+    CHECK_INT(take(s, 2, 2, 100), 1);
+    done(s);
+}
+
 TEST(there_is_an_end_for_all_of_them)
 {
     struct tapsi_tickets *s = fresh();
