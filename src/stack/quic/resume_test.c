@@ -45,6 +45,11 @@ static void forget_sessions(struct net *n, int side)
     n->caches[side] = NULL;
 }
 
+static struct tapsi_ticket *any_ticket(struct net *n, const struct tapsi_ticket *before)
+{
+    return (struct tapsi_ticket *)(uintptr_t)tapsi_tickets_next(n->caches[0]->tickets, before);
+}
+
 /* One Connection, which sends a word each way and leaves its tickets; n->server is then the next. */
 static void meet(struct net *n)
 {
@@ -252,6 +257,27 @@ TEST(early_data_that_is_refused_is_sent_again_in_order)
     check_refused(server_of_fewer_streams);
 }
 
+/* Its tickets are good, and say that early data is taken. */
+TEST(a_server_may_change_its_mind_about_early_data)
+{
+    struct net n;
+    begin(&n);
+    net_open(&n);
+    meet(&n);
+    n.properties[1]->values[TAPS_ZERO_RTT_MSG].preference = TAPS_AVOID;
+    reopen(&n);
+    struct end *e = come_back_early(&n, "the first, ");
+    NEED(e);
+    CHECK(n.early_room > 0);
+    CHECK(e->info.resumed);
+    CHECK(!e->info.early);
+    net_send_text(e, "the second", 0);
+    net_run(&n, 400 * MS);
+    CHECK(n.server && net_got(n.server, "the first, the second"));
+    CHECK_INT(n.server ? n.server->got_early : 1, 0);
+    net_finish(&n);
+}
+
 TEST(a_hello_retry_request_after_early_data_fails_at_once)
 {
     struct net n;
@@ -301,6 +327,8 @@ TEST(a_server_of_several_alpn_protocols_takes_no_early_data)
     CHECK_INT(tapsi_security_add_alpn(n.security[1], "other"), 0);
     net_open(&n);
     meet(&n);
+    const struct tapsi_ticket *t = any_ticket(&n, NULL);
+    CHECK(t && t->early == 0); /* RFC 9001, 4.6.1: any number but the largest is a protocol violation */
     struct end *e = come_back_early(&n, "early");
     NEED(e);
     CHECK_INT(n.early_room, 0);
@@ -501,11 +529,6 @@ static uint64_t pressed(struct net *n, void (*change)(struct net *n))
     CHECK(n->server && net_got(n->server, "early"));
     net_finish(n);
     return took;
-}
-
-static struct tapsi_ticket *any_ticket(struct net *n, const struct tapsi_ticket *before)
-{
-    return (struct tapsi_ticket *)(uintptr_t)tapsi_tickets_next(n->caches[0]->tickets, before);
 }
 
 static void forge(struct net *n)

@@ -33,13 +33,20 @@ static bool can_find(const struct tapsi_handshake *h)
     return h->host && h->credentials && keeps(h);
 }
 
+/* A ticket does not hold the ALPN protocol that its session had, and GnuTLS does not compare (RFC 8446, 4.2.10): so
+   early data is only taken where there is but one. */
+static bool takes_early(const struct tapsi_handshake *h)
+{
+    return h->kind != TAPSI_SECURE_DTLS && h->credentials && h->credentials->alpn_count[h->kind] <= 1 &&
+           tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
+}
+
 unsigned tapsi_resume_flags(const struct tapsi_handshake *h, enum tapsi_role role)
 {
-    bool tickets = role == TAPSI_ROLE_SERVER ? keeps(h) : can_find(h);
-    bool has_early = h->kind != TAPSI_SECURE_DTLS && tapsi_resume_early_wanted(h->env, role);
+    bool server = role == TAPSI_ROLE_SERVER, tickets = server ? keeps(h) : can_find(h);
     if (!tickets)
         return GNUTLS_NO_TICKETS;
-    return role == TAPSI_ROLE_SERVER && has_early ? GNUTLS_ENABLE_EARLY_DATA : 0;
+    return server && takes_early(h) ? GNUTLS_ENABLE_EARLY_DATA : 0; /* its tickets say so, too */
 }
 
 bool tapsi_resume_early_wanted(const struct tapsi_env *env, enum tapsi_role role)
@@ -202,14 +209,6 @@ static int begin_client(struct tapsi_handshake *h)
         gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, on_message);
     int r = gnutls_session_set_data(h->session, h->ticket->session, h->ticket->session_length);
     return r == GNUTLS_E_MEMORY_ERROR ? r : 0; /* what GnuTLS cannot read is not resumed */
-}
-
-/* A ticket does not hold the ALPN protocol that its session had, and GnuTLS does not compare (RFC 8446, 4.2.10): so
-   early data is only taken where there is but one. */
-static bool takes_early(const struct tapsi_handshake *h)
-{
-    return h->kind != TAPSI_SECURE_DTLS && h->credentials->alpn_count[h->kind] <= 1 &&
-           tapsi_resume_early_wanted(h->env, TAPSI_ROLE_SERVER);
 }
 
 bool tapsi_resume_gives(const struct tapsi_handshake *h)
