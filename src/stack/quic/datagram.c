@@ -239,11 +239,12 @@ void tapsi_quic_flow_tell(struct quic_session *s)
     struct quic_flow *f = s->flow;
     if (!f || f->layer.dead)
         return;
-    if (f->layer.state == TAPSI_LAYER_NEW && s->failed && s->role == TAPSI_ROLE_SERVER) {
+    bool unseen = f->layer.state == TAPSI_LAYER_NEW && s->role == TAPSI_ROLE_SERVER && s->state != QUIC_HANDSHAKE;
+    if (unseen && (s->failed || !s->admitted)) {
         tapsi_layer_destroy(&f->layer, TAPS_E_CLOSED);
         return;
     }
-    if (f->layer.state == TAPSI_LAYER_NEW && s->role == TAPSI_ROLE_SERVER && s->state != QUIC_HANDSHAKE) {
+    if (unseen) {
         take_length(f);
         tapsi_layer_set_state(&f->layer, TAPSI_LAYER_READY);
         tapsi_quic_datagrams_go_up(s, &f->layer);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/str.h"
 #include "stack/quic/quic.h"
+#include "stack/secure/resume.h"
 
 #define CRYPTO_ERROR 0x100 /* and a TLS alert: RFC 9000, 20.1 */
 
@@ -158,7 +159,7 @@ static void describe_close(struct quic_session *s, const ngtcp2_ccerr *why)
 static bool is_let_in(struct quic_session *s)
 {
     return s->completed && !tapsi_handshake_waits(&s->hs) && !tapsi_handshake_refused(&s->hs) &&
-           tapsi_handshake_take_alpn(&s->hs) && s->hs.alpn;
+           tapsi_handshake_take_alpn(&s->hs) && s->hs.alpn && tapsi_resume_finish(&s->hs);
 }
 
 void tapsi_quic_peer_closed(struct quic_session *s)
@@ -178,7 +179,7 @@ void tapsi_quic_peer_closed(struct quic_session *s)
             tapsi_error_copy(e, tapsi_handshake_why(&s->hs, &unsaid));
     } else if (!is_no_error(s, &why)) {
         describe_close(s, &why);
-    } else if (s->state == QUIC_HANDSHAKE && !is_let_in(s)) {
+    } else if (s->state == QUIC_HANDSHAKE && !(s->admitted = is_let_in(s))) {
         tapsi_error_set(tapsi_quic_error(s), TAPS_E_ABORTED, "%s closed the connection during the QUIC handshake",
                         s->hs.peer);
     }

@@ -334,7 +334,7 @@ static void go_up(struct quic_session *s, struct quic_stream *st)
     struct quic_listener *l = s->endpoint ? s->endpoint->listeners[QUIC_STREAMS_OF] : NULL;
     struct tapsi_layer *by = l ? NULL : living_layer(s);
     tapsi_list_remove(&st->turn);
-    if (s->failed) {
+    if (s->failed || !s->admitted) {
         tapsi_layer_destroy(&st->layer, TAPS_E_CLOSED);
         return;
     }

@@ -187,6 +187,7 @@ struct quic_session {
     bool keeps_alive : 1;
     bool confirmed : 1;     /* a client's handshake: the peer knows that it is done */
     bool begun : 1;         /* its first packet was written */
+    bool admitted : 1;      /* the peer is who it has to be: what it sends may go up, also when it has closed */
     bool early : 1;         /* a client's: early data goes with the first flight */
     bool early_refused : 1; /* the server did not take it: the engine has forgotten its streams */
     bool early_taken : 1;

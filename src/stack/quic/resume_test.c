@@ -1,7 +1,10 @@
 /* QUIC sessions are resumed only as what they were; early data arrives once, in order; a token proves one address. */
+#include <gnutls/gnutls.h>
 #include <string.h>
+#include <time.h>
 #include "stack/caches.h"
 #include "stack/quic/test_net.h"
+#include "stack/secure/test_certificates.h"
 #include "stack/secure/tickets.h"
 
 static size_t stored(const struct net *n)
@@ -429,6 +432,69 @@ TEST(early_data_in_many_packets_arrives_in_spite_of_loss)
         CHECK_INT(e->sent, 2);
         net_finish(&n);
     }
+}
+
+/* --------------------------------------------------------------------------------- who has shown a certificate */
+
+static time_t clock_of_gnutls;
+
+static time_t that_time(time_t *to)
+{
+    if (to)
+        *to = clock_of_gnutls;
+    return clock_of_gnutls;
+}
+
+/* The handshake's end and the close leave together. */
+static void leave_when_ready(struct tapsi_sink *sink, struct tapsi_layer *layer, const struct tapsi_ready_info *info)
+{
+    struct end *e = TAPSI_CONTAINER(sink, struct end, sink);
+    (void)layer;
+    e->ready++;
+    e->info = *info;
+    net_destroy(e, 0);
+}
+
+static const struct tapsi_sink_ops leaving = {.ready = leave_when_ready};
+
+/* proves API-052, ARCH-16: also if it has closed before anybody looks */
+TEST(a_client_whose_certificate_has_expired_is_not_known_again)
+{
+    struct tapsi_test_identity ca =
+        tapsi_test_identity(&(struct tapsi_test_subject){.name = "Clients", .authority = true}, NULL);
+    struct tapsi_test_identity id = tapsi_test_identity(
+        &(struct tapsi_test_subject){.name = "client", .purpose = TAPSI_TEST_CLIENT, .until = "2030-01-02"}, &ca);
+    for (int i = 0; i < 4; i++) {
+        bool expired = i & 1, closes = i & 2;
+        struct net n;
+        begin(&n);
+        CHECK_INT(tapsi_security_add_authority(n.security[1], ca.certificate, strlen(ca.certificate)), 0);
+        CHECK_INT(tapsi_security_add_client(n.security[0], id.certificate, strlen(id.certificate), id.key,
+                                            strlen(id.key)),
+                  0);
+        n.security[1]->require_client_certificate = true;
+        clock_of_gnutls = 1893542400 - 3600; /* an hour before its end */
+        gnutls_global_set_time_function(that_time);
+        net_open(&n);
+        meet(&n);
+        CHECK_INT(n.accepted, 1);
+        clock_of_gnutls += expired ? 7200 : 1800;
+        n.early[0] = "pay 100", n.early[1] = NULL;
+        n.early_flags = TAPSI_OP_FINAL;
+        struct end *e = net_connect(&n);
+        NEED(e && n.early_room);
+        if (closes)
+            e->sink.ops = &leaving;
+        net_run(&n, TAPSI_SIM_S);
+        CHECK_INT(e->ready, 1);
+        CHECK(e->info.early);
+        CHECK_INT(n.accepted, expired ? 1 : 2);
+        CHECK(n.server ? !expired && net_got(n.server, "pay 100") : expired);
+        gnutls_global_set_time_function(time);
+        net_finish(&n);
+    }
+    tapsi_test_identity_free(&id);
+    tapsi_test_identity_free(&ca);
 }
 
 /* ------------------------------------------------------------------------------------------- played once more */

@@ -182,6 +182,7 @@ static void complete(struct quic_session *s)
         return;
     }
     s->state = QUIC_OPEN;
+    s->admitted = true;
     tapsi_quic_settle_early(s);
     s->more_streams = true;
     if (s->fixed)
@@ -383,8 +384,6 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     if (ccerr && s->conn)
         tapsi_quic_write_close(s, ccerr);
     tapsi_quic_count(s, false);
-    if (s->completed && tapsi_handshake_take_alpn(&s->hs)) /* all of it came at once */
-        tapsi_resume_finish(&s->hs);
     tapsi_handshake_forget(&s->hs);
     s->state = QUIC_OVER;
     ngtcp2_conn_del(s->conn);
