@@ -17,6 +17,7 @@
  */
 #include <string.h>
 #include "stack/quic/datagram.h"
+#include "stack/secure/issuer.h"
 
 #define RETRY_AT       64
 #define HALF_OPEN_MOST 1024
@@ -66,6 +67,7 @@ static void free_endpoint(struct tapsi_task *task)
 {
     struct quic_endpoint *e = TAPSI_CONTAINER(task, struct quic_endpoint, task);
     struct tapsi_mem *mem = &e->loop->mem;
+    tapsi_issuer_free(e->tokens);
     tapsi_free(mem, e->cids.buckets);
     tapsi_free(mem, e);
 }
@@ -165,12 +167,12 @@ static bool is_pressed(const struct quic_endpoint *e)
 }
 
 /* Does the token prove the address? Of Retry, `ret_original` is what the client called us at first. */
-static enum quic_proof proof_of(const struct quic_endpoint *e, const struct tapsi_datagram *d, const ngtcp2_pkt_hd *hd,
+static enum quic_proof proof_of(struct quic_endpoint *e, const struct tapsi_datagram *d, const ngtcp2_pkt_hd *hd,
                                 ngtcp2_cid *ret_original)
 {
     size_t length;
     const uint8_t *token = tapsi_ngtcp2_token(hd, &length);
-    if (tapsi_quic_verify_token(e, &d->from, token, length))
+    if (tapsi_quic_use_token(e, &d->from, token, length))
         return QUIC_TOKEN_PROOF;
     bool proof = length && token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY &&
                  ngtcp2_crypto_verify_retry_token(ret_original, token, length, e->secret, sizeof(e->secret),

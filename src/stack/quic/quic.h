@@ -32,6 +32,7 @@ struct quic_endpoint;
 struct quic_flow;
 struct quic_mover;
 struct quic_notes;
+struct tapsi_issuer;
 
 /* A piece of what came, in order. */
 struct quic_piece {
@@ -257,9 +258,8 @@ int tapsi_quic_begin_early(struct quic_session *s);
 void tapsi_quic_settle_early(struct quic_session *s);
 /* Engine callback of a server: the handshake is done. */
 void tapsi_quic_give_tickets(struct quic_session *s);
-/* Does a token of NEW_TOKEN prove the address? */
-bool tapsi_quic_verify_token(const struct quic_endpoint *e, const union tapsi_addr *from, const uint8_t *token,
-                             size_t length);
+/* Does a token of NEW_TOKEN prove the address? Once: it is used up. */
+bool tapsi_quic_use_token(struct quic_endpoint *e, const union tapsi_addr *from, const uint8_t *token, size_t length);
 
 /* io.c */
 /* Reads one packet. May end the session; does not call up. */
@@ -388,8 +388,9 @@ struct quic_endpoint {
     struct quic_listener *listeners[QUIC_KINDS]; /* NULL: there is none, or it is gone */
     struct tapsi_link sessions, fed;
     struct quic_cids cids;
-    uint8_t secret[32]; /* of tokens and resets */
-    unsigned count;     /* of sessions */
+    uint8_t secret[32];          /* of tokens and resets */
+    struct tapsi_issuer *tokens; /* the address tokens that were used (issuer.h); NULL: none yet */
+    unsigned count;              /* of sessions */
     unsigned half_open;
     unsigned failing; /* sessions that linger and were never open */
     unsigned busy;    /* on the stack: not to be freed */

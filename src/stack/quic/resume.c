@@ -11,12 +11,13 @@
  * Server. Tickets are given when the handshake is done, and are good only for the same transport parameters: nobody
  * else sees to it that those are not reduced. A first flight with early data is taken once (issuer.h).
  *
- * A token proves the client's address, not its port, to the Listener that gave it: then no Retry is asked for, and more
- * may be sent than came. One that proves nothing (altered, expired, foreign) is as none.
+ * A token proves the client's address, not its port, to the Listener that gave it, once: then no Retry is asked for,
+ * and more may be sent than came. One that proves nothing (altered, expired, foreign, used) is as none.
  */
 #include <assert.h>
 #include <string.h>
 #include "stack/quic/quic.h"
+#include "stack/secure/issuer.h"
 #include "stack/secure/resume.h"
 
 #define TICKETS         2 /* as TLS gives: two attempts of a race */
@@ -276,10 +277,19 @@ void tapsi_quic_give_tickets(struct quic_session *s)
         give_token(s);
 }
 
-bool tapsi_quic_verify_token(const struct quic_endpoint *e, const union tapsi_addr *from, const uint8_t *token,
-                             size_t length)
+/* RFC 9000, 8.1.4: tokens go in clear, so whoever has seen one could make us send to its address for a day. */
+static bool is_new(struct quic_endpoint *e, const uint8_t *token, size_t length)
+{
+    const unsigned life = QUIC_TOKEN_LIFE / TAPSI_S;
+    if (!e->tokens)
+        e->tokens = tapsi_issuer_new(&e->loop->mem, life);
+    return e->tokens && tapsi_issuer_first_time(e->tokens, token, length, tapsi_loop_now(e->loop) / TAPSI_S + life + 1);
+}
+
+bool tapsi_quic_use_token(struct quic_endpoint *e, const union tapsi_addr *from, const uint8_t *token, size_t length)
 {
     return length && token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_REGULAR &&
            ngtcp2_crypto_verify_regular_token(token, length, e->secret, sizeof(e->secret), &from->sa,
-                                              tapsi_addr_length(from), QUIC_TOKEN_LIFE, tapsi_loop_now(e->loop)) == 0;
+                                              tapsi_addr_length(from), QUIC_TOKEN_LIFE, tapsi_loop_now(e->loop)) == 0 &&
+           is_new(e, token, length);
 }

@@ -636,6 +636,26 @@ static void go_elsewhere(struct net *n)
     n->local = "192.0.2.3";
 }
 
+static void use_the_same(struct net *n)
+{
+    uint8_t token[256];
+    size_t length = any_ticket(n, NULL)->token_length;
+    NEED(length && length <= sizeof(token));
+    memcpy(token, any_ticket(n, NULL)->token, length);
+    for (int i = 0; i < 2; i++) {
+        for (struct tapsi_ticket *t = NULL; (t = any_ticket(n, t));) {
+            CHECK_INT(t->token_length, length);
+            memcpy((uint8_t *)(uintptr_t)t->token, token, length);
+        }
+        struct end *e = i ? NULL : come_back(n);
+        net_run(n, 200 * MS);
+        if (e)
+            net_destroy(e, 0);
+        net_run(n, 200 * MS);
+    }
+    n->server = NULL;
+}
+
 TEST(a_token_spares_the_way_back_to_prove_the_address)
 {
     struct net n;
@@ -652,6 +672,7 @@ TEST(a_token_that_proves_nothing_is_as_none)
     CHECK_INT(pressed(&n, cut), 40);
     CHECK_INT(pressed(&n, let_expire), 40);
     CHECK_INT(pressed(&n, go_elsewhere), 40);
+    CHECK_INT(pressed(&n, use_the_same), 40);
     CHECK_INT(pressed(&n, reopen), 40); /* another endpoint, which shares no secret */
 }
 
