@@ -1,6 +1,7 @@
 /*
  * Two ends of DTLS with the input between them: it says which datagrams are lost, late, repeated, changed, cut, and
- * which come from nowhere; it sends, closes and destroys at either end, lets time go by, and one allocation fails.
+ * which come from nowhere; it sends, closes and destroys at either end, lets time go by, and one allocation fails. Then
+ * they come again, and the client may have a ticket.
  * Whatever happens, a Message that comes is one that was sent, it comes once, and nothing comes after the end.
  */
 #include "input.h"
@@ -83,7 +84,8 @@ static void send_one(int side)
         m.numbers[side]++;
 }
 
-static void step(void)
+/* False: this association is over, and there may be another. */
+static bool step(void)
 {
     unsigned what = fuzz_below(&m.in, 32);
     int side = what & 1;
@@ -114,10 +116,12 @@ static void step(void)
     case 7:
         tapsi_test_flow_grant(end, fuzz_below(&m.in, 4096));
         break;
-    case 8:
-        if (fuzz_below(&m.in, 8) == 7)
+    case 8: {
+        unsigned end_it = fuzz_below(&m.in, 8);
+        if (end_it == 7)
             tapsi_test_flow_destroy(end, fuzz_bool(&m.in) ? TAPS_E_LOCAL_ABORT : 0);
-        break;
+        return end_it != 6;
+    }
     case 9:
     case 10:
     case 11:
@@ -129,6 +133,7 @@ static void step(void)
     default:
         tapsi_test_flow_run(&m.flow, 12 * TAPSI_MS);
     }
+    return true;
 }
 
 static void check_end(int side)
@@ -160,6 +165,17 @@ static void choose(void)
     f->fail_at = fail ? f->allocations + fail : 0;
 }
 
+static void meet(void)
+{
+    if (tapsi_test_flow_open(&m.flow) == 0) {
+        for (int i = 0; i < STEPS && m.in.left && step(); i++)
+            ;
+        tapsi_test_flow_run(&m.flow, 5 * TAPSI_S);
+    }
+    check_end(0);
+    check_end(1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     memset(&m, 0, sizeof(m));
@@ -167,13 +183,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_begin();
     CHECK(tapsi_test_flow_init(&m.flow));
     choose();
-    if (tapsi_test_flow_open(&m.flow) == 0) {
-        for (int i = 0; i < STEPS && m.in.left; i++)
-            step();
-        tapsi_test_flow_run(&m.flow, 5 * TAPSI_S);
+    meet();
+    if (m.in.left) { /* they come again, perhaps with a ticket */
+        tapsi_test_flow_again(&m.flow);
+        m.numbers[0] = m.numbers[1] = m.changes = 0;
+        meet();
     }
-    check_end(0);
-    check_end(1);
     CHECK_INT(tapsi_test_flow_done(&m.flow), 0);
     return 0;
 }

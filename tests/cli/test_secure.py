@@ -254,9 +254,15 @@ def test_sessions():
             result = taps("probe", "--json", "--session-file", fresh, *TLS, *here.to(places))
             tap.check(f"probe waits for a ticket: resumed {resumed}", security_of(result).get("resumed") is resumed, result)
         with open(fresh, "wb") as file:
-            file.write(os.urandom(5000))
+            file.write(b"taps sessions 1\n" + os.urandom(5000))
         result = taps("cat", "--session-file", fresh, *TLS, *here.to(places), stdin=b"on\n")
         tap.check("a damaged file loses nothing but the sessions", result.code == 0 and result.out == b"on\n", result)
+        with open(fresh, "wb") as file:
+            file.write(b"something else")
+        is_usage_error("a file of something else as --session-file", "cat", "--session-file", fresh, *TLS,
+                       *here.to(places), says="something else")
+        with open(fresh, "rb") as file:
+            tap.check("and it is left as it was", file.read() == b"something else")
 
 
 def test_early_data_that_is_not_wanted():
@@ -314,6 +320,10 @@ def test_datagrams():
             result = taps(*command, "--streams", "2", "--datagrams", *here.to(places, stack="quic-datagram"), stdin=b"x\n")
             tap.check(f"{command[0]} --streams: datagrams over QUIC are connections of their own", result.code == 0
                       and result.out and result.err == b"", result)
+        result = taps("bench", "--json", "--streams", "3", "--datagrams", "--count", "30",
+                      *here.to(places, stack="quic-datagram"))
+        value = json.loads(result.out) if result.code == 0 else {}
+        tap.check("and bench says so", (value.get("connections"), value.get("streams")) == (3, 1), result)
         result = taps("cat", "--datagrams", "--cafile", here.certificates.ca, "--security-protocol", "tls1.3",
                       f"127.0.0.1:{port_of(places, 'quic-datagram')}", stdin=b"x\n")
         tap.check("nothing secure is left: an error, never plain text", result.code == 1 and result.out == b""

@@ -50,14 +50,20 @@ static const char *duration_text(double ns, char *text, size_t size)
     return text;
 }
 
+/* Of one session; where the stack has none, each clone is a connection of its own. */
+static size_t streams_of(const struct load *load)
+{
+    return strcmp(load->stack, "quic") == 0 ? load->streams : 1;
+}
+
 static void print_setting(const struct load *load, double rate)
 {
-    size_t sessions = load->connections / load->streams;
+    size_t streams = streams_of(load), sessions = load->connections / streams;
 
     printf("  %s, %s, %zu connection%s", load->stack, *load->security ? load->security : "without security", sessions,
            sessions == 1 ? "" : "s");
-    if (load->streams > 1)
-        printf(" of %zu streams", load->streams);
+    if (streams > 1)
+        printf(" of %zu streams", streams);
     printf(", ready after %.1f ms\n", load->setup_ms);
     printf("  Messages of %zu bytes, %s, at most %zu under way in each connection", load->size,
            load->one_way ? "one way" : "there and back", load->depth);
@@ -160,8 +166,8 @@ void bench_print_json(const struct load *load, double rate)
     json_text(&json, "mode", load->one_way ? "one-way" : "echo");
     json_text(&json, "stack", load->stack);
     json_text(&json, "security", *load->security ? load->security : NULL);
-    json_integer(&json, "connections", load->connections / load->streams);
-    json_integer(&json, "streams", load->streams);
+    json_integer(&json, "connections", load->connections / streams_of(load));
+    json_integer(&json, "streams", streams_of(load));
     json_integer(&json, "size", load->size);
     json_integer(&json, "depth", load->depth);
     if (rate > 0)
