@@ -28,6 +28,7 @@ int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct
     if (pthread_mutex_init(&loop->remote_lock, NULL) != 0)
         return TAPS_E_RESOURCES;
     tapsi_heap_init(&loop->timers, &loop->mem);
+    tapsi_link_init(&loop->leftovers);
     tapsi_link_init(&loop->posted);
     tapsi_link_init(&loop->reaped);
     tapsi_link_init(&loop->remote);
@@ -58,14 +59,35 @@ static void drop_remote(struct tapsi_loop *loop, struct tapsi_link *list)
         tapsi_free(&loop->mem, TAPSI_CONTAINER(link, struct remote_post, link));
 }
 
+void tapsi_loop_drop(struct tapsi_loop *loop, struct tapsi_leftover *leftover)
+{
+    tapsi_list_remove(&leftover->link);
+    loop->leftover_count--;
+    leftover->drop(leftover);
+}
+
+static void drop_first(struct tapsi_loop *loop)
+{
+    tapsi_loop_drop(loop, TAPSI_CONTAINER(tapsi_list_first(&loop->leftovers), struct tapsi_leftover, link));
+}
+
+void tapsi_loop_keep(struct tapsi_loop *loop, struct tapsi_leftover *leftover)
+{
+    tapsi_list_append(&loop->leftovers, &leftover->link);
+    if (++loop->leftover_count > TAPSI_LEFTOVERS)
+        drop_first(loop);
+}
+
 void tapsi_loop_settle(struct tapsi_loop *loop)
 {
+    while (loop->leftover_count)
+        drop_first(loop);
     reap(loop);
 }
 
 void tapsi_loop_release(struct tapsi_loop *loop)
 {
-    reap(loop);
+    tapsi_loop_settle(loop);
     assert(tapsi_list_empty(&loop->posted));
     drop_remote(loop, &loop->remote);
     drop_remote(loop, &loop->remote_running);

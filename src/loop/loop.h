@@ -33,6 +33,15 @@ struct tapsi_timer {
     void (*fire)(struct tapsi_timer *timer);
 };
 
+/* What is left of something that has ended, to answer who has not heard of it: nobody waits for it, and it may be
+   dropped at any time. `drop` frees it; it is off the list by then. */
+struct tapsi_leftover {
+    struct tapsi_link link;
+    void (*drop)(struct tapsi_leftover *leftover);
+};
+
+#define TAPSI_LEFTOVERS 32
+
 struct tapsi_loop {
     struct tapsi_mem mem;
     struct tapsi_platform *platform;
@@ -43,7 +52,9 @@ struct tapsi_loop {
     unsigned dirty_levels; /* bit per non-empty list of dirty */
     struct tapsi_pool ops, lists, buffers, write_buffers;
     struct tapsi_buffer *read_buffer, *write_buffer; /* being filled; NULL at first, and without memory */
-    unsigned holds;                                  /* things under way that may still cause an event */
+    struct tapsi_link leftovers;
+    unsigned leftover_count;
+    unsigned holds; /* things under way that may still cause an event */
     bool in_turn, embedded;
     atomic_bool stop; /* written by any thread */
     atomic_bool has_remote;
@@ -64,8 +75,12 @@ int tapsi_loop_init(struct tapsi_loop *loop, const struct tapsi_mem *mem, struct
 void tapsi_loop_done(struct tapsi_loop *loop);
 /* The same without destroying the platform. */
 void tapsi_loop_release(struct tapsi_loop *loop);
-/* Frees what is dead, and forgets work nobody is left for: outside a turn, before done. */
+/* Drops what is left over, and frees what is dead: outside a turn, before done. */
 void tapsi_loop_settle(struct tapsi_loop *loop);
+/* Keeps it; of more than TAPSI_LEFTOVERS the oldest is dropped. */
+void tapsi_loop_keep(struct tapsi_loop *loop, struct tapsi_leftover *leftover);
+/* Takes it off and calls its drop. */
+void tapsi_loop_drop(struct tapsi_loop *loop, struct tapsi_leftover *leftover);
 /* One turn that waits until `deadline` at most. */
 void tapsi_loop_turn(struct tapsi_loop *loop, uint64_t deadline);
 /* Is something under way that may still cause an event: a hold, or a post of any thread? */

@@ -112,6 +112,18 @@ void tapsi_port_leave(struct tapsi_port_user *user)
     tapsi_port_unref(port);
 }
 
+void tapsi_port_hand_over(struct tapsi_port_user *from, struct tapsi_port_user *to)
+{
+    struct tapsi_port *port = from->port;
+    for (int i = 0; i < TAPSI_PORT_CLASSES; i++) {
+        if (port->users[i] == from)
+            port->users[i] = to;
+    }
+    to->port = port;
+    to->class = from->class;
+    from->port = NULL;
+}
+
 /* --------------------------------------------------------------------------------------------------- reading */
 
 static enum tapsi_port_class class_of(const uint8_t *data, size_t length)

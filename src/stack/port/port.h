@@ -58,6 +58,9 @@ void tapsi_port_unref(struct tapsi_port *port);
 /* Ends the use, and with it the user's reference: nothing is called any more. Harmless when not in use. */
 void tapsi_port_leave(struct tapsi_port_user *user);
 
+/* `to` takes the place of `from`, with its reference: nothing is called of `from` any more. */
+void tapsi_port_hand_over(struct tapsi_port_user *from, struct tapsi_port_user *to);
+
 /* As bound; the address may be any. */
 const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port);
 /* The size of datagrams (without headers) that the interface or the route to `remote` has; 0 = not known. */

@@ -439,7 +439,7 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr)
         return;
     struct tapsi_port_way way = way_of(s, &storage.path, info.ecn);
     tapsi_port_write(path_for(s, &storage.path)->port, &way, packet, (size_t)n, 0);
-    s->last = s->endpoint ? tapsi_buffer_new(&s->env->loop->mem, (size_t)n) : NULL;
+    s->last = s->endpoint || s->state == QUIC_OPEN ? tapsi_buffer_new(&s->env->loop->mem, (size_t)n) : NULL;
     if (s->last)
         memcpy(s->last->data, packet, s->last->used = (uint32_t)n);
 }

@@ -438,3 +438,81 @@ TEST(a_stranger_at_another_address_changes_nothing)
     CHECK_INT(w.n.server->moves, 1);
     net_finish(&w.n);
 }
+
+/* ---------------------------------------------------------------------------------------- the end of a client */
+
+/* A connection whose client has ended it, and the packet that says so is lost. */
+static bool end_unheard(struct ways *w)
+{
+    if (!ways_open(w))
+        return false;
+    tapsi_sim_fault(w->n.sim, "192.0.2.1", TAPSI_SIM_BLACKHOLE);
+    net_destroy(w->c, TAPS_E_CLOSED);
+    net_run(&w->n, 20 * MS);
+    tapsi_sim_fault(w->n.sim, "192.0.2.1", TAPSI_SIM_FINE);
+    return true;
+}
+
+/* proves IMPL-36 */
+TEST(a_client_that_has_ended_says_so_again)
+{
+    struct ways w;
+    NEED(end_unheard(&w));
+    CHECK_INT(w.n.server->closed, 0);
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1);
+    net_send_text(w.n.server, "are you there?", 0);
+    net_run(&w.n, 50 * MS);
+    CHECK_INT(w.n.server->closed, 1);
+    CHECK_INT(w.n.server->error.pub.code, TAPS_E_ABORTED);
+    net_finish(&w.n);
+}
+
+TEST(and_not_for_longer_than_three_timeouts)
+{
+    struct ways w;
+    NEED(end_unheard(&w));
+    net_run(&w.n, S);
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 0);
+    net_finish(&w.n);
+}
+
+TEST(what_is_left_of_clients_is_bounded)
+{
+    struct net n;
+    net_begin(&n);
+    net_open(&n);
+    for (int i = 0; i < 50; i++) {
+        struct end *c = net_handshake(&n);
+        NEED(c && c->ready);
+        net_destroy(c, 0);
+    }
+    net_run(&n, MS);
+    CHECK(tapsi_sim_host_sockets(n.hosts[0]) <= TAPSI_LEFTOVERS);
+    net_finish(&n); /* which does not wait for the others */
+}
+
+/* ----------------------------------------------------------------------------------------------- soft errors */
+
+TEST(what_the_network_says_is_told_to_who_asks_for_it_and_ends_nothing)
+{
+    for (int asks = 0; asks < 2; asks++) {
+        struct ways w;
+        struct taps_value value = {.type = TAPS_TYPE_PREFERENCE, .preference = TAPS_REQUIRE};
+        ways_begin(&w);
+        if (asks)
+            CHECK_INT(tapsi_properties_set(w.n.properties[0], TAPS_SOFT_ERROR_NOTIFY, value), 0);
+        net_open(&w.n);
+        w.c = net_handshake(&w.n);
+        NEED(w.c && w.c->ready);
+        net_run(&w.n, 100 * MS);
+        tapsi_sim_link_fault(w.n.link, TAPSI_SIM_UNREACHABLE);
+        net_send_text(w.c, "one", 0);
+        net_run(&w.n, S);
+        tapsi_sim_link_fault(w.n.link, TAPSI_SIM_FINE);
+        CHECK(net_run_until_bytes(&w.n, w.c, 3, 10 * S));
+        CHECK_INT(w.c->closed, 0);
+        CHECK(asks ? w.c->warnings > 0 : w.c->warnings == 0);
+        CHECK_INT(w.c->warning.pub.code, asks ? TAPS_E_UNREACHABLE : 0);
+        net_finish(&w.n);
+    }
+}

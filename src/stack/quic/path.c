@@ -40,12 +40,46 @@ static void on_writable(struct tapsi_port_user *user)
     tapsi_quic_dirty(path_of(user)->session);
 }
 
-/* After the handshake it is the peer's silence that tells: anybody can send ICMP. */
+/* Nobody is there, or nobody may get there. */
+static bool is_refusal(int err)
+{
+    switch (err) {
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENONET:
+    case EACCES:
+        return true;
+    default:
+        return false;
+    }
+}
+
+#define SOFT_APART (100 * TAPSI_MS)
+
+static void tell_soft(struct quic_session *s, const struct quic_path *path, int err)
+{
+    struct tapsi_error error;
+    char text[TAPSI_ADDR_TEXT];
+    uint64_t now = tapsi_loop_now(s->env->loop);
+    if (tapsi_preference(s->env->properties, TAPS_SOFT_ERROR_NOTIFY) < TAPS_PREFER || now < s->next_soft)
+        return;
+    s->next_soft = now + SOFT_APART;
+    tapsi_error_native(&error, tapsi_err_from_errno(err), TAPS_DOMAIN_ERRNO, err, "the network reported about %s: %s",
+                       tapsi_addr_text(&path->remote, text), strerror(err));
+    tapsi_quic_warn(s, &error);
+}
+
+/* After the handshake it is the peer's silence that tells: anybody can send ICMP. What it says may be of interest. */
 static void on_error(struct tapsi_port_user *user, const union tapsi_addr *to, int err)
 {
-    struct quic_session *s = path_of(user)->session;
+    struct quic_path *path = path_of(user);
+    struct quic_session *s = path->session;
     (void)to;
-    if (s->state != QUIC_HANDSHAKE || err == EMSGSIZE)
+    if (s->state == QUIC_OPEN && err != EMSGSIZE)
+        tell_soft(s, path, err);
+    if (s->state != QUIC_HANDSHAKE || !is_refusal(err))
         return;
     tapsi_quic_network_failed(s, err);
     tapsi_quic_run(s);

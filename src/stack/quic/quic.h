@@ -130,6 +130,7 @@ struct quic_session {
     struct tapsi_link paths;
     struct quic_mover *mover;       /* clients that may take other paths, or NULL */
     struct tapsi_error *warning;    /* the latest that does not end it: told as a soft error */
+    uint64_t next_soft;             /* ICMP is told no earlier */
     union tapsi_addr local, remote; /* of `path`, as last used */
     union tapsi_addr known;         /* what the engine takes for `local` */
     unsigned interface_index;
@@ -167,7 +168,7 @@ struct quic_session {
     int profile;              /* the capacity profile */
     struct quic_notes *notes; /* a client's, for its tickets (resume.c); or NULL */
 
-    struct tapsi_buffer *last; /* a server's: its CONNECTION_CLOSE, said again to who has not heard it */
+    struct tapsi_buffer *last; /* its CONNECTION_CLOSE, said again to who has not heard it */
     unsigned heard;            /* packets since */
     struct tapsi_error *error; /* why it is over; NULL: no error */
     bool failed : 1;           /* `error` was to be told, even if there was no memory for it */
@@ -294,6 +295,9 @@ void tapsi_quic_close_paths(struct quic_session *s);
 struct quic_path *tapsi_quic_find_path(struct quic_session *s, const ngtcp2_path *path);
 /* All layers are to hear it as a soft error; borrowed. */
 void tapsi_quic_warn(struct quic_session *s, const struct tapsi_error *error);
+
+/* linger.c: a client's session is over, and has said so: its socket is kept for so long. */
+void tapsi_quic_linger(struct quic_session *s, uint64_t time);
 
 /* move.c: which path a client takes. */
 int tapsi_quic_paths(struct quic_session *s, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error);

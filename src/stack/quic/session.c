@@ -390,6 +390,8 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     s->conn = NULL;
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
+    if (s->role == TAPSI_ROLE_CLIENT && was_open)
+        tapsi_quic_linger(s, linger);
     tapsi_quic_close_paths(s);
     s->lingers = may_linger(s, was_open);
     if (s->lingers)
