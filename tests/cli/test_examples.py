@@ -190,6 +190,20 @@ def test_roam():
     tap.check("roam says that nobody listens", result.code == 1 and result.err, result)
 
 
+def test_moving():
+    with started([programs["taps"], "serve", "--cert", cert, "--key", key, "--alpn", "echo", "127.0.0.1:0"]) as process:
+        port = int(lines_until(process, "listening")[0].split()[1].rpartition(":")[2])
+        result = run([programs["moving"], f"127.0.0.1:{port}", certificates.ca, "127.0.0.2"])
+        lines = result.out.split(b"\n")
+        tap.check("moving goes on from another address",
+                  result.code == 0 and lines[0].startswith(b"from 127.0.0.1:") and lines.count(b"hello") == 2 and
+                  any(line.startswith(b"from 127.0.0.2:") for line in lines), result)
+        result = run([programs["moving"], f"127.0.0.1:{port}", certificates.ca])
+        tap.check("moving stays where it is", result.code == 0 and result.out.count(b"from ") == 1, result)
+        result = run([programs["moving"], f"127.0.0.1:{port}", certificates.ca, "192.0.2.77"])
+        tap.check("moving to an address that is not here ends", result.code == 1 and b"no other path" in result.err, result)
+
+
 def test_why():
     with refusing() as port:
         result = run([programs["why"], f"127.0.0.1:{port}"])
@@ -323,7 +337,7 @@ if __name__ == "__main__":
     certificates = Certificates()
     try:
         cert, key = certificates.make("localhost", "DNS:localhost", "IP:127.0.0.1")
-        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_questions, test_roam, test_why,
+        code = tap.run([test_usage, test_clients, test_server, test_query, test_send_file, test_group, test_questions, test_roam, test_moving, test_why,
                         test_workers, test_mutual, test_parcels])
     finally:
         certificates.remove()
