@@ -22,7 +22,7 @@ static bool try_without_early(struct tapsi_leaf *leaf, int code)
     struct tapsi_error error;
     union tapsi_addr local = leaf->asked;
     if (tapsi_list_empty(&leaf->early) || leaf->without_early ||
-        (code != TAPS_E_TLS && code != TAPS_E_ABORTED && code != TAPS_E_TRUNCATED))
+        (code != TAPS_E_TLS && code != TAPS_E_PROTOCOL && code != TAPS_E_ABORTED && code != TAPS_E_TRUNCATED))
         return false;
     leaf->without_early = true;
     tapsi_attempt_stop(leaf);

@@ -362,12 +362,14 @@ void tapsi_quic_datagrams_go_up(struct quic_session *s, struct tapsi_layer *laye
 static bool may_go_up(const struct quic_session *s)
 {
     const struct quic_listener *l = s->endpoint ? s->endpoint->listeners[QUIC_STREAMS_OF] : NULL;
-    return s->state != QUIC_HANDSHAKE && (!l || (l->layer.want && !l->closing) || s->state == QUIC_OVER);
+    return (s->state != QUIC_HANDSHAKE || s->early_in) &&
+           (!l || (l->layer.want && !l->closing) || s->state == QUIC_OVER);
 }
 
 void tapsi_quic_arrivals(struct quic_session *s)
 {
     struct tapsi_link *link;
+    tapsi_quic_let_early_in(s);
     while (may_go_up(s) && (link = tapsi_list_first(&s->arrivals)))
         go_up(s, TAPSI_CONTAINER(link, struct quic_stream, turn));
 }

@@ -57,7 +57,7 @@ static int give_text(union tapsi_got *ret, const char *text)
 
 int tapsi_quic_get(struct quic_session *s, int what, union tapsi_got *ret)
 {
-    bool open = s->state != QUIC_HANDSHAKE && s->hs.session;
+    bool open = tapsi_quic_is_agreed(s);
     switch (what) {
     case TAPSI_GET_REMOTE:
         ret->address = s->remote;

@@ -196,6 +196,7 @@ struct quic_session {
     bool local_peer : 1; /* on this machine: the engine leaves the size of packets to us */
     bool sized : 1;      /* and the system was asked for it */
     bool fixed : 1;      /* a server's: its client must not take other paths */
+    bool early_in : 1;   /* a server's: what came early goes up, before the handshake is done */
 };
 
 /* session.c */
@@ -257,6 +258,10 @@ size_t tapsi_quic_early_room(struct quic_stream *st);
 int tapsi_quic_begin_early(struct quic_session *s);
 /* The handshake is done, and it is known what became of it. */
 void tapsi_quic_settle_early(struct quic_session *s);
+/* Of a server's session that shakes hands: may what came early go up? */
+void tapsi_quic_let_early_in(struct quic_session *s);
+/* Is it known what the handshake has agreed on? */
+bool tapsi_quic_is_agreed(const struct quic_session *s);
 /* Engine callback of a server: the handshake is done. */
 void tapsi_quic_give_tickets(struct quic_session *s);
 /* Does a token of NEW_TOKEN prove the address? Once: it is used up. */

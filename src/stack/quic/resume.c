@@ -9,7 +9,9 @@
  * so each goes back to those that are to be opened, with everything in its queue, in order.
  *
  * Server. Tickets are given when the handshake is done, and are good only for the same transport parameters: nobody
- * else sees to it that those are not reduced. A first flight with early data is taken once (issuer.h).
+ * else sees to it that those are not reduced. A first flight with early data is taken once (issuer.h), and goes up at
+ * once, so that the answer is there a round trip earlier than without; where the certificates of clients are looked at,
+ * with the end of the handshake.
  *
  * A token proves the client's address, not its port, to the Listener that gave it, once: then no Retry is asked for,
  * and more may be sent than came. One that proves nothing (altered, expired, foreign, used) is as none.
@@ -254,6 +256,24 @@ int tapsi_quic_resume(struct quic_session *s)
         binding[7] = params->max_datagram_frame_size;
     }
     return tapsi_resume_begin(&s->hs, binding, sizeof(binding));
+}
+
+bool tapsi_quic_is_agreed(const struct quic_session *s)
+{
+    return s->hs.session && (s->state != QUIC_HANDSHAKE || s->early_in);
+}
+
+/* A ticket stands for what its client has shown, unless that is to be looked at again. GnuTLS has taken the ClientHello
+   as the first of its kind, and answered it. */
+void tapsi_quic_let_early_in(struct quic_session *s)
+{
+    if (s->role != TAPSI_ROLE_SERVER || s->state != QUIC_HANDSHAKE || s->early_in || !s->conn ||
+        tapsi_list_empty(&s->arrivals))
+        return;
+    s->early_in = !s->hs.credentials->verify && tapsi_resume_early_taken(&s->hs) &&
+                  gnutls_session_is_resumed(s->hs.session) && tapsi_handshake_take_alpn(&s->hs) && s->hs.alpn &&
+                  tapsi_resume_finish(&s->hs);
+    s->admitted |= s->early_in;
 }
 
 static void give_token(struct quic_session *s)

@@ -352,6 +352,81 @@ TEST(a_server_without_tickets_gives_none)
 
 /* -------------------------------------------------------------------------------------------------- early data */
 
+/* proves API-125: the answer is there when the handshake is done, not a round trip later */
+TEST(early_data_is_answered_at_once)
+{
+    struct net n;
+    begin(&n);
+    n.server_echo = true;
+    net_open(&n);
+    meet(&n);
+    n.early[0] = "early";
+    struct end *e = net_connect(&n);
+    NEED(e);
+    net_run(&n, 15 * MS);
+    CHECK_INT(e->ready, 0);
+    CHECK(n.server && net_got(n.server, "early"));
+    net_run(&n, 6 * MS);
+    CHECK_INT(e->ready, 1);
+    CHECK(net_got(e, "early"));
+    net_send_text(e, " late", TAPSI_OP_FINAL | TAPSI_OP_END);
+    net_run(&n, 100 * MS);
+    CHECK(net_got(e, "early late"));
+    CHECK_INT(n.server->closed + e->closed, 2);
+    CHECK_INT(n.server->error.pub.code + e->error.pub.code, 0);
+    net_finish(&n);
+}
+
+/* What came up early ends in error when the client vanishes before it has finished its handshake. */
+TEST(early_data_of_a_client_that_never_finishes)
+{
+    struct net n;
+    begin(&n);
+    n.server_echo = true;
+    net_open(&n);
+    meet(&n);
+    n.early[0] = "early";
+    NEED(net_connect(&n));
+    net_run(&n, 15 * MS);
+    NEED(n.server);
+    tapsi_sim_link_up(n.link, false);
+    net_run(&n, 20 * TAPSI_SIM_S);
+    CHECK_INT(n.server->closed, 1);
+    CHECK_INT(n.server->error.pub.code, TAPS_E_TIMEOUT);
+    CHECK_INT(n.half_open, 0);
+    net_finish(&n);
+}
+
+/* The certificate of a session's client is looked at once more when the session is resumed, and before that nothing of
+   its early data goes up. */
+TEST(early_data_waits_where_clients_show_certificates)
+{
+    struct net n;
+    struct tapsi_test_identity authority =
+        tapsi_test_identity(&(struct tapsi_test_subject){.name = "Clients", .authority = true}, NULL);
+    struct tapsi_test_identity id =
+        tapsi_test_identity(&(struct tapsi_test_subject){.name = "client", .purpose = TAPSI_TEST_CLIENT}, &authority);
+    begin(&n);
+    const char *own = id.certificate, *key = id.key, *known = authority.certificate;
+    CHECK_INT(tapsi_security_add_client(n.security[0], own, strlen(own), key, strlen(key)), 0);
+    CHECK_INT(tapsi_security_add_authority(n.security[1], known, strlen(known)), 0);
+    n.security[1]->require_client_certificate = true;
+    net_open(&n);
+    meet(&n);
+    n.early[0] = "early";
+    struct end *e = net_connect(&n);
+    NEED(e);
+    net_run(&n, 25 * MS);
+    CHECK(e->info.early);
+    CHECK(!n.server);
+    net_run(&n, 100 * MS);
+    CHECK(n.server && net_got(n.server, "early"));
+    CHECK_INT(n.server ? n.server->got_early : 0, 5);
+    net_finish(&n);
+    tapsi_test_identity_free(&id);
+    tapsi_test_identity_free(&authority);
+}
+
 TEST(several_messages_go_early_and_the_last_may_be_final)
 {
     struct net n;
@@ -733,4 +808,75 @@ TEST(a_resumed_connection_may_be_destroyed_at_every_moment)
             net_finish(&n);
         }
     }
+}
+
+TEST(a_connection_of_early_data_may_be_destroyed_at_every_moment)
+{
+    for (int ms = 8; ms < 50; ms++) {
+        struct net n;
+        begin(&n);
+        n.server_echo = true;
+        net_open(&n);
+        meet(&n);
+        n.early[0] = "early";
+        struct end *e = net_connect(&n);
+        NEED(e);
+        net_run(&n, (uint64_t)ms * MS);
+        if (n.server && n.server->layer)
+            net_destroy(n.server, ms & 1 ? TAPS_E_ABORTED : 0);
+        net_run(&n, 500 * MS);
+        CHECK(!n.server || e->ready);
+        net_finish(&n);
+    }
+}
+
+/* The Listener goes between the first flight and the end of the handshake. */
+TEST(early_data_outlives_its_listener)
+{
+    struct net n;
+    begin(&n);
+    n.server_echo = true;
+    net_open(&n);
+    meet(&n);
+    n.early[0] = "early";
+    struct end *e = net_connect(&n);
+    NEED(e);
+    net_run(&n, 15 * MS);
+    tapsi_layer_destroy(n.listener, 0);
+    n.listener = NULL;
+    net_run(&n, 100 * MS);
+    CHECK(net_got(e, "early"));
+    net_send_text(e, " late", 0);
+    net_run(&n, 100 * MS);
+    CHECK(net_got(e, "early late"));
+    net_finish(&n);
+}
+
+/* The Listener takes no more now: what is early waits, and is delivered when it does. */
+TEST(early_data_waits_for_a_listener_that_takes_no_more)
+{
+    struct net n;
+    begin(&n);
+    net_open(&n);
+    meet(&n);
+    n.early[0] = "early";
+    struct end *e = net_connect(&n);
+    NEED(e);
+    net_run(&n, 5 * MS);
+    n.server = NULL;
+    tapsi_layer_want(n.listener, 1);
+    net_run(&n, 300 * MS);
+    CHECK(n.server && net_got(n.server, "early"));
+    tapsi_layer_want(n.listener, 0);
+    n.server = NULL;
+    struct end *more = net_clone(&n, e, TAPS_BIDIRECTIONAL);
+    NEED(more);
+    net_run(&n, 50 * MS);
+    net_send_text(more, "later", 0);
+    net_run(&n, 100 * MS);
+    CHECK(!n.server);
+    tapsi_layer_want(n.listener, 1);
+    net_run(&n, 100 * MS);
+    CHECK(n.server && net_got(n.server, "later"));
+    net_finish(&n);
 }

@@ -300,7 +300,7 @@ struct tapsi_ready_info tapsi_quic_stream_info(const struct quic_stream *st)
 
 static int give_ready(const struct quic_stream *st, union tapsi_got *ret)
 {
-    if (st->session->state == QUIC_HANDSHAKE || !st->session->hs.session)
+    if (!tapsi_quic_is_agreed(st->session))
         return TAPSI_PASS;
     ret->ready = tapsi_quic_stream_info(st);
     return TAPSI_HANDLED;

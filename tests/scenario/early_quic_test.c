@@ -1,0 +1,321 @@
+/*
+ * Sessions resumed, and early data, over QUIC (RFC 9622, 9.2.5; RFC 9001, 4.6): whole connections in virtual time, and
+ * races in which TLS over TCP has a ticket, too.
+ */
+#include <string.h>
+#include "secret.h"
+
+#define FIRST "it may arrive twice"
+#define TAG   ((void *)7)
+#define HOST  "192.0.2.1:443"
+
+static void serve(struct world *w, struct peer *p, const char *group)
+{
+    struct tapsi_test_identity identity = peer_certificate(SECRET_NAME, NULL, NULL);
+    peer_new(w, w->server, p);
+    peer_secure(p, &identity);
+    if (group)
+        CHECK_INT(taps_security_parameters_add_group(p->security, group), 0);
+    CHECK_INT(taps_security_parameters_add_alpn(p->security, "echo"), 0);
+    p->echo = true;
+    peer_listen(w, p, HOST);
+    tapsi_test_identity_free(&identity);
+}
+
+static void begin(struct world *w, struct peer *p, const char *protocols)
+{
+    world_new(w);
+    world_secure(w);
+    tapsi_sim_dns_answer(w->dns, SECRET_NAME, "A", "192.0.2.1", 0);
+    CHECK_INT(taps_security_parameters_add_alpn(w->security, "echo"), 0);
+    if (protocols)
+        secret_set(w, "allowedSecurityProtocols", protocols);
+    taps_transport_properties_prefer(w->properties, TAPS_ZERO_RTT_MSG);
+    serve(w, p, NULL);
+}
+
+static void forget(struct world *w, struct peer *p)
+{
+    taps_connection_free(w->connection);
+    w->connection = NULL;
+    memset(&w->heard, 0, sizeof(w->heard));
+    p->length = p->early = 0;
+}
+
+/* A first Connection, which leaves tickets. */
+static void meet(struct world *w, struct peer *p)
+{
+    if (!w->context) {
+        world_start(w);
+        wire_tap(&secret_wire, w->context);
+    }
+    w->keep_reading = true;
+    world_initiate(w, SECRET_NAME ":443", 0);
+    CHECK_INT(w->initiated, 0);
+    CHECK_INT(taps_connection_send(w->connection, SECRET, strlen(SECRET), NULL, 0, NULL), 0);
+    CHECK_INT(taps_connection_receive(w->connection, 1, 65536, NULL), 0);
+    world_run_until_ready(w);
+    CHECK(!taps_connection_resumed(w->connection));
+    CHECK(!taps_connection_early_data(w->connection));
+    world_run_ms(w, 100);
+    taps_connection_close(w->connection);
+    world_run_ms(w, 500);
+    forget(w, p);
+}
+
+static void met_world(struct world *w, struct peer *p)
+{
+    begin(w, p, "quic");
+    meet(w, p);
+}
+
+static int send_first(struct world *w, bool replayable, bool final)
+{
+    taps_message_context *context;
+    taps_message_context_new(&context);
+    taps_message_context_set(context, "safelyReplayable", replayable ? "true" : "false");
+    if (final)
+        taps_message_context_set(context, "final", "true");
+    secret_wire.length = 0;
+    w->in_call = true;
+    int err = taps_preconnection_initiate_with_send(w->preconnection, 0, &world_events, w, FIRST, strlen(FIRST),
+                                                    context, 0, TAG, &w->connection);
+    w->in_call = false;
+    taps_message_context_free(context);
+    return err;
+}
+
+static void meet_again(struct world *w, bool replayable)
+{
+    CHECK_INT(send_first(w, replayable, false), 0);
+    CHECK_INT(taps_connection_receive(w->connection, 1, 65536, NULL), 0);
+}
+
+static void check_sent_once(const struct world *w, const struct peer *p)
+{
+    CHECK_INT(w->heard.sent, 1);
+    CHECK_INT(w->heard.send_error, 0);
+    CHECK_INT(p->length, strlen(FIRST));
+    CHECK(peer_has(p, FIRST));
+    CHECK(!wire_has_text(&secret_wire, FIRST));
+}
+
+static void part(struct world *w, struct peer *p)
+{
+    taps_connection_close(w->connection);
+    world_run_until_end(w);
+    peer_done(p);
+    world_finish(w);
+}
+
+/* proves API-061, API-074, API-125, IMPL-17, IMPL-23, ARCH-16: with the ClientHello; and it was taken */
+TEST(a_first_message_goes_with_the_first_flight)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    for (int i = 0; i < 3; i++) {
+        meet_again(&w, true);
+        world_run_until_ready(&w);
+        CHECK_INT(p.early, strlen(FIRST)); /* it was there before this side was ready */
+        CHECK(taps_connection_resumed(w.connection));
+        CHECK(taps_connection_early_data(w.connection));
+        world_run_ms(&w, 100);
+        check_sent_once(&w, &p);
+        CHECK_INT(w.heard.length, strlen(FIRST));
+        CHECK(taps_connection_early_data(p.last));
+        CHECK(taps_connection_resumed(p.last));
+        if (i == 2)
+            break;
+        taps_connection_close(w.connection);
+        world_run_ms(&w, 500);
+        forget(&w, &p);
+    }
+    part(&w, &p);
+}
+
+TEST(a_first_message_may_be_the_last)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    CHECK_INT(send_first(&w, true, true), 0);
+    CHECK_INT(taps_connection_receive(w.connection, 1, 65536, NULL), 0);
+    world_run_until_ready(&w);
+    world_run_ms(&w, 200);
+    check_sent_once(&w, &p);
+    CHECK_INT(p.early, strlen(FIRST));
+    CHECK(p.final);
+    CHECK(taps_connection_early_data(w.connection));
+    part(&w, &p);
+}
+
+/* proves API-074, API-103: a Message that must not arrive twice never leaves before the handshake is over */
+TEST(what_is_not_safely_replayable_waits)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    meet_again(&w, false);
+    world_run_until_ready(&w);
+    CHECK(taps_connection_resumed(w.connection));
+    CHECK(!taps_connection_early_data(w.connection));
+    CHECK_INT(p.length, 0);
+    world_run_ms(&w, 100);
+    check_sent_once(&w, &p);
+    CHECK_INT(p.early, 0);
+    part(&w, &p);
+}
+
+/* proves API-034 */
+TEST(no_early_data_where_it_is_prohibited)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    taps_transport_properties_prohibit(w.properties, TAPS_ZERO_RTT_MSG);
+    taps_preconnection_set_transport_properties(w.preconnection, w.properties);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK(taps_connection_resumed(w.connection));
+    CHECK(!taps_connection_early_data(w.connection));
+    world_run_ms(&w, 100);
+    check_sent_once(&w, &p);
+    CHECK_INT(p.early, 0);
+    part(&w, &p);
+}
+
+/* proves API-089, ARCH-17 */
+TEST(an_isolated_session_uses_nothing_and_leaves_nothing)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    taps_transport_properties_set_boolean(w.properties, TAPS_ISOLATE_SESSION, true);
+    taps_preconnection_set_transport_properties(w.preconnection, w.properties);
+    for (int i = 0; i < 2; i++) {
+        meet_again(&w, true);
+        world_run_until_ready(&w);
+        CHECK(!taps_connection_resumed(w.connection));
+        CHECK(!taps_connection_early_data(w.connection));
+        world_run_ms(&w, 100);
+        check_sent_once(&w, &p);
+        if (i)
+            break;
+        taps_connection_close(w.connection);
+        world_run_ms(&w, 500);
+        forget(&w, &p);
+    }
+    part(&w, &p);
+}
+
+/* Its successor at the same place does not know what its tickets were. */
+static void replace(struct world *w, struct peer *p, const char *group)
+{
+    peer_done(p);
+    world_run_ms(w, 100);
+    serve(w, p, group);
+}
+
+/* proves IMPL-17: once, and first */
+TEST(early_data_that_is_not_taken_is_sent_again_in_order)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    replace(&w, &p, NULL);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK_INT(taps_connection_send(w.connection, " and more", 9, NULL, 0, TAG), 0);
+    CHECK(!taps_connection_resumed(w.connection));
+    CHECK(!taps_connection_early_data(w.connection));
+    world_run_ms(&w, 200);
+    CHECK_INT(w.heard.sent, 2);
+    CHECK(p.length == strlen(FIRST) + 9 && memcmp(p.data, FIRST " and more", p.length) == 0);
+    CHECK_INT(p.early, 0);
+    part(&w, &p);
+}
+
+/* HelloRetryRequest: GnuTLS cannot go on, so the attempt begins once more, without. */
+TEST(a_peer_that_breaks_over_early_data_is_tried_without)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    replace(&w, &p, "secp521r1");
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK_INT(w.heard.ready, 1);
+    CHECK(!taps_connection_early_data(w.connection));
+    world_run_ms(&w, 200);
+    check_sent_once(&w, &p);
+    part(&w, &p);
+}
+
+static void meet_by_tls(struct world *w, struct peer *p)
+{
+    meet_again(w, false);
+    world_run_until_ready(w);
+    world_run_ms(w, 300);
+    CHECK_TEXT(taps_connection_stack(w->connection), "tls/tcp");
+    taps_connection_close(w->connection);
+    world_run_ms(w, 500);
+    forget(w, p);
+}
+
+/* proves IMPL-17, IMPL-23: each protocol has tickets of its own, and each attempt a copy of the Message */
+TEST(where_quic_does_not_come_through_tls_carries_the_early_data)
+{
+    struct world w;
+    struct peer p;
+    begin(&w, &p, NULL);
+    meet(&w, &p); /* by QUIC */
+    tapsi_sim_fault(w.sim, "udp " HOST, TAPSI_SIM_BLACKHOLE);
+    meet_by_tls(&w, &p);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK_INT(w.heard.ready, 1);
+    world_run_ms(&w, 300);
+    CHECK_TEXT(taps_connection_stack(w.connection), "tls/tcp");
+    CHECK(taps_connection_early_data(w.connection));
+    check_sent_once(&w, &p);
+    part(&w, &p);
+}
+
+/* proves API-083: a clone is a further stream, of the same session */
+TEST(a_clone_of_a_resumed_connection_is_of_its_session)
+{
+    struct world w;
+    struct peer p;
+    taps_connection *clone;
+    static const struct taps_connection_events nothing;
+    met_world(&w, &p);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK_INT(taps_connection_clone(w.connection, NULL, NULL, &nothing, NULL, &clone), 0);
+    world_run_ms(&w, 100);
+    CHECK(taps_connection_resumed(clone));
+    CHECK(!taps_connection_early_data(clone));
+    taps_connection_free(clone);
+    part(&w, &p);
+}
+
+/* The application gives up while its Message may be on its way. */
+TEST(a_race_with_early_data_may_be_given_up_at_any_time)
+{
+    for (uint64_t ms = 0; ms < 40; ms += 3) {
+        struct world w;
+        struct peer p;
+        met_world(&w, &p);
+        meet_again(&w, true);
+        world_run_ms(&w, ms);
+        if (ms % 2)
+            taps_connection_abort(w.connection);
+        else
+            taps_connection_close(w.connection);
+        world_run_ms(&w, 500);
+        CHECK(w.heard.sent + w.heard.send_error <= 1);
+        peer_done(&p);
+        world_finish(&w);
+    }
+}
