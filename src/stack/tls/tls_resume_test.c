@@ -86,6 +86,28 @@ TEST(a_client_that_showed_its_certificate_is_known_again)
     tapsi_test_identity_free(&id);
 }
 
+/* Also where others need a certificate. proves API-057 */
+TEST(a_client_that_had_a_key_is_known_again)
+{
+    for (int i = 0; i < 4; i++) {
+        struct tapsi_test_pair p;
+        NEED(tapsi_test_pair_init(&p));
+        tapsi_security_unref(p.security[0]);
+        p.security[0] = tapsi_security_new(&p.mem, TAPS_SECURITY_REQUIRED);
+        CHECK_INT(tapsi_security_allow(p.security[0], i & 1 ? TAPS_TLS_1_2 : TAPS_TLS_1_3), 0);
+        for (int side = 0; side < 2; side++)
+            CHECK_INT(tapsi_security_add_psk(p.security[side], "me", "0123456789abcdef", 16), 0);
+        tapsi_test_trust(p.security[1], tapsi_test_authority());
+        p.security[1]->require_client_certificate = i & 2;
+        NEED(first(&p));
+        NEED(tapsi_test_pair_handshake(&p));
+        CHECK(p.server.info.resumed);
+        CHECK(p.server.info.authenticated);
+        CHECK(p.client.info.authenticated);
+        CHECK_INT(tapsi_test_pair_done(&p), 0);
+    }
+}
+
 static time_t clock_of_gnutls;
 
 static time_t that_time(time_t *to)
