@@ -205,21 +205,37 @@ static int on_confirmed(ngtcp2_conn *conn, void *user)
     return 0;
 }
 
-static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
-                        ngtcp2_path_validation_result result, void *user)
+static void note_validation(struct quic_session *s, const ngtcp2_path *path, ngtcp2_path_validation_result result)
 {
-    struct quic_session *s = user;
     struct quic_path *p = s->role == TAPSI_ROLE_CLIENT ? tapsi_quic_find_path(s, path) : NULL;
-    (void)conn;
-    (void)flags;
     if (p)
         p->verdict = (uint8_t)result + 1;
     if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
         s->unproven = 0;
     if (result == NGTCP2_PATH_VALIDATION_RESULT_FAILURE)
         s->pinned = 0; /* the engine is back on the path before, and done */
+}
+
+#if QUIC_NGTCP2_1
+static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path, const ngtcp2_path *fallback,
+                        ngtcp2_path_validation_result result, void *user)
+{
+    (void)conn;
+    (void)flags;
+    (void)fallback;
+    note_validation(user, path, result);
     return 0;
 }
+#else
+static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
+                        ngtcp2_path_validation_result result, void *user)
+{
+    (void)conn;
+    (void)flags;
+    note_validation(user, path, result);
+    return 0;
+}
+#endif
 
 static int new_cid(struct quic_session *s, ngtcp2_cid *cid, size_t length)
 {
