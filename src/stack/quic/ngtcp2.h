@@ -84,7 +84,9 @@ static inline void tapsi_ngtcp2_set_token(ngtcp2_settings *settings, const uint8
 static inline ngtcp2_ssize tapsi_ngtcp2_encode_params(uint8_t *to, size_t room, const ngtcp2_transport_params *params)
 {
 #if QUIC_NGTCP2_1
-    return ngtcp2_transport_params_encode(to, room, params);
+    ngtcp2_transport_params all = *params;
+    all.initial_scid_present = 1; /* 0.12 reads nothing without it */
+    return ngtcp2_transport_params_encode(to, room, &all);
 #else
     return ngtcp2_encode_transport_params(to, room, NGTCP2_TRANSPORT_PARAMS_TYPE_CLIENT_HELLO, params);
 #endif

@@ -751,6 +751,19 @@ TEST(a_token_that_proves_nothing_is_as_none)
     CHECK_INT(pressed(&n, reopen), 40); /* another endpoint, which shares no secret */
 }
 
+/* 0.12 of the engine takes none without initial_source_connection_id, 1.x writes none by itself. */
+TEST(parameters_are_written_as_every_version_of_the_engine_reads_them)
+{
+    struct net n;
+    begin(&n);
+    net_open(&n);
+    meet(&n);
+    const struct tapsi_ticket *t = any_ticket(&n, NULL);
+    NEED(t);
+    CHECK(memmem(t->transport, t->transport_length, "\x0f", 2) != NULL);
+    net_finish(&n);
+}
+
 TEST(each_ticket_has_a_token_of_its_own)
 {
     struct net n;
