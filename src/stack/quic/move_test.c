@@ -439,6 +439,160 @@ TEST(a_stranger_at_another_address_changes_nothing)
     net_finish(&w.n);
 }
 
+/* Their longest is another there. proves API-043 */
+TEST(datagrams_move_and_hear_of_it)
+{
+    struct ways w;
+    struct net *n = &w.n;
+    union tapsi_got got;
+    ways_begin(&w);
+    n->proto[0] = n->proto[1] = &tapsi_proto_quic_datagram;
+    tapsi_sim_link_mtu(w.link, 1280, true);
+    net_open(n);
+    w.c = net_handshake(n);
+    NEED(w.c && w.c->ready);
+    net_send_text(w.c, "one", TAPSI_OP_END);
+    net_run(n, S);
+    uint32_t longest = w.c->layer->max_message;
+    unsigned told = w.c->moves;
+    CHECK_INT(give(&w, &w.all[OTHER_LINK], 1), 0);
+    net_run(n, MS);
+    CHECK_INT(w.c->moves, told + 1);
+    CHECK_INT(tapsi_layer_get(w.c->layer, TAPSI_GET_LOCAL, &got), TAPSI_HANDLED);
+    CHECK(tapsi_addr_same_host(&got.address, &w.all[OTHER_LINK].local));
+    net_run(n, 5 * S);
+    CHECK(w.c->layer->max_message < longest);
+    net_send_text(w.c, "two", TAPSI_OP_END);
+    net_run(n, S);
+    CHECK(net_got(w.c, "onetwo"));
+    CHECK_INT(w.c->closed, 0);
+    net_finish(n);
+}
+
+/* Streams of one session move together, and each hears of it once. */
+TEST(all_streams_of_a_session_hear_of_it)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    struct end *d = net_clone(&w.n, w.c, TAPS_BIDIRECTIONAL);
+    NEED(d);
+    net_run(&w.n, MS);
+    net_send_text(d, "on d", 0);
+    net_run(&w.n, 100 * MS);
+    CHECK_INT(tapsi_layer_paths(d->layer, &w.all[SAME_LINK], 1, &w.n.make_error), 0);
+    net_run(&w.n, 200 * MS);
+    CHECK_INT(w.c->moves, 1);
+    CHECK_INT(d->moves, 1);
+    net_send_text(w.c, "two", 0);
+    net_send_text(d, "+", 0);
+    net_run(&w.n, 500 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    CHECK(net_got(d, "on d+"));
+    net_finish(&w.n);
+}
+
+/* As many as it is told: they wait for one another, and the last of them counts. */
+TEST(many_moves_in_a_row_end_at_the_last)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    for (int i = 0; i < 200; i++) {
+        CHECK_INT(give(&w, &w.all[i % 3], 1), 0);
+        net_run(&w.n, 10 * MS);
+    }
+    CHECK_INT(give(&w, &w.all[OTHER_LINK], 1), 0);
+    net_send_text(w.c, "two", 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 6, 30 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    CHECK(w.c->moves < 20);
+    CHECK_INT(w.c->closed, 0);
+    net_finish(&w.n);
+}
+
+/* It cannot be opened: there is no such address here. */
+TEST(a_path_from_an_address_that_is_not_there_is_not_taken)
+{
+    struct ways w;
+    struct tapsi_way none;
+    NEED(ways_open(&w));
+    none = w.all[FIRST];
+    tapsi_addr_parse("203.0.113.9", &none.local);
+    CHECK_INT(give(&w, &none, 1), 0);
+    net_run(&w.n, S);
+    CHECK(w.c->warnings >= 1);
+    CHECK(w.c->warning.pub.code != 0);
+    CHECK(is_at(w.c, "192.0.2.2"));
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 100 * MS);
+    CHECK(net_got(w.c, "onetwo"));
+    net_finish(&w.n);
+}
+
+TEST(a_session_that_ends_while_it_moves_leaves_nothing)
+{
+    for (unsigned after = 0; after < 60; after += 4) {
+        struct ways w;
+        NEED(ways_open(&w));
+        CHECK_INT(give(&w, &w.all[OTHER_LINK], 1), 0);
+        net_run(&w.n, after * MS);
+        net_destroy(w.c, after % 8 ? TAPS_E_CLOSED : 0);
+        net_run(&w.n, S);
+        net_finish(&w.n);
+    }
+}
+
+/* Each allocation of a move fails once. */
+TEST(without_memory_a_move_fails_and_nothing_leaks)
+{
+    for (long i = 1; i < 30; i++) {
+        struct ways w;
+        NEED(ways_open(&w));
+        w.n.fail_at = w.n.allocations + i;
+        struct tapsi_way two[] = {w.all[OTHER_LINK], w.all[SAME_LINK]};
+        give(&w, two, 2);
+        net_run(&w.n, 500 * MS);
+        w.n.fail_at = 0;
+        net_run(&w.n, 5 * S);
+        net_finish(&w.n);
+    }
+}
+
+/* There and back, while the address changes ten times and the port another ten. proves IMPL-21 API-043 */
+TEST(a_long_transfer_survives_ten_moves_and_ten_rebindings)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    size_t total = tapsi_test_rounds(8, 4, 200) * (size_t)1024 * 1024, sent = 3;
+    unsigned changes = 0;
+    tapsi_test_limit(600);
+    w.c->keeps = w.n.server->keeps = false;
+    tapsi_sim_link_rate(w.n.link, 100000000);
+    tapsi_sim_link_rate(w.link, 100000000);
+    uint64_t limit = tapsi_sim_now(w.n.sim) + 600 * S;
+    while (w.c->got_length < total && w.c->layer && tapsi_sim_now(w.n.sim) < limit) {
+        size_t more = total - sent < 100000 ? total - sent : 100000;
+        if (more && sent - w.c->got_length < 1000000) {
+            net_send_many(w.c, sent, more, 0);
+            sent += more;
+        }
+        if (changes < 20 && w.c->got_length > (changes + 1) * (total / 21)) {
+            changes++;
+            if (changes % 2)
+                CHECK_INT(give(&w, &w.all[changes / 2 % 3], 1), 0);
+            else
+                net_rebind(w.c);
+        }
+        net_run(&w.n, 5 * MS);
+    }
+    CHECK_INT(w.c->got_length, total);
+    CHECK(w.c->wrong <= 3); /* of "one" */
+    CHECK_INT(changes, 20);
+    CHECK(w.c->moves >= 9);
+    CHECK(w.n.server->moves >= 15);
+    net_run(&w.n, 5 * S);
+    net_finish(&w.n);
+}
+
 /* ---------------------------------------------------------------------------------------- the end of a client */
 
 /* A connection whose client has ended it, and the packet that says so is lost. */
