@@ -93,8 +93,8 @@ TAPS_API int taps_security_parameters_add_client_signer(taps_security_parameters
    several handshakes at once (four of a context; the others wait), so it must be thread-safe. It may block, and must
    not call the library. Only that handshake waits for it, as long as its deadline allows; then, or when the Connection
    is ended, the answer is for nobody. `fn` and `user` must stay usable until the context is freed: taps_context_free
-   waits for the calls that are under way, and makes no more. Over QUIC it is called on the loop's thread all the same,
-   like the signers above. Keys of PKCS #11 are treated as slow by themselves. */
+   waits for the calls that are under way, and makes no more. A QUIC client that has sent early data
+   calls it on the loop's thread all the same. Keys of PKCS #11 are treated as slow by themselves. */
 TAPS_API int taps_security_parameters_add_server_slow_signer(taps_security_parameters *parameters,
                                                              const void *certificate, size_t length, taps_sign_fn fn,
                                                              void *user);

@@ -41,12 +41,12 @@ static void hold(struct hardware *h, const struct tapsi_test_identity *identity)
     CHECK(gnutls_privkey_import_x509_raw(h->key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0);
 }
 
-static const char *const protocols[] = {"tls1.3", "dtls1.2", "tls1.2"};
+static const char *const protocols[] = {"tls1.3", "quic1", "dtls1.2", "tls1.2"};
 
-/* With each failure that can be, one of them is enough. */
+/* With each failure that can be, two of them are enough. */
 static int protocol_count(void)
 {
-    return tapsi_test_sweeping() ? 1 : 3;
+    return tapsi_test_sweeping() ? 2 : 4;
 }
 
 static int first_end(void)
@@ -98,6 +98,10 @@ static void begin(struct test *t, const char *protocol, bool slow_server, bool s
     }
     secret_set(&t->w, "allowedSecurityProtocols", protocol);
     CHECK_INT(taps_security_parameters_set(t->p.security, "allowedSecurityProtocols", protocol), 0);
+    if (strcmp(protocol, "quic1") == 0) {
+        CHECK_INT(taps_security_parameters_add_alpn(t->w.security, "taps-test"), 0);
+        CHECK_INT(taps_security_parameters_add_alpn(t->p.security, "taps-test"), 0);
+    }
     peer_listen(&t->w, &t->p, SECRET_V4);
     tapsi_test_identity_free(&server);
     tapsi_test_identity_free(&client);

@@ -139,7 +139,13 @@ static void listen_on(struct test *t, const taps_security_parameters *security, 
     taps_preconnection_free(pre);
 }
 
-static void begin(struct test *t)
+static void allow(taps_security_parameters *s, const char *protocol)
+{
+    CHECK_INT(taps_security_parameters_set(s, "allowedSecurityProtocols", protocol), 0);
+    CHECK_INT(taps_security_parameters_add_alpn(s, "taps-test"), 0);
+}
+
+static void begin(struct test *t, const char *protocol)
 {
     struct tapsi_test_identity authority =
         tapsi_test_identity(&(struct tapsi_test_subject){.name = "a", .authority = true}, NULL);
@@ -156,6 +162,8 @@ static void begin(struct test *t)
     taps_security_parameters_new(&t->client);
     taps_security_parameters_new(&t->server);
     taps_security_parameters_new_disabled(&t->none);
+    allow(t->client, protocol);
+    allow(t->server, protocol);
     CHECK_INT(taps_security_parameters_add_ca_pem(t->client, authority.certificate, strlen(authority.certificate)), 0);
     CHECK_INT(taps_security_parameters_add_server_slow_signer(t->server, own.certificate, strlen(own.certificate), sign,
                                                               &t->hardware),
@@ -204,11 +212,10 @@ static void connect_to(struct test *t, unsigned which, uint16_t port)
     taps_preconnection_free(pre);
 }
 
-/* proves API-059: the key answers only when the other Connection has come round a hundred times. */
-TEST(the_loop_goes_on_while_a_key_is_at_work)
+static void the_loop_goes_on_while_a_key_is_at_work_with(const char *protocol)
 {
     struct test t;
-    begin(&t);
+    begin(&t, protocol);
     connect_to(&t, 0, t.slow_port);
     while (look(&t.hardware, &t.hardware.inside) == 0)
         taps_context_run_once(t.context, 10);
@@ -224,11 +231,17 @@ TEST(the_loop_goes_on_while_a_key_is_at_work)
     end(&t);
 }
 
-/* proves API-059: four at once, and all are served. */
-TEST(many_handshakes_ask_a_few_at_a_time)
+/* proves API-059: the key answers only when the other Connection has come round a hundred times. */
+TEST(the_loop_goes_on_while_a_key_is_at_work)
+{
+    the_loop_goes_on_while_a_key_is_at_work_with("tls1.3");
+    the_loop_goes_on_while_a_key_is_at_work_with("quic1");
+}
+
+static void many_handshakes_ask_a_few_at_a_time_with(const char *protocol)
 {
     struct test t;
-    begin(&t);
+    begin(&t, protocol);
     for (unsigned i = 0; i < MANY; i++)
         connect_to(&t, i, t.slow_port);
     while (look(&t.hardware, &t.hardware.inside) < 4)
@@ -242,17 +255,23 @@ TEST(many_handshakes_ask_a_few_at_a_time)
     end(&t);
 }
 
+/* proves API-059: four at once, and all are served. */
+TEST(many_handshakes_ask_a_few_at_a_time)
+{
+    many_handshakes_ask_a_few_at_a_time_with("tls1.3");
+    many_handshakes_ask_a_few_at_a_time_with("quic1");
+}
+
 static void *let_one_pass(void *arg)
 {
     let_pass(arg, 1);
     return NULL;
 }
 
-/* The others have not begun, and do not begin any more. */
-TEST(freeing_the_context_waits_for_a_key_at_work)
+static void freeing_the_context_waits_for_a_key_at_work_with(const char *protocol)
 {
     struct test t;
-    begin(&t);
+    begin(&t, protocol);
     connect_to(&t, 0, t.slow_port);
     while (look(&t.hardware, &t.hardware.inside) == 0)
         taps_context_run_once(t.context, 10);
@@ -263,11 +282,17 @@ TEST(freeing_the_context_waits_for_a_key_at_work)
     CHECK_INT(t.ready, 0);
 }
 
-/* Its answer is for nobody; the next handshake is served. */
-TEST(a_connection_ends_while_a_key_is_at_work)
+/* The others have not begun, and do not begin any more. */
+TEST(freeing_the_context_waits_for_a_key_at_work)
+{
+    freeing_the_context_waits_for_a_key_at_work_with("tls1.3");
+    freeing_the_context_waits_for_a_key_at_work_with("quic1");
+}
+
+static void a_connection_ends_while_a_key_is_at_work_with(const char *protocol)
 {
     struct test t;
-    begin(&t);
+    begin(&t, protocol);
     connect_to(&t, 0, t.slow_port);
     while (look(&t.hardware, &t.hardware.inside) == 0)
         taps_context_run_once(t.context, 10);
@@ -281,4 +306,11 @@ TEST(a_connection_ends_while_a_key_is_at_work)
         taps_context_run_once(t.context, 100);
     CHECK_INT(look(&t.hardware, &t.hardware.times), 2);
     end(&t);
+}
+
+/* Its answer is for nobody; the next handshake is served. */
+TEST(a_connection_ends_while_a_key_is_at_work)
+{
+    a_connection_ends_while_a_key_is_at_work_with("tls1.3");
+    a_connection_ends_while_a_key_is_at_work_with("quic1");
 }

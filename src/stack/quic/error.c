@@ -98,6 +98,7 @@ void tapsi_quic_fail(struct quic_session *s, int r)
     ngtcp2_ccerr why;
     if (s->state == QUIC_OVER)
         return;
+    tapsi_quic_come_back(s);
     describe(s, tapsi_quic_error(s), r);
     ngtcp2_ccerr_default(&why);
     if (r == NGTCP2_ERR_CRYPTO)

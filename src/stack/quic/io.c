@@ -138,6 +138,16 @@ static void unpin(struct quic_session *s)
         s->pinned--;
 }
 
+void tapsi_quic_read_done(struct quic_session *s, bool elsewhere, int r)
+{
+    if (r != 0)
+        read_failed(s, r);
+    else if (elsewhere)
+        tapsi_quic_follow(s);
+    else
+        s->unfollowed = 0;
+}
+
 void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
 {
     ngtcp2_path path = tapsi_quic_ngtcp2_path(s);
@@ -156,18 +166,17 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         path.remote = (ngtcp2_addr){&from.sa, tapsi_addr_length(&from)};
         path.local = (ngtcp2_addr){&to.sa, tapsi_addr_length(&to)};
     }
-    int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
-    if (r != 0) {
-        read_failed(s, r);
-    } else if (elsewhere) {
-        tapsi_quic_follow(s);
-        if (server && tapsi_addr_equal(&d->from, &s->remote))
-            s->interface_index = d->interface_index;
-        if (server)
-            note_elsewhere(s, &before, &to);
-    } else {
-        s->unfollowed = 0;
+    if (tapsi_quic_may_go_away(s)) {
+        tapsi_quic_read_away(s, &path, &info, d, elsewhere);
+        return;
     }
+    int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
+    tapsi_quic_read_done(s, elsewhere, r);
+    if (r != 0 || !elsewhere || !server)
+        return;
+    if (tapsi_addr_equal(&d->from, &s->remote))
+        s->interface_index = d->interface_index;
+    note_elsewhere(s, &before, &to);
 }
 
 /* ---------------------------------------------------------------------------------------------- to the kernel */

@@ -28,6 +28,7 @@
 #define QUIC_REASON_MAX     128
 
 struct quic_session;
+struct quic_away;
 struct quic_endpoint;
 struct quic_flow;
 struct quic_mover;
@@ -124,7 +125,8 @@ struct quic_session {
     unsigned refs, layers;
     uint8_t state; /* enum quic_state */
     enum tapsi_role role;
-    ngtcp2_conn *conn;             /* NULL once it is over */
+    ngtcp2_conn *conn;             /* NULL once it is over, and while it is away */
+    struct quic_away *away;        /* the handshake waits for a slow key, or may come to it; else NULL */
     ngtcp2_mem mem;                /* the engine's */
     struct quic_path *path, first; /* path: where packets leave now; `first`, as long as no other was taken */
     struct tapsi_link paths;
@@ -270,6 +272,8 @@ bool tapsi_quic_use_token(struct quic_endpoint *e, const union tapsi_addr *from,
 /* io.c */
 /* Reads one packet. May end the session; does not call up. */
 void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d);
+/* A packet was read, and this is what the engine said. `elsewhere`: not over the path that was used last. */
+void tapsi_quic_read_done(struct quic_session *s, bool elsewhere, int r);
 /* Writes what may be written. May end the session; does not call up. */
 void tapsi_quic_write(struct quic_session *s);
 /* Hands the last packet, which says `ccerr`, to the kernel. */
@@ -278,6 +282,15 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
 void tapsi_quic_say_again(struct quic_session *s);
 /* The engine uses another path, or may do so: takes it, which all layers are to be told. */
 void tapsi_quic_follow(struct quic_session *s);
+
+/* away.c: handshakes that wait for a slow private key. */
+/* May reading a packet come to that? */
+bool tapsi_quic_may_go_away(const struct quic_session *s);
+/* Reads one so that it may wait. */
+void tapsi_quic_read_away(struct quic_session *s, const ngtcp2_path *path, const ngtcp2_pkt_info *info,
+                          const struct tapsi_datagram *d, bool elsewhere);
+/* It is ended, or its time is over: the key's answer is for nobody, and the engine is there again. */
+void tapsi_quic_come_back(struct quic_session *s);
 
 /* size.c: how large packets are. */
 /* The bytes of the largest packet that the path takes. */

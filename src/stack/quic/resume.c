@@ -149,7 +149,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* The ticket, if it lets early data go: of QUIC it says so by the largest number. */
 static const struct tapsi_ticket *ticket_for_early(struct quic_session *s, ngtcp2_transport_params *params)
 {
-    if (s->role != TAPSI_ROLE_CLIENT || s->state != QUIC_HANDSHAKE || s->conn ||
+    if (s->role != TAPSI_ROLE_CLIENT || s->state != QUIC_HANDSHAKE || s->conn || s->away ||
         !tapsi_resume_early_wanted(s->env, TAPSI_ROLE_CLIENT))
         return NULL;
     const struct tapsi_ticket *ticket = tapsi_resume_take(&s->hs);

@@ -319,6 +319,10 @@ static void on_timer(struct tapsi_timer *timer)
     struct quic_session *s = TAPSI_CONTAINER(timer, struct quic_session, timer);
     if (s->state == QUIC_OVER && s->endpoint)
         tapsi_quic_endpoint_leave(s);
+    if (s->away) {
+        tapsi_quic_fail(s, NGTCP2_ERR_HANDSHAKE_TIMEOUT);
+        tapsi_quic_dirty(s);
+    }
     if (!s->conn)
         return;
     uint64_t now = tapsi_loop_now(s->env->loop);
@@ -379,6 +383,7 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     if (s->state == QUIC_OVER)
         return;
     tapsi_quic_ref(s);
+    tapsi_quic_come_back(s);
     uint64_t linger = s->conn ? 3 * ngtcp2_conn_get_pto(s->conn) : 1; /* RFC 9000, 10.2 */
     log_failure(s);
     if (ccerr && s->conn)
@@ -456,7 +461,7 @@ int tapsi_quic_make(struct tapsi_env *env, const struct tapsi_target *target, en
 void tapsi_quic_start(struct quic_session *s)
 {
     struct tapsi_error error;
-    if (!s->conn && s->state == QUIC_HANDSHAKE && tapsi_quic_connect(s, &error) != 0) {
+    if (!s->conn && !s->away && s->state == QUIC_HANDSHAKE && tapsi_quic_connect(s, &error) != 0) {
         struct tapsi_error *e = tapsi_quic_error(s);
         if (e)
             tapsi_error_copy(e, &error);
