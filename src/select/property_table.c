@@ -132,9 +132,11 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
         "weighted fair queueing", "RFC 9622, 8.1.5", scheduler_names,
         "whose Message of a Connection Group is next (RFC 8260, section 3); on every stack; no effect without a "
         "group"),
-    ENUMERATION(TAPS_CONN_CAPACITY_PROFILE, "connCapacityProfile", CONNECTION, TAPS_PROFILE_DEFAULT, "default",
-                "RFC 9622, 8.1.6", profile_names,
-                "the treatment the traffic wants: DSCP on every stack; on tcp and tls/tcp low latency turns Nagle off"),
+    ENUMERATION(
+        TAPS_CONN_CAPACITY_PROFILE, "connCapacityProfile", CONNECTION, TAPS_PROFILE_DEFAULT, "default",
+        "RFC 9622, 8.1.6", profile_names,
+        "the treatment the traffic wants: DSCP on every stack; on tcp and tls/tcp low latency turns Nagle off, and the "
+        "kernel keeps little"),
     ENUMERATION(TAPS_MULTIPATH_POLICY, "multipathPolicy", CONNECTION, TAPS_POLICY_HANDOVER, "handover",
                 "RFC 9622, 8.1.7", policy_names,
                 "what several paths are used for; no effect: no stack of this version uses several"),
@@ -153,8 +155,8 @@ static const struct tapsi_property_row table[TAPS_PROPERTY_COUNT] = {
             .min = 1, .max = RATE_MAX, .words = {"unlimited"}),
     INTEGER(
         TAPS_GROUP_CONN_LIMIT, "groupConnLimit", CONNECTION, TAPS_INFINITE, "unlimited", "RFC 9622, 8.1.9",
-        "Connections in the group, or unlimited: beyond, Clone is refused; no stack of this version lets a peer add "
-        "any",
+        "Connections in the group, or unlimited: beyond, Clone is refused; on quic also the streams that the peer may "
+        "open",
         .min = 1, .max = UINT32_MAX, .words = {"unlimited"}),
     BOOLEAN(TAPS_ISOLATE_SESSION, "isolateSession", CONNECTION, false, "false", "RFC 9622, 8.1.10",
             "use and leave no cached state outside the Connection Group, as it was at Initiate or Listen"),

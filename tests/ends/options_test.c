@@ -1,6 +1,6 @@
 /*
- * The timeouts of a Connection on the kernel's socket (RFC 9622, 8.1.3, 8.1.4 and 8.2): given before Initiate or
- * Listen, and changed while it lives; over TCP, and through TLS to the TCP below it.
+ * The timeouts and the capacity profile of a Connection on the kernel's socket (RFC 9622, 8.1.3, 8.1.4, 8.1.6 and 8.2):
+ * given before Initiate or Listen, and changed while it lives; over TCP, and through TLS to the TCP below it.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -324,5 +324,69 @@ TEST(on_udp_timeouts_have_no_effect)
     CHECK_INT(taps_connection_set_property(p.client, "tcp.userTimeoutChangeable", "true"), TAPS_E_NOT_APPLICABLE);
     CHECK_INT(taps_connection_state(p.client), TAPS_ESTABLISHED);
     CHECK_INT(p.errors, 0);
+    pair_done(&p);
+}
+
+/* ------------------------------------------------------------------------------------------- the capacity profile */
+
+#define HURRY_UNSENT (16 * 1024)
+#define GROUP_UNSENT (32 * 1024)
+
+static void check_profile(taps_connection *c, int dscp, bool hurry, int unsent, const char *when)
+{
+    int tos = option_of(c, IPPROTO_IP, IP_TOS), no_delay = option_of(c, IPPROTO_TCP, TCP_NODELAY);
+    int low = option_of(c, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
+    if (tos >> 2 != dscp || (no_delay != 0) != hurry || low != unsent)
+        tapsi_test_fail(__FILE__, __LINE__, "%s: DSCP %d, no delay %d, %d bytes kept", when, tos >> 2, no_delay, low);
+}
+
+static const struct {
+    const char *profile;
+    int dscp;
+    bool hurry;
+} profiles[] = {{"scavenger", 1, false},
+                {"low latency interactive", 34, true},
+                {"low latency non-interactive", 18, true},
+                {"constant-rate streaming", 26, false},
+                {"capacity-seeking", 10, false},
+                {"default", 0, false}};
+
+/* proves API-085 */
+TEST(a_profile_given_before_reaches_the_socket)
+{
+    for (enum stack stack = TCP; stack <= TLS; stack++) {
+        for (int i = 0; i < 6; i++) {
+            struct pair p;
+            char text[64];
+            snprintf(text, sizeof(text), "connCapacityProfile=%s", profiles[i].profile);
+            NEED(pair_new(&p, stack, text, text));
+            int unsent = profiles[i].hurry ? HURRY_UNSENT : 0;
+            check_profile(p.client, profiles[i].dscp, profiles[i].hurry, unsent, text);
+            check_profile(p.server, profiles[i].dscp, profiles[i].hurry, unsent, text);
+            pair_done(&p);
+        }
+    }
+}
+
+/* proves API-085, API-095: there and back, and a group's bound is not lost by it. */
+TEST(a_profile_set_on_a_live_connection_reaches_the_socket)
+{
+    struct pair p;
+    taps_connection *clone = NULL;
+    NEED(pair_new(&p, TCP, NULL, NULL));
+    for (int i = 0; i < 6; i++) {
+        CHECK_INT(taps_connection_set_property(p.client, "connCapacityProfile", profiles[i].profile), 0);
+        check_profile(p.client, profiles[i].dscp, profiles[i].hurry, profiles[i].hurry ? HURRY_UNSENT : 0,
+                      profiles[i].profile);
+    }
+    CHECK_INT(taps_connection_set_property(p.client, "connCapacityProfile", "fast"), TAPS_E_RANGE);
+    check_profile(p.client, 0, false, 0, "refused");
+    CHECK_INT(taps_connection_clone(p.client, NULL, NULL, &events, &p, &clone), 0);
+    check_profile(p.client, 0, false, GROUP_UNSENT, "in a group");
+    CHECK_INT(taps_connection_set_property(p.client, "connCapacityProfile", "low latency interactive"), 0);
+    check_profile(p.client, 34, true, HURRY_UNSENT, "in a hurry in a group");
+    CHECK_INT(taps_connection_set_property(p.client, "connCapacityProfile", "default"), 0);
+    check_profile(p.client, 0, false, GROUP_UNSENT, "in a group again");
+    taps_connection_free(clone);
     pair_done(&p);
 }

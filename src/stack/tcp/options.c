@@ -6,6 +6,7 @@
 #include "stack/tcp/tcp.h"
 
 #define GROUP_UNSENT (32 * 1024) /* bytes the kernel keeps before it sends them, in a Connection Group */
+#define HURRY_UNSENT (16 * 1024) /* the same with a profile of low latency */
 
 static int set_int(struct tcp *tcp, int level, int option, int value)
 {
@@ -18,10 +19,21 @@ static bool is_v4(const struct tcp *tcp)
     return tcp->remote.sa.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&tcp->remote.in6.sin6_addr);
 }
 
+/* What the kernel keeps before it sends it: in a group little, for the scheduler's sake; with low latency less, since
+   what is written later can no longer be left out. 0: as the system has it. */
+static void limit_unsent(struct tcp *tcp)
+{
+    set_int(tcp, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tcp->hurries ? HURRY_UNSENT : tcp->grouped ? GROUP_UNSENT : 0);
+}
+
 static int set_profile(struct tcp *tcp, int profile)
 {
     bool hurry = profile == TAPS_PROFILE_LOW_LATENCY_INTERACTIVE || profile == TAPS_PROFILE_LOW_LATENCY_NON_INTERACTIVE;
     int err = set_int(tcp, IPPROTO_TCP, TCP_NODELAY, hurry);
+    if (hurry != tcp->hurries) {
+        tcp->hurries = hurry;
+        limit_unsent(tcp);
+    }
     int traffic_class = tapsi_capacity_dscp(profile) << 2;
     if (is_v4(tcp))
         set_int(tcp, IPPROTO_IP, IP_TOS, traffic_class);
@@ -184,7 +196,8 @@ int tapsi_tcp_set(struct tapsi_layer *layer, enum taps_property property, const 
         return TAPS_E_STATE;
     switch (property) {
     case TAPS_CONN_SCHEDULER: /* what waits in the kernel is out of the scheduler's hands */
-        set_int(tcp, IPPROTO_TCP, TCP_NOTSENT_LOWAT, GROUP_UNSENT);
+        tcp->grouped = true;
+        limit_unsent(tcp);
         return TAPSI_HANDLED;
     case TAPS_CONN_CAPACITY_PROFILE:
         return set_profile(tcp, value->enumeration);

@@ -55,6 +55,8 @@ struct tcp {
     bool closing : 1;
     bool fast : 1;    /* the kernel took bytes together with the connect */
     bool watched : 1; /* the application wants to hear of soft errors */
+    bool grouped : 1; /* it is in a Connection Group */
+    bool hurries : 1; /* the capacity profile is one of low latency */
 };
 
 static inline const struct tapsi_platform_ops *tcp_ops(const struct tapsi_layer *layer)
