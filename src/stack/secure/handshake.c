@@ -271,7 +271,9 @@ static void end_slowly(struct tapsi_handshake *h)
 {
     if (!h->slowly)
         return;
+    tapsi_credentials_run_on(h->credentials, &h->slowly->detour); /* so that nothing is signed any more */
     tapsi_detour_give_up(&h->slowly->detour);
+    tapsi_credentials_run_on(h->credentials, NULL);
     tapsi_free(&h->env->loop->mem, h->slowly);
     h->slowly = NULL;
 }
