@@ -48,7 +48,8 @@ static void on_timer(struct tapsi_timer *timer)
     if (!c->top)
         return;
     uint64_t now = outstanding(c);
-    bool passed = c->shares && c->out->unsent && c->out->unsent == now;    /* its group lets others go first */
+    bool held_back = c->shares || c->bounds_send; /* its group lets others go first, or its rate is low */
+    bool passed = held_back && c->out->unsent && c->out->unsent == now;
     p->looks = now && now == p->outstanding && !passed ? p->looks + 1 : 0; /* with nothing left the bottom ends it */
     p->outstanding = now;
     if (p->looks < LOOKS) {

@@ -155,6 +155,23 @@ TEST(close_waits_for_what_the_bound_holds_back)
     }
 }
 
+/* A Message a minute, nearly: that is not the peer's fault. */
+TEST(close_is_patient_with_a_low_bound)
+{
+    struct test t;
+    begin(&t, &stacks_rows[0], "maxSendRate", "160");
+    world_run_until_ready(&t.w);
+    NEED(t.w.connection != NULL);
+    send_many(&t, 3);
+    taps_connection_close(t.w.connection);
+    world_run_until_end(&t.w);
+    CHECK_INT(t.w.heard.closed, 1);
+    CHECK_INT(t.w.heard.sent, 3);
+    world_run_ms(&t.w, 100);
+    CHECK_INT(t.p.length, 3 * LENGTH);
+    finish(&t);
+}
+
 /* The end comes behind what the bound holds back. */
 TEST(what_was_received_before_the_end_is_delivered)
 {
