@@ -156,6 +156,14 @@ void tapsi_connection_opened(struct taps_connection *c, const struct tapsi_stack
     tapsi_connection_post(c);
 }
 
+/* The report tells of the race also when it is elsewhere by then. */
+static void remember_local(struct tapsi_leaf *winner, struct tapsi_layer *top)
+{
+    union tapsi_got got;
+    if (tapsi_layer_get(top, TAPSI_GET_LOCAL, &got) == 0)
+        winner->local = got.address;
+}
+
 static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *top, const struct tapsi_ready_info *info)
 {
     struct taps_connection *c = owner;
@@ -163,6 +171,8 @@ static void on_won(void *owner, struct tapsi_leaf *winner, struct tapsi_layer *t
     c->early = info->early;
     tapsi_connection_adopt_early(c, &winner->early);
     tapsi_connection_opened(owner, winner->node.row, top);
+    if (c->streams)
+        remember_local(winner, top);
 }
 
 static void on_failed(void *owner, const struct tapsi_error *error)

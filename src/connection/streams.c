@@ -13,6 +13,7 @@
  * is to share what was set on the group before.
  */
 #include "connection/connection.h"
+#include "connection/paths.h"
 
 #define PATIENCE (30 * TAPSI_S)
 
@@ -39,6 +40,8 @@ static void on_gone(struct tapsi_bond *bond)
 {
     struct tapsi_group *g = bond->group;
     g->bond = NULL;
+    if (g->paths)
+        g->paths->bond = NULL; /* another session may have the same place in memory */
     tapsi_group_free_unused(g);
 }
 
