@@ -188,8 +188,10 @@ static void make_host(struct net *n, int side)
 
 void net_begin(struct net *n)
 {
-    *n = (struct net){
-        .server_window = WINDOW, .server_name = "example.test", .proto = {&tapsi_proto_quic, &tapsi_proto_quic}};
+    *n = (struct net){.server_window = WINDOW,
+                      .server_name = "example.test",
+                      .remote = "192.0.2.1",
+                      .proto = {&tapsi_proto_quic, &tapsi_proto_quic}};
     make_identities();
     tapsi_mem_init(&n->plain, NULL);
     tapsi_mem_init(&n->mem, &(struct taps_allocator){count_blocks, n});
@@ -259,7 +261,7 @@ struct end *net_connect(struct net *n)
     struct tapsi_target target = {.remote = &remote, .server_name = n->server_name};
     if (n->local && tapsi_addr_parse(n->local, &local) == 0)
         target.local = &local;
-    tapsi_addr_parse("192.0.2.1", &remote);
+    tapsi_addr_parse(n->remote, &remote);
     tapsi_addr_set_port(&remote, PORT);
     struct end *e = n->envs[0] ? new_end(n) : NULL;
     if (!e || n->proto[0]->make(n->envs[0], &target, TAPSI_ROLE_CLIENT, NULL, &e->layer, &n->make_error) != 0)

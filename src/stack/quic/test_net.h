@@ -64,6 +64,7 @@ struct net {
     const char *early[4];            /* texts that are handed down before the next client starts; NULL ends */
     unsigned early_flags;            /* of the last of them, beside EARLY and END */
     size_t early_room;               /* that it told before */
+    const char *remote;              /* where it finds the server */
     struct tapsi_error make_error;
     long blocks, allocations, fail_at; /* this allocation fails, 0 = none */
 };
