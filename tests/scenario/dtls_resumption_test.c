@@ -88,3 +88,17 @@ TEST(a_session_is_resumed_no_longer_than_its_lifetime)
         finish(&w, &p);
     }
 }
+
+/* The path that is tried first leads nowhere, each time: its attempt does not use the ticket up. proves ARCH-16 */
+TEST(an_attempt_that_nobody_answers_leaves_the_ticket_to_the_others)
+{
+    struct world w;
+    struct peer p;
+    begin(&w, &p);
+    tapsi_sim_dns_answer(w.dns, STACKS_NAME, "AAAA", "2001:db8::1", 0);
+    tapsi_sim_fault(w.sim, "2001:db8::1", TAPSI_SIM_BLACKHOLE);
+    connect_first(&w);
+    connect_again(&w, true);
+    connect_again(&w, true);
+    finish(&w, &p);
+}

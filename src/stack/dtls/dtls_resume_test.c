@@ -195,6 +195,32 @@ TEST(a_key_that_both_have_began_it)
     CHECK_INT(tapsi_test_flow_done(&f), 0);
 }
 
+/* Somebody answers with an alert when he sees the ticket: the next handshake is without it. */
+static bool alert(struct tapsi_test_flow *f, int side, uint8_t *bytes, size_t *length)
+{
+    static const uint8_t failure[] = {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 80};
+    if (side == 1 && f->count[1] == 2) {
+        memcpy(bytes, failure, sizeof(failure));
+        *length = sizeof(failure);
+    }
+    return true;
+}
+
+TEST(a_ticket_over_which_the_server_breaks_is_forgotten)
+{
+    struct tapsi_test_flow f;
+    NEED(open_flow(&f));
+    f.tamper = alert;
+    CHECK(!tapsi_test_flow_handshake(&f));
+    CHECK_INT(f.client.closed, 1);
+    tapsi_test_flow_again(&f);
+    CHECK_INT(stored(&f), 0);
+    f.tamper = NULL;
+    CHECK(tapsi_test_flow_handshake(&f));
+    CHECK(!f.client.info.resumed);
+    CHECK_INT(tapsi_test_flow_done(&f), 0);
+}
+
 /* In the handshake that resumes the client has the last word, so it is the client that says it again. */
 static bool lose_last(struct tapsi_test_flow *f, int side, uint8_t *bytes, size_t *length)
 {

@@ -178,7 +178,7 @@ static void complete(struct quic_session *s)
         return;
     }
     if (!tapsi_resume_finish(&s->hs)) {
-        refuse_peer(s, GNUTLS_A_ILLEGAL_PARAMETER);
+        refuse_peer(s, s->hs.alert ? s->hs.alert : GNUTLS_A_ILLEGAL_PARAMETER);
         return;
     }
     s->state = QUIC_OPEN;

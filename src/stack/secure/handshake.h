@@ -55,6 +55,7 @@ struct tapsi_handshake {
     bool spoke; /* it failed over what the peer said in the protocol, so it speaks that */
     /* resume.h */
     bool ticket_sent;
+    bool ticket_shared;          /* there is a copy of it in the store, for others */
     bool finished;               /* and well: tickets that come from now on are kept */
     bool sends_early;            /* set before tapsi_resume_begin: early data goes with the ticket */
     uint32_t ticket_early;       /* bytes of early data that it is good for */

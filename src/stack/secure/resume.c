@@ -197,6 +197,16 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
 
 /* ---------------------------------------------------------------------------------------------------- sessions */
 
+/* RFC 5077: a ticket may be used again. Over UDP an attempt begins at once, also on a path that leads nowhere: so it
+   leaves the ticket to the other attempts of its race, and to the next race. */
+static void leave_copy(struct tapsi_handshake *h)
+{
+    struct tapsi_ticket *copy = tapsi_ticket_new(h->env->caches->mem, h->ticket);
+    h->ticket_shared = copy != NULL;
+    if (copy)
+        tapsi_tickets_give_back(h->env->caches->tickets, copy);
+}
+
 static int begin_client(struct tapsi_handshake *h)
 {
     if (!can_find(h))
@@ -205,6 +215,8 @@ static int begin_client(struct tapsi_handshake *h)
     if (!tapsi_resume_take(h))
         return 0;
     h->ticket_sent = true;
+    if (h->kind == TAPSI_SECURE_DTLS)
+        leave_copy(h);
     if (h->sends_early)
         gnutls_handshake_set_hook_function(h->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, on_message);
     int r = gnutls_session_set_data(h->session, h->ticket->session, h->ticket->session_length);
@@ -275,15 +287,25 @@ static bool check_resumed(struct tapsi_handshake *h)
     return true;
 }
 
+/* The server did not take it, or broke over it. */
+static void forget_shared(struct tapsi_handshake *h)
+{
+    h->ticket_shared = false;
+    if (h->env->caches && h->env->caches->tickets)
+        tapsi_tickets_forget(h->env->caches->tickets, &h->ticket->key);
+}
+
 bool tapsi_resume_finish(struct tapsi_handshake *h)
 {
     bool resumed = gnutls_session_is_resumed(h->session) != 0;
     bool good = !resumed || check_resumed(h);
     bool of_1_2 = h->role == TAPSI_ROLE_CLIENT && gnutls_protocol_get_version(h->session) != GNUTLS_TLS1_3;
     h->finished = good;
+    if (h->ticket_shared && !resumed)
+        forget_shared(h);
     if (good && of_1_2 && can_find(h) && h->ticket_life)
         keep(h);
-    else if (good && of_1_2 && resumed)
+    else if (good && of_1_2 && resumed && !h->ticket_shared)
         h->ticket_sent = false; /* RFC 5077, 3.3: no new one was given, so it goes on being good */
     tapsi_resume_done(h);
     return good;
@@ -299,6 +321,8 @@ bool tapsi_resume_keep_token(struct tapsi_handshake *h, const void *token, size_
 void tapsi_resume_done(struct tapsi_handshake *h)
 {
     struct tapsi_ticket *ticket = h->ticket;
+    if (ticket && h->ticket_shared && !h->finished && h->error && h->error->pub.code)
+        forget_shared(h);
     h->ticket = NULL;
     if (!ticket)
         return;
