@@ -215,6 +215,9 @@ static void check_refused(void (*change)(struct net *n))
     CHECK(!e->info.resumed);
     CHECK(!e->info.early);
     CHECK(e->info.authenticated);
+    net_run(&n, 100 * MS); /* whether or not more is sent */
+    CHECK(n.server && net_got(n.server, "the first, the second, "));
+    CHECK_INT(e->sent, 2);
     net_send_text(e, "and the third", TAPSI_OP_FINAL | TAPSI_OP_END);
     net_run(&n, 400 * MS);
     NEED(n.server);
@@ -446,6 +449,49 @@ TEST(several_messages_go_early_and_the_last_may_be_final)
     CHECK_INT(n.server->final, 1);
     CHECK_INT(e->sent, 3);
     net_finish(&n);
+}
+
+/* The session's other streams begin while it is not known what becomes of the early data of the first, which may have
+   gone by then. */
+TEST(streams_that_are_cloned_during_the_handshake_of_early_data)
+{
+    for (int i = 0; i < 72; i++) {
+        bool refused = i & 1, leaves = i & 2;
+        struct net n;
+        begin(&n);
+        net_open(&n);
+        meet(&n);
+        if (refused) {
+            other_server(&n);
+            reopen(&n);
+        }
+        n.early[0] = "early ", n.early[1] = "twice", n.early[2] = NULL;
+        n.early_flags = i & 4 ? TAPSI_OP_FINAL : 0;
+        struct end *e = net_connect(&n);
+        NEED(e && n.early_room);
+        net_run(&n, (uint64_t)i / 8 * 3 * MS);
+        struct end *other = net_clone(&n, e, TAPS_BIDIRECTIONAL);
+        struct end *third = net_clone(&n, e, TAPS_UNIDIRECTIONAL_SEND);
+        NEED(other && third);
+        if (leaves)
+            net_destroy(e, 0);
+        net_run(&n, 100 * MS);
+        CHECK_INT(other->ready + third->ready, 2);
+        CHECK(!other->info.early && !third->info.early);
+        net_send_text(other, "other", TAPSI_OP_END);
+        net_send_text(third, "third", TAPSI_OP_END | TAPSI_OP_FINAL);
+        net_run(&n, 200 * MS);
+        CHECK(leaves || net_got(n.server, "early twice"));
+        CHECK(leaves || e->sent == 2);
+        unsigned got[2] = {0, 0};
+        for (unsigned k = 0; k < n.count; k++) {
+            got[0] += net_got(&n.ends[k], "other");
+            got[1] += net_got(&n.ends[k], "third");
+        }
+        CHECK_INT(got[0], 1);
+        CHECK_INT(got[1], 1);
+        net_finish(&n);
+    }
 }
 
 TEST(a_stream_of_one_direction_takes_early_data)

@@ -198,6 +198,7 @@ static void open_one(struct quic_stream *st)
 {
     struct tapsi_ready_info info = tapsi_quic_stream_info(st);
     tapsi_list_remove(&st->turn);
+    tapsi_quic_stream_queue(st); /* early data that was not taken */
     tapsi_layer_ready(&st->layer, &info);
 }
 
