@@ -5,6 +5,7 @@
 #include <gnutls/abstract.h>
 #include <stdlib.h>
 #include <string.h>
+#include "connection/context.h"
 #include "secret.h"
 
 #define SLOWNESS (2 * TAPSI_SIM_S)
@@ -276,7 +277,7 @@ TEST(a_slow_key_that_fails_fails_its_handshake)
     }
 }
 
-/* proves API-059, API-061: a key that never answers. */
+/* proves API-059, API-061: a key that never answers. A server's handshakes end too. */
 TEST(the_deadline_holds_although_a_key_does_not_answer)
 {
     for (int i = 0; i < protocol_count(); i++) {
@@ -291,6 +292,9 @@ TEST(the_deadline_holds_although_a_key_does_not_answer)
             CHECK_INT(t.w.heard.ready, 0);
             CHECK_INT(t.w.heard.establishment_error, 1);
             CHECK_INT(t.w.heard.code, TAPS_E_TIMEOUT);
+            world_run_ms(&t.w, 70000);
+            CHECK(!t.p.context || !t.p.context->loop.fibers_lent);
+            CHECK(!t.w.context || !t.w.context->loop.fibers_lent);
             finish(&t);
         }
     }
