@@ -112,7 +112,7 @@ static void go_through_modes(struct sweep *s)
                                                {FAULT_ALWAYS_INTERRUPTED, 0, 0}, {FAULT_ALWAYS_SPURIOUS, 0, 0}};
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         struct faults_plan plan = modes[i];
-        if (plan.n && s->plain.bytes / plan.n > tapsi_test_rounds(20000, 4000, 20000))
+        if (plan.n && s->plain.bytes / plan.n > tapsi_test_rounds(20000, 1300, 20000))
             continue; /* much of it, byte by byte, takes long */
         if (!tapsi_test_has_broken())
             run(s, &plan, s->plain.waits * 50 + 5000000);
@@ -129,7 +129,7 @@ static size_t work_of(const struct sweep *s)
 /* How many runs a test may make of each of the two great kinds; of the others it makes a quarter. */
 static size_t budget(const struct sweep *s)
 {
-    size_t runs = tapsi_test_rounds(100000, 12000, 2000000) / work_of(s);
+    size_t runs = tapsi_test_rounds(100000, 4000, 2000000) / work_of(s);
     return runs < 4 ? 4 : runs;
 }
 

@@ -1,64 +1,7 @@
+/* The MQTT Framer as a client. */
 #include <stdio.h>
 #include "base/test.h"
-#include "stack/framer/test_framing.h"
-
-#define BYTES(text) (text), sizeof(text) - 1
-#define CONNACK     "\x20\2\0\0"
-#define CONNECT     "\x10\x0d\0\4MQTT\4\2\0\x0a\0\1c"
-
-/* With the handshake behind it; what it wrote is forgotten. */
-static void open_client(struct test_framing *t, const char *text)
-{
-    test_framing_open_text(t, text, false);
-    CHECK_INT(t->ready, 0);
-    test_framing_feed(t, BYTES(CONNACK));
-    CHECK_INT(t->ready, 1);
-    test_framing_forget(t);
-}
-
-static void open_server(struct test_framing *t, const char *text)
-{
-    test_framing_open_text(t, text, true);
-    CHECK_INT(t->ready, 0);
-    test_framing_feed(t, BYTES(CONNECT));
-    CHECK_INT(t->ready, 1);
-    CHECK(test_framing_wrote(t, BYTES(CONNACK)));
-}
-
-/* Keys and values, one behind the other, until NULL. */
-static int send_with(struct test_framing *t, const char *payload, const char *const *texts)
-{
-    struct tapsi_meta *meta = NULL;
-    for (; *texts; texts += 2)
-        CHECK_INT(tapsi_meta_add(&meta, &t->mem, "mqtt", texts[0], texts[1]), 0);
-    int err = test_framing_send(t, payload, strlen(payload), TAPSI_OP_END, meta);
-    tapsi_meta_unref(meta);
-    return err;
-}
-
-#define WITH(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static bool has(const struct test_framing *t, size_t index, const char *key, const char *value)
-{
-    const char *text = test_framing_meta(t, index, "mqtt", key);
-    return value ? text && strcmp(text, value) == 0 : !text;
-}
-
-/* The client, or the server, that gets these bytes behind the handshake fails, however they are split, and says why. */
-static void fails(bool server, const char *bytes, size_t length, const char *why)
-{
-    for (size_t step = 1; step <= length; step += length > 1 ? length - 1 : 1) {
-        struct test_framing t;
-        if (server)
-            open_server(&t, "mqtt:maximum=1000");
-        else
-            open_client(&t, "mqtt:maximum=1000");
-        test_framing_feed_split(&t, bytes, length, step);
-        CHECK(test_framing_failed(&t, TAPS_E_DEFRAMING));
-        CHECK_TEXT(t.error.text, why);
-        test_framing_close(&t);
-    }
-}
+#include "message/test_mqtt.h"
 
 /* ------------------------------------------------------------------------------------------- the client greets */
 
@@ -255,17 +198,17 @@ TEST(a_publish_before_the_suback_makes_it_ready)
 TEST(a_message_can_subscribe_and_unsubscribe)
 {
     struct test_framing t;
-    open_client(&t, "mqtt");
-    CHECK_INT(send_with(&t, "", WITH("type", "subscribe", "topic", "a/#", "topic", "b", "qos", "2")), 0);
+    mqtt_open_client(&t, "mqtt");
+    CHECK_INT(mqtt_send_with(&t, "", WITH("type", "subscribe", "topic", "a/#", "topic", "b", "qos", "2")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x82\x0c\0\1\0\3a/#\2\0\1b\2")));
     test_framing_feed(&t, BYTES("\x90\4\0\1\2\x80"));
     CHECK(test_framing_got(&t, 0, "\2\x80", 2));
-    CHECK(has(&t, 0, "type", "suback") && has(&t, 0, "packet-id", "1"));
-    CHECK_INT(send_with(&t, "", WITH("type", "unsubscribe", "topic", "b", "packet-id", "700")), 0);
+    CHECK(mqtt_has(&t, 0, "type", "suback") && mqtt_has(&t, 0, "packet-id", "1"));
+    CHECK_INT(mqtt_send_with(&t, "", WITH("type", "unsubscribe", "topic", "b", "packet-id", "700")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\xa2\5\2\xbc\0\1b")));
     test_framing_feed(&t, BYTES("\xb0\2\2\xbc"));
     CHECK(test_framing_got_text(&t, 1, ""));
-    CHECK(has(&t, 1, "type", "unsuback") && has(&t, 1, "packet-id", "700"));
+    CHECK(mqtt_has(&t, 1, "type", "unsuback") && mqtt_has(&t, 1, "packet-id", "700"));
     test_framing_close(&t);
 }
 
@@ -289,14 +232,14 @@ TEST(messages_that_are_no_packet_are_refused_alone)
         WITH("topic", "a", "type", "subscribe"), /* it has a payload */
     };
     struct test_framing t;
-    open_client(&t, "mqtt");
+    mqtt_open_client(&t, "mqtt");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        CHECK_INT(send_with(&t, "x", rows[i]), TAPS_E_MESSAGE_PROPERTIES);
-    CHECK_INT(send_with(&t, "", WITH("type", "subscribe")), TAPS_E_MESSAGE_PROPERTIES);
-    CHECK_INT(send_with(&t, "", WITH("type", "subscribe", "topic", "a#")), TAPS_E_MESSAGE_PROPERTIES);
-    CHECK_INT(send_with(&t, "", WITH("type", "unsubscribe", "topic", "")), TAPS_E_MESSAGE_PROPERTIES);
+        CHECK_INT(mqtt_send_with(&t, "x", rows[i]), TAPS_E_MESSAGE_PROPERTIES);
+    CHECK_INT(mqtt_send_with(&t, "", WITH("type", "subscribe")), TAPS_E_MESSAGE_PROPERTIES);
+    CHECK_INT(mqtt_send_with(&t, "", WITH("type", "subscribe", "topic", "a#")), TAPS_E_MESSAGE_PROPERTIES);
+    CHECK_INT(mqtt_send_with(&t, "", WITH("type", "unsubscribe", "topic", "")), TAPS_E_MESSAGE_PROPERTIES);
     CHECK_INT(t.out_length, 0);
-    CHECK_INT(send_with(&t, "x", WITH("topic", "a")), 0);
+    CHECK_INT(mqtt_send_with(&t, "x", WITH("topic", "a")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x30\4\0\1ax")));
     test_framing_close(&t);
 }
@@ -307,17 +250,17 @@ TEST(messages_that_are_no_packet_are_refused_alone)
 TEST(a_message_is_the_payload_of_a_publish)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t/d");
+    mqtt_open_client(&t, "mqtt:topic=t/d");
     CHECK_INT(test_framing_send_text(&t, "hello"), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x30\x0a\0\3t/dhello")));
-    CHECK_INT(send_with(&t, "", WITH("topic", "e", "retain", "true")), 0);
+    CHECK_INT(mqtt_send_with(&t, "", WITH("topic", "e", "retain", "true")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x31\3\0\1e")));
     CHECK_INT(t.sent, 2);
     test_framing_close(&t);
-    open_client(&t, "mqtt:topic=d,qos=1,retain=yes");
+    mqtt_open_client(&t, "mqtt:topic=d,qos=1,retain=yes");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x33\6\0\1d\0\1x")));
-    CHECK_INT(send_with(&t, "x", WITH("qos", "0", "retain", "0")), 0);
+    CHECK_INT(mqtt_send_with(&t, "x", WITH("qos", "0", "retain", "0")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x30\4\0\1dx")));
     test_framing_close(&t);
 }
@@ -327,17 +270,17 @@ TEST(a_publish_becomes_a_message_however_it_is_split)
     static const char bytes[] = "\x30\7\0\3a/bhi\x3b\6\0\1c\1\2!\x31\3\0\1d";
     for (size_t step = 1; step < sizeof(bytes); step++) {
         struct test_framing t;
-        open_client(&t, "mqtt");
+        mqtt_open_client(&t, "mqtt");
         test_framing_feed_split(&t, BYTES(bytes), step);
         CHECK_INT(t.count, 3);
         CHECK(test_framing_got_text(&t, 0, "hi"));
-        CHECK(has(&t, 0, "topic", "a/b") && has(&t, 0, "qos", "0") && has(&t, 0, "retain", NULL));
-        CHECK(has(&t, 0, "packet-id", NULL) && has(&t, 0, "dup", NULL) && has(&t, 0, "type", NULL));
+        CHECK(mqtt_has(&t, 0, "topic", "a/b") && mqtt_has(&t, 0, "qos", "0") && mqtt_has(&t, 0, "retain", NULL));
+        CHECK(mqtt_has(&t, 0, "packet-id", NULL) && mqtt_has(&t, 0, "dup", NULL) && mqtt_has(&t, 0, "type", NULL));
         CHECK(test_framing_got_text(&t, 1, "!"));
-        CHECK(has(&t, 1, "topic", "c") && has(&t, 1, "qos", "1") && has(&t, 1, "retain", "1"));
-        CHECK(has(&t, 1, "packet-id", "258") && has(&t, 1, "dup", "1"));
+        CHECK(mqtt_has(&t, 1, "topic", "c") && mqtt_has(&t, 1, "qos", "1") && mqtt_has(&t, 1, "retain", "1"));
+        CHECK(mqtt_has(&t, 1, "packet-id", "258") && mqtt_has(&t, 1, "dup", "1"));
         CHECK(test_framing_got_text(&t, 2, ""));
-        CHECK(has(&t, 2, "topic", "d") && has(&t, 2, "retain", "1"));
+        CHECK(mqtt_has(&t, 2, "topic", "d") && mqtt_has(&t, 2, "retain", "1"));
         CHECK(test_framing_wrote(&t, BYTES("\x40\2\1\2")));
         test_framing_end(&t);
         CHECK_INT(t.ends, 1);
@@ -350,7 +293,7 @@ TEST(the_peers_end_in_a_packet_is_truncation_at_every_byte)
     static const char bytes[] = "\x32\7\0\1c\1\2hi";
     for (size_t cut = 1; cut < sizeof(bytes) - 1; cut++) {
         struct test_framing t;
-        open_client(&t, "mqtt");
+        mqtt_open_client(&t, "mqtt");
         test_framing_feed(&t, bytes, cut);
         test_framing_end(&t);
         CHECK(test_framing_failed(&t, TAPS_E_TRUNCATED));
@@ -363,7 +306,7 @@ TEST(the_peers_end_in_a_packet_is_truncation_at_every_byte)
 TEST(a_payload_is_acknowledged_with_its_last_byte)
 {
     struct test_framing t;
-    open_client(&t, "mqtt");
+    mqtt_open_client(&t, "mqtt");
     test_framing_feed(&t, BYTES("\x32\7\0\1c\1\2"));
     test_framing_feed_text(&t, "h");
     CHECK_INT(t.messages[0].length, 1);
@@ -378,7 +321,7 @@ TEST(a_topic_longer_than_any_buffer_at_hand_comes_whole)
 {
     static uint8_t packet[4 + 2 + 65535];
     struct test_framing t;
-    open_client(&t, "mqtt");
+    mqtt_open_client(&t, "mqtt");
     memcpy(packet, "\x30\x81\x80\x04\xff\xff", 6);
     memset(packet + 6, 'a', 65535);
     test_framing_feed_split(&t, packet, sizeof(packet), 1000);
@@ -392,7 +335,7 @@ TEST(a_topic_longer_than_any_buffer_at_hand_comes_whole)
 TEST(what_is_not_acknowledged_is_limited_and_the_rest_waits)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1,in-flight=2");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1,in-flight=2");
     for (int i = 0; i < 4; i++)
         CHECK_INT(test_framing_send_text(&t, "x"), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x32\6\0\1t\0\1x\x32\6\0\1t\0\2x")));
@@ -409,10 +352,10 @@ TEST(what_is_not_acknowledged_is_limited_and_the_rest_waits)
 TEST(an_identifier_of_the_application_is_taken_when_it_is_free)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t");
-    CHECK_INT(send_with(&t, "x", WITH("qos", "1", "packet-id", "9", "dup", "yes")), 0);
+    mqtt_open_client(&t, "mqtt:topic=t");
+    CHECK_INT(mqtt_send_with(&t, "x", WITH("qos", "1", "packet-id", "9", "dup", "yes")), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x3a\6\0\1t\0\x09x")));
-    CHECK_INT(send_with(&t, "y", WITH("qos", "1", "packet-id", "9")), 0);
+    CHECK_INT(mqtt_send_with(&t, "y", WITH("qos", "1", "packet-id", "9")), 0);
     CHECK(test_framing_wrote_text(&t, ""));
     test_framing_feed(&t, BYTES("\x40\2\0\x09"));
     CHECK(test_framing_wrote(&t, BYTES("\x32\6\0\1t\0\x09y")));
@@ -422,9 +365,9 @@ TEST(an_identifier_of_the_application_is_taken_when_it_is_free)
 TEST(identifiers_go_round_and_never_are_zero_or_in_use)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     t.keeps = false;
-    CHECK_INT(send_with(&t, "", WITH("packet-id", "3")), 0);
+    CHECK_INT(mqtt_send_with(&t, "", WITH("packet-id", "3")), 0);
     for (unsigned i = 1; i <= 65540; i++) {
         test_framing_forget(&t);
         CHECK_INT(test_framing_send_text(&t, ""), 0);
@@ -440,7 +383,7 @@ TEST(identifiers_go_round_and_never_are_zero_or_in_use)
 TEST(qos_2_out_has_its_four_steps)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=2,in-flight=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=2,in-flight=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     CHECK_INT(test_framing_send_text(&t, "y"), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x34\6\0\1t\0\1x")));
@@ -458,7 +401,7 @@ TEST(qos_2_out_has_its_four_steps)
 TEST(qos_2_in_is_delivered_once)
 {
     struct test_framing t;
-    open_client(&t, "mqtt");
+    mqtt_open_client(&t, "mqtt");
     test_framing_feed(&t, BYTES("\x34\6\0\1t\0\7x"));
     test_framing_feed_split(&t, BYTES("\x3c\6\0\1t\0\7x"), 1);
     CHECK_INT(t.count, 1);
@@ -475,7 +418,7 @@ TEST(qos_2_in_is_delivered_once)
 TEST(a_client_pings_before_its_keep_alive_is_over)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:keep-alive=10,topic=t");
+    mqtt_open_client(&t, "mqtt:keep-alive=10,topic=t");
     test_framing_pass(&t, 5000);
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_forget(&t);
@@ -496,7 +439,7 @@ TEST(a_client_pings_before_its_keep_alive_is_over)
 TEST(a_server_that_does_not_answer_a_ping_is_given_up)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:keep-alive=10");
+    mqtt_open_client(&t, "mqtt:keep-alive=10");
     for (int i = 0; i < 3; i++)
         test_framing_pass(&t, 5000);
     CHECK_INT(t.closed, 0);
@@ -509,7 +452,7 @@ TEST(a_server_that_does_not_answer_a_ping_is_given_up)
 TEST(a_keep_alive_of_zero_is_none)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:keep-alive=0");
+    mqtt_open_client(&t, "mqtt:keep-alive=0");
     test_framing_pass(&t, 1000000);
     CHECK(test_framing_wrote_text(&t, ""));
     CHECK_INT(t.closed, 0);
@@ -519,7 +462,7 @@ TEST(a_keep_alive_of_zero_is_none)
 TEST(nobody_is_silent_while_the_application_does_not_receive)
 {
     struct test_framing t;
-    open_server(&t, "mqtt");
+    mqtt_open_server(&t, "mqtt");
     tapsi_layer_want(t.top, 0);
     test_framing_feed(&t, BYTES("\x32\6\0\1t\0\1x\xc0\0"));
     CHECK(test_framing_wrote(&t, BYTES("\x40\2\0\1")));
@@ -540,7 +483,7 @@ TEST(nobody_is_silent_while_the_application_does_not_receive)
 TEST(pings_and_acknowledgements_need_no_receive)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1,in-flight=1,keep-alive=10");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1,in-flight=1,keep-alive=10");
     tapsi_layer_want(t.top, 0);
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     CHECK_INT(test_framing_send_text(&t, "y"), 0);
@@ -557,7 +500,7 @@ TEST(pings_and_acknowledgements_need_no_receive)
 TEST(close_waits_for_acknowledgements_and_says_disconnect)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_forget(&t);
     test_framing_shut(&t);
@@ -575,7 +518,7 @@ TEST(close_waits_for_acknowledgements_and_says_disconnect)
 TEST(the_end_of_the_peer_behind_the_last_word_is_no_error)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_forget(&t);
     test_framing_shut(&t);
@@ -594,7 +537,7 @@ TEST(the_end_of_the_peer_behind_the_last_word_is_no_error)
 TEST(close_does_not_wait_for_ever)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_forget(&t);
     test_framing_shut(&t);
@@ -609,7 +552,7 @@ TEST(close_does_not_wait_for_ever)
 TEST(close_in_the_middle_of_a_payload_drops_its_rest)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_feed(&t, BYTES("\x32\x08\0\1t\0\1a"));
     test_framing_forget(&t);
@@ -623,7 +566,7 @@ TEST(close_in_the_middle_of_a_payload_drops_its_rest)
 TEST(a_peer_that_ends_while_it_is_waited_for_ends_the_wait)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t,qos=1");
+    mqtt_open_client(&t, "mqtt:topic=t,qos=1");
     CHECK_INT(test_framing_send_text(&t, "x"), 0);
     test_framing_shut(&t);
     test_framing_end(&t);
@@ -635,290 +578,11 @@ TEST(a_peer_that_ends_while_it_is_waited_for_ends_the_wait)
 TEST(a_final_message_leaves_the_other_direction_open)
 {
     struct test_framing t;
-    open_client(&t, "mqtt:topic=t");
+    mqtt_open_client(&t, "mqtt:topic=t");
     CHECK_INT(test_framing_send(&t, "x", 1, TAPSI_OP_END | TAPSI_OP_FINAL, NULL), 0);
     CHECK(test_framing_wrote(&t, BYTES("\x30\4\0\1tx")));
     CHECK(!t.final_out);
     test_framing_feed(&t, BYTES("\x30\4\0\1ty"));
     CHECK(test_framing_got_text(&t, 0, "y"));
-    test_framing_close(&t);
-}
-
-/* ---------------------------------------------------------------------------------------------- the server */
-
-TEST(a_server_takes_a_client_and_what_it_publishes)
-{
-    static const char bytes[] = "\x10\x24\0\4MQTT\4\xc6\0\0\0\2me\0\1w\0\4gone\0\4anna\0\5a\0b\0c"
-                                "\x30\4\0\1tx\x82\x0c\0\5\0\3a/#\1\0\1b\2\xa2\5\0\6\0\1b\xc0\0\xe0\0";
-    for (size_t step = 1; step < sizeof(bytes); step++) {
-        struct test_framing t;
-        test_framing_open_text(&t, "mqtt", true);
-        test_framing_feed_split(&t, BYTES(bytes), step);
-        CHECK_INT(t.ready, 1);
-        CHECK_INT(t.count, 3);
-        CHECK(test_framing_got_text(&t, 0, "x"));
-        CHECK(has(&t, 0, "client-id", "me") && has(&t, 0, "user", "anna") && has(&t, 0, "will-topic", "w"));
-        CHECK(has(&t, 0, "will-message", "gone") && has(&t, 0, "topic", "t"));
-        CHECK(test_framing_got_text(&t, 1, "") && has(&t, 1, "type", "subscribe") && has(&t, 1, "packet-id", "5"));
-        CHECK(has(&t, 1, "topic", "a/#") && has(&t, 1, "qos", "1") && has(&t, 1, "client-id", NULL));
-        CHECK(has(&t, 2, "type", "unsubscribe") && has(&t, 2, "topic", "b"));
-        CHECK(test_framing_wrote(&t, BYTES(CONNACK "\x90\4\0\5\1\2\xb0\2\0\6\xd0\0")));
-        CHECK_INT(t.ends, 1);
-        test_framing_end(&t);
-        CHECK_INT(t.ends, 1);
-        CHECK_INT(t.closed, 0);
-        test_framing_close(&t);
-    }
-}
-
-TEST(a_server_publishes_too)
-{
-    struct test_framing t;
-    open_server(&t, "mqtt:topic=t");
-    CHECK_INT(send_with(&t, "x", WITH("qos", "1")), 0);
-    CHECK(test_framing_wrote(&t, BYTES("\x32\6\0\1t\0\1x")));
-    CHECK_INT(send_with(&t, "", WITH("type", "subscribe", "topic", "a")), TAPS_E_MESSAGE_PROPERTIES);
-    test_framing_feed(&t, BYTES("\x40\2\0\1"));
-    test_framing_shut(&t);
-    CHECK(test_framing_wrote_text(&t, ""));
-    CHECK_INT(t.closed, 1);
-    test_framing_close(&t);
-}
-
-TEST(a_server_refuses_clients_with_a_return_code)
-{
-    static const struct {
-        const char *options, *bytes;
-        size_t length;
-        uint8_t code;
-        int err;
-    } rows[] = {
-        {"mqtt", BYTES("\x10\x0c\0\4MQTT\5\2\0\0\0\0"), 1, TAPS_E_PROTOCOL},
-        {"mqtt", BYTES("\x10\x0c\0\4MQTT\3\2\0\0\0\0"), 1, TAPS_E_PROTOCOL},
-        {"mqtt", BYTES("\x10\x0c\0\4MQTT\4\0\0\0\0\0"), 2, TAPS_E_PROTOCOL},
-        {"mqtt:user=a", BYTES("\x10\x0c\0\4MQTT\4\2\0\0\0\0"), 4, TAPS_E_PERMISSION},
-        {"mqtt:user=a", BYTES("\x10\x0f\0\4MQTT\4\x82\0\0\0\0\0\1b"), 4, TAPS_E_PERMISSION},
-        {"mqtt:user=a,password=pw", BYTES("\x10\x0f\0\4MQTT\4\x82\0\0\0\0\0\1a"), 4, TAPS_E_PERMISSION},
-        {"mqtt:user=a,password=pw", BYTES("\x10\x13\0\4MQTT\4\xc2\0\0\0\0\0\1a\0\2px"), 4, TAPS_E_PERMISSION},
-        {"mqtt:user=a,password=pw", BYTES("\x10\x15\0\4MQTT\4\xc2\0\0\0\0\0\1a\0\4pwpw"), 4, TAPS_E_PERMISSION},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct test_framing t;
-        uint8_t connack[] = {0x20, 2, 0, rows[i].code};
-        test_framing_open_text(&t, rows[i].options, true);
-        test_framing_feed(&t, rows[i].bytes, rows[i].length);
-        CHECK_INT(t.ready, 0);
-        CHECK(test_framing_wrote(&t, connack, 4));
-        CHECK(test_framing_failed(&t, rows[i].err));
-        test_framing_close(&t);
-    }
-    struct test_framing t;
-    test_framing_open_text(&t, "mqtt:user=a,password=pw", true);
-    test_framing_feed(&t, BYTES("\x10\x13\0\4MQTT\4\xc2\0\0\0\0\0\1a\0\2pw"));
-    CHECK_INT(t.ready, 1);
-    test_framing_close(&t);
-}
-
-TEST(what_is_no_connect_fails_without_an_answer)
-{
-    static const struct {
-        const char *bytes;
-        size_t length;
-        const char *why;
-    } rows[] = {
-        {BYTES("\x30\4\0\1tx"), "mqtt: a publish before the connect"},
-        {BYTES("\xc0\0"), "mqtt: a pingreq before the connect"},
-        {BYTES("\x10\x0e\0\6MQIsdp\3\2\0\0\0\0"), "mqtt: a CONNECT of another protocol than MQTT"},
-        {BYTES("\x10\x0c\0\4mqtt\4\2\0\0\0\0"), "mqtt: a CONNECT of another protocol than MQTT"},
-        {BYTES("\x10\x0c\0\4MQTT\4\3\0\0\0\0"), "mqtt: a CONNECT with the reserved flag"},
-        {BYTES("\x10\x0c\0\4MQTT\4\x1a\0\0\0\0"), "mqtt: a CONNECT with flags of a will that contradict each other"},
-        {BYTES("\x10\x12\0\4MQTT\4\x1e\0\0\0\0\0\1w\0\1x"),
-         "mqtt: a CONNECT with flags of a will that contradict each other"},
-        {BYTES("\x10\x0f\0\4MQTT\4\x42\0\0\0\0\0\1p"), "mqtt: a CONNECT with a password and no user"},
-        {BYTES("\x10\x0d\0\4MQTT\4\2\0\0\0\0!"), "mqtt: a CONNECT whose fields do not fit its length"},
-        {BYTES("\x10\x0c\0\4MQTT\4\2\0\0\0\1"), "mqtt: a CONNECT whose fields do not fit its length"},
-        {BYTES("\x10\x0d\0\4MQTT\4\2\0\0\0\1\xff"), "mqtt: a CONNECT with a text that is not UTF-8"},
-        {BYTES("\x10\x12\0\4MQTT\4\6\0\0\0\0\0\1#\0\1x"), "mqtt: a CONNECT with a will for what is no topic"},
-        {BYTES("\x10\x09"), "mqtt: a connect of 9 bytes; 10 to 131072 are allowed"},
-        {BYTES("\x10\x81\x80\x08"), "mqtt: a connect of 131073 bytes; 10 to 131072 are allowed"},
-        {BYTES("\x10\xff\xff\xff\xff"), "mqtt: a remaining length of more than four bytes"},
-        {BYTES("GET / HTTP/1.1\r\n"), "mqtt: a packet with flags that are reserved"},
-        {BYTES("\x16\3\1"), "mqtt: a packet with flags that are reserved"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        for (size_t step = 1; step <= rows[i].length; step += rows[i].length - 1) {
-            struct test_framing t;
-            test_framing_open_text(&t, "mqtt", true);
-            test_framing_feed_split(&t, rows[i].bytes, rows[i].length, step);
-            CHECK_INT(t.ready, 0);
-            CHECK_INT(t.out_length, 0);
-            CHECK(test_framing_failed(&t, TAPS_E_DEFRAMING));
-            CHECK_TEXT(t.error.text, rows[i].why);
-            test_framing_close(&t);
-        }
-    }
-}
-
-TEST(a_client_that_is_silent_too_long_is_given_up)
-{
-    struct test_framing t;
-    open_server(&t, "mqtt"); /* its CONNECT says 10 s */
-    test_framing_pass(&t, 5000);
-    test_framing_feed(&t, BYTES("\xc0\0"));
-    for (int i = 0; i < 3; i++) {
-        test_framing_pass(&t, 5000);
-        CHECK_INT(t.closed, 0);
-    }
-    test_framing_pass(&t, 5000);
-    CHECK(test_framing_failed(&t, TAPS_E_TIMEOUT));
-    CHECK_TEXT(t.error.text, "mqtt: the client was silent for one and a half times its keep-alive of 10 s");
-    test_framing_close(&t);
-}
-
-TEST(a_client_that_goes_without_disconnect_is_told)
-{
-    struct test_framing t;
-    open_server(&t, "mqtt");
-    test_framing_end(&t);
-    CHECK(test_framing_failed(&t, TAPS_E_TRUNCATED));
-    CHECK_TEXT(t.error.text, "mqtt: the client has gone without a DISCONNECT");
-    test_framing_close(&t);
-}
-
-TEST(what_follows_a_disconnect_is_nobodys)
-{
-    struct test_framing t;
-    open_server(&t, "mqtt");
-    test_framing_feed(&t, BYTES("\xe0\0\x30\4\0\1tx\xc0\0"));
-    test_framing_feed(&t, BYTES("\xff\xff"));
-    CHECK_INT(t.ends, 1);
-    CHECK_INT(t.bytes, 0);
-    CHECK(test_framing_wrote_text(&t, ""));
-    test_framing_shut(&t);
-    CHECK_INT(t.closed, 1);
-    CHECK_INT(t.error.pub.code, 0);
-    test_framing_close(&t);
-}
-
-/* ------------------------------------------------------------------------------------------------- bad input */
-
-TEST(packets_that_are_wrong_end_the_connection_with_their_cause)
-{
-    static const struct {
-        bool server;
-        const char *bytes;
-        size_t length;
-        const char *why;
-    } rows[] = {
-        {false, BYTES("\x30\xff\xff\xff\xff"), "mqtt: a remaining length of more than four bytes"},
-        {false, BYTES("\x30\xff\xff\xff\x7f\0\1t"),
-         "mqtt: a payload of 268435452 bytes was announced; the maximum is 1000"},
-        {false, BYTES("\x30\xec\7\0\1t"), "mqtt: a payload of 1001 bytes was announced; the maximum is 1000"},
-        {false, BYTES("\x30\1\0"), "mqtt: a PUBLISH whose topic does not fit its length"},
-        {false, BYTES("\x30\0"), "mqtt: a PUBLISH whose topic does not fit its length"},
-        {false, BYTES("\x30\3\0\2t"), "mqtt: a PUBLISH whose topic does not fit its length"},
-        {false, BYTES("\x32\4\0\1t\0"), "mqtt: a PUBLISH whose topic does not fit its length"},
-        {false, BYTES("\x30\2\0\0"), "mqtt: a PUBLISH for what is no topic"},
-        {false, BYTES("\x30\3\0\1#"), "mqtt: a PUBLISH for what is no topic"},
-        {false, BYTES("\x30\3\0\1\xff"), "mqtt: a PUBLISH for what is no topic"},
-        {false, BYTES("\x30\3\0\1\0"), "mqtt: a PUBLISH for what is no topic"},
-        {false, BYTES("\x32\5\0\1t\0\0"), "mqtt: a PUBLISH with a packet identifier of 0"},
-        {false, BYTES("\x36\5\0\1t\0\1"), "mqtt: a PUBLISH of QoS 3"},
-        {false, BYTES("\x38\3\0\1t"), "mqtt: a PUBLISH of QoS 0 that is a duplicate"},
-        {false, BYTES("\x20\2\0\0"), "mqtt: a connack, which the server must not send now"},
-        {false, BYTES("\x10\0"), "mqtt: a connect, which the server must not send now"},
-        {false, BYTES("\x82\6\0\1\0\1a\0"), "mqtt: a subscribe, which the server must not send now"},
-        {false, BYTES("\xc0\0"), "mqtt: a pingreq, which the server must not send now"},
-        {false, BYTES("\xe0\0"), "mqtt: a disconnect, which the server must not send now"},
-        {false, BYTES("\x40\3\0\1\0"), "mqtt: a puback of 3 bytes; 2 to 2 are allowed"},
-        {false, BYTES("\x40\1\0"), "mqtt: a puback of 1 bytes; 2 to 2 are allowed"},
-        {false, BYTES("\x40\2\0\0"), "mqtt: an acknowledgement with a packet identifier of 0"},
-        {false, BYTES("\xd0\1!"), "mqtt: a pingresp of 1 bytes; 0 to 0 are allowed"},
-        {false, BYTES("\x90\3\0\1\0"), "mqtt: an answer to a SUBSCRIBE or UNSUBSCRIBE that was not sent"},
-        {false, BYTES("\xb0\2\0\1"), "mqtt: an answer to a SUBSCRIBE or UNSUBSCRIBE that was not sent"},
-        {false, BYTES("\x90\xff\xff\xff\x7f"), "mqtt: a suback of 268435455 bytes; 2 to 258 are allowed"},
-        {false, BYTES("\xf0\0"), "mqtt: a packet of a reserved type"},
-        {false, BYTES("\0\0"), "mqtt: a packet of a reserved type"},
-        {true, BYTES("\x10\x0c\0\4MQTT\4\2\0\0\0\0"), "mqtt: a connect, which the client must not send now"},
-        {true, BYTES("\x90\3\0\1\0"), "mqtt: a suback, which the client must not send now"},
-        {true, BYTES("\xd0\0"), "mqtt: a pingresp, which the client must not send now"},
-        {true, BYTES("\x82\2\0\1"), "mqtt: a subscription whose filters do not fit its length"},
-        {true, BYTES("\x82\5\0\1\0\1a"), "mqtt: a subscription whose filters do not fit its length"},
-        {true, BYTES("\x82\6\0\1\0\1a\3"), "mqtt: a subscription with a QoS that is reserved"},
-        {true, BYTES("\x82\6\0\0\0\1a\0"), "mqtt: a subscription with a packet identifier of 0"},
-        {true, BYTES("\x82\5\0\1\0\0\0"), "mqtt: a subscription to what is no filter"},
-        {true, BYTES("\x82\7\0\1\0\2a#\0"), "mqtt: a subscription to what is no filter"},
-        {true, BYTES("\xa2\4\0\1\0\1"), "mqtt: a subscription whose filters do not fit its length"},
-        {true, BYTES("\x82\x81\x80\x08"), "mqtt: a subscribe of 131073 bytes; 2 to 131072 are allowed"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        fails(rows[i].server, rows[i].bytes, rows[i].length, rows[i].why);
-}
-
-TEST(a_suback_of_another_length_than_its_question_is_refused)
-{
-    static const char *const rows[] = {"\x90\4\0\1\1\1", "\x90\3\0\1\3", "\xb0\2\0\1"};
-    static const size_t lengths[] = {6, 5, 4};
-    for (size_t i = 0; i < 3; i++) {
-        struct test_framing t;
-        open_client(&t, "mqtt");
-        CHECK_INT(send_with(&t, "", WITH("type", "subscribe", "topic", "a")), 0);
-        test_framing_feed(&t, rows[i], lengths[i]);
-        CHECK(test_framing_failed(&t, TAPS_E_DEFRAMING));
-        test_framing_close(&t);
-    }
-}
-
-TEST(more_filters_in_a_packet_than_anybody_needs_are_refused)
-{
-    uint8_t packet[5 + 2 + 257 * 4];
-    struct test_framing t;
-    size_t length = 0;
-    for (unsigned count = 256; count <= 257; count++) {
-        open_server(&t, "mqtt");
-        unsigned rest = 2 + count * 4;
-        memcpy(packet, (uint8_t[]){0x82, (uint8_t)(rest % 128 + 128), (uint8_t)(rest / 128), 0, 1}, 5);
-        length = 5;
-        for (unsigned i = 0; i < count; i++, length += 4)
-            memcpy(packet + length, "\0\1a\0", 4);
-        test_framing_feed(&t, packet, length);
-        CHECK_INT(t.closed, count > 256);
-        test_framing_close(&t);
-    }
-}
-
-/* ---------------------------------------------------------------------------------------------------- raw */
-
-TEST(raw_shows_every_packet_as_it_is)
-{
-    struct test_framing t;
-    test_framing_open_text(&t, "mqtt:raw=yes,maximum=100", false);
-    CHECK_INT(t.ready, 1);
-    CHECK_INT(t.out_length, 0);
-    CHECK_INT(send_with(&t, "\1\2", WITH("type", "pubrel")), 0);
-    CHECK_INT(send_with(&t, "x", WITH("type", "publish", "flags", "13")), 0);
-    CHECK_INT(send_with(&t, "", WITH("type", "PINGREQ")), 0);
-    CHECK(test_framing_wrote(&t, BYTES("\x62\2\1\2\x3d\1x\xc0\0")));
-    CHECK_INT(send_with(&t, "x", WITH("topic", "a")), TAPS_E_MESSAGE_PROPERTIES);
-    CHECK_INT(send_with(&t, "x", WITH("type", "auth")), TAPS_E_MESSAGE_PROPERTIES);
-    CHECK_INT(send_with(&t, "x", WITH("type", "puback", "flags", "16")), TAPS_E_MESSAGE_PROPERTIES);
-    test_framing_feed_split(&t, BYTES("\x20\2\0\5\x33\3\0\1a"), 1);
-    CHECK(test_framing_got(&t, 0, "\0\5", 2) && has(&t, 0, "type", "connack") && has(&t, 0, "flags", "0"));
-    CHECK(test_framing_got(&t, 1, "\0\1a", 3) && has(&t, 1, "type", "publish") && has(&t, 1, "flags", "3"));
-    test_framing_feed(&t, BYTES("\x30\x65"));
-    CHECK(test_framing_failed(&t, TAPS_E_DEFRAMING));
-    CHECK_TEXT(t.error.text, "mqtt: a packet of 101 bytes was announced; the maximum is 100");
-    test_framing_close(&t);
-}
-
-TEST(raw_ends_as_the_stream_does)
-{
-    struct test_framing t;
-    test_framing_open_text(&t, "mqtt:raw", true);
-    test_framing_end(&t);
-    CHECK_INT(t.ends, 1);
-    test_framing_shut(&t);
-    CHECK_INT(t.out_length, 0);
-    CHECK_INT(t.closed, 1);
     test_framing_close(&t);
 }
