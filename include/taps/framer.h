@@ -46,7 +46,9 @@ enum taps_framer_flags {
     /* It takes a Message in parts (TAPS_SEND_PARTIAL); else it is given whole Messages only, and parts are a send_error
        with TAPS_E_MESSAGE_PROPERTIES. */
     TAPS_FRAMER_TAKES_PARTS = 16,
-    /* Each Message is framed by itself: one that has not left yet may be dropped when its lifetime is over. */
+    /* Each Message is framed by itself: one that has not left yet may be dropped when its lifetime is over, and without
+       `start` the first ones may go as early data: then they are framed before what is below is ready, once for each
+       attempt of the race. */
     TAPS_FRAMER_STATELESS = 32,
     /* Its protocol has words of its own between Messages (acknowledgements, pings): it is asked also while the
        application has no Receive. At most one Message then waits, and nothing behind it is looked at. */

@@ -233,6 +233,7 @@ static struct tapsi_op *copy_op(struct tapsi_op *original)
     }
     for (unsigned i = 0; i < original->count; i++)
         tapsi_op_lend(op, original->ranges[i].data, original->ranges[i].length, original->ranges[i].buffer);
+    op->meta = original->meta ? tapsi_meta_ref(original->meta) : NULL;
     op->flags = original->flags & (TAPSI_OP_EARLY | TAPSI_OP_END | TAPSI_OP_FINAL | TAPSI_OP_FIRST);
     op->dscp = original->dscp;
     op->priority = original->priority;
@@ -245,7 +246,7 @@ bool tapsi_connection_early(void *connection, size_t room, struct tapsi_link *op
 {
     const struct taps_connection *c = connection;
     const struct tapsi_link *sends = &c->out->sends;
-    if (c->member || c->batch || c->framed)
+    if (c->member || c->batch)
         return false;
     bool any = false;
     for (struct tapsi_link *l = sends->next; l != sends; l = l->next) {
@@ -271,7 +272,7 @@ static void adopt(struct taps_connection *c, struct tapsi_op *op)
     c->out->unsent -= original->length;
     if (c->bounds_send)
         tapsi_rates_sent(c, op->length);
-    c->out->below += op->length;
+    c->out->below += op->length - op->added; /* a Framer has put bytes around it already */
     op->owner = c;
     op->done = on_done;
     op->tag = original->tag;

@@ -21,7 +21,7 @@
     [TAPS_CONGESTION_CONTROL] = ALWAYS, [TAPS_KEEP_ALIVE] = OPTIONAL, [TAPS_USE_TEMPORARY_LOCAL_ADDRESS] = OPTIONAL,   \
     [TAPS_SOFT_ERROR_NOTIFY] = OPTIONAL, [TAPS_ACTIVE_READ_BEFORE_SEND] = OPTIONAL
 
-/* A first Message in the handshake: TLS has early data, and TCP a SYN with bytes. */
+/* A first Message in the handshake: TLS and QUIC have early data, and TCP a SYN with bytes. */
 #define STREAM_CAPABILITIES                                                                                            \
     {                                                                                                                  \
         FROM_A_STREAM, [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER, [TAPS_ZERO_RTT_MSG] = OPTIONAL                          \
@@ -38,7 +38,7 @@ static const struct tapsi_stack_row rows[] = {
                                  [TAPS_PRESERVE_MSG_BOUNDARIES] = NEVER,
                                  [TAPS_PER_MSG_RELIABILITY] = NEVER,
                                  [TAPS_PRESERVE_ORDER] = ALWAYS,
-                                 [TAPS_ZERO_RTT_MSG] = NEVER,
+                                 [TAPS_ZERO_RTT_MSG] = OPTIONAL,
                                  [TAPS_MULTISTREAMING] = ALWAYS,
                                  [TAPS_FULL_CHECKSUM_SEND] = ALWAYS,
                                  [TAPS_FULL_CHECKSUM_RECV] = ALWAYS,

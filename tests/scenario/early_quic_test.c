@@ -3,11 +3,14 @@
  * races in which TLS over TCP has a ticket, too.
  */
 #include <string.h>
+#include <taps/framer.h>
 #include "secret.h"
 
 #define FIRST "it may arrive twice"
 #define TAG   ((void *)7)
 #define HOST  "192.0.2.1:443"
+
+static taps_framer *server_framer; /* of the next server, or NULL */
 
 static void serve(struct world *w, struct peer *p, const char *group)
 {
@@ -18,6 +21,8 @@ static void serve(struct world *w, struct peer *p, const char *group)
         CHECK_INT(taps_security_parameters_add_group(p->security, group), 0);
     CHECK_INT(taps_security_parameters_add_alpn(p->security, "echo"), 0);
     p->echo = true;
+    p->framers[0] = server_framer;
+    server_framer = NULL;
     peer_listen(w, p, HOST);
     tapsi_test_identity_free(&identity);
 }
@@ -32,6 +37,7 @@ static void begin(struct world *w, struct peer *p, const char *protocols)
         secret_set(w, "allowedSecurityProtocols", protocols);
     taps_transport_properties_prefer(w->properties, TAPS_ZERO_RTT_MSG);
     serve(w, p, NULL);
+    wire_tap(&secret_wire, w->context);
 }
 
 static void forget(struct world *w, struct peer *p)
@@ -43,18 +49,15 @@ static void forget(struct world *w, struct peer *p)
 }
 
 /* A first Connection, which leaves tickets. */
-static void meet(struct world *w, struct peer *p)
+static void meet(struct world *w, struct peer *p, const char *stack)
 {
-    if (!w->context) {
-        world_start(w);
-        wire_tap(&secret_wire, w->context);
-    }
     w->keep_reading = true;
     world_initiate(w, SECRET_NAME ":443", 0);
     CHECK_INT(w->initiated, 0);
     CHECK_INT(taps_connection_send(w->connection, SECRET, strlen(SECRET), NULL, 0, NULL), 0);
     CHECK_INT(taps_connection_receive(w->connection, 1, 65536, NULL), 0);
     world_run_until_ready(w);
+    CHECK_TEXT(taps_connection_stack(w->connection), stack);
     CHECK(!taps_connection_resumed(w->connection));
     CHECK(!taps_connection_early_data(w->connection));
     world_run_ms(w, 100);
@@ -66,7 +69,7 @@ static void meet(struct world *w, struct peer *p)
 static void met_world(struct world *w, struct peer *p)
 {
     begin(w, p, "quic");
-    meet(w, p);
+    meet(w, p, "quic");
 }
 
 static int send_first(struct world *w, bool replayable, bool final)
@@ -167,6 +170,25 @@ TEST(what_is_not_safely_replayable_waits)
     part(&w, &p);
 }
 
+/* proves API-034: QUIC may be required to have it, as it may be forbidden to use it */
+TEST(early_data_may_be_required)
+{
+    struct world w;
+    struct peer p;
+    world_new(&w);
+    world_secure(&w);
+    tapsi_sim_dns_answer(w.dns, SECRET_NAME, "A", "192.0.2.1", 0);
+    CHECK_INT(taps_security_parameters_add_alpn(w.security, "echo"), 0);
+    taps_transport_properties_require(w.properties, TAPS_ZERO_RTT_MSG);
+    serve(&w, &p, NULL);
+    wire_tap(&secret_wire, w.context);
+    meet(&w, &p, "quic");
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK(taps_connection_early_data(w.connection));
+    part(&w, &p);
+}
+
 /* proves API-034 */
 TEST(no_early_data_where_it_is_prohibited)
 {
@@ -236,6 +258,20 @@ TEST(early_data_that_is_not_taken_is_sent_again_in_order)
     part(&w, &p);
 }
 
+TEST(early_data_that_is_not_taken_is_sent_again_when_nothing_follows)
+{
+    struct world w;
+    struct peer p;
+    met_world(&w, &p);
+    replace(&w, &p, NULL);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    world_run_ms(&w, 200);
+    check_sent_once(&w, &p);
+    CHECK_INT(p.early, 0);
+    part(&w, &p);
+}
+
 /* HelloRetryRequest: GnuTLS cannot go on, so the attempt begins once more, without. */
 TEST(a_peer_that_breaks_over_early_data_is_tried_without)
 {
@@ -269,7 +305,7 @@ TEST(where_quic_does_not_come_through_tls_carries_the_early_data)
     struct world w;
     struct peer p;
     begin(&w, &p, NULL);
-    meet(&w, &p); /* by QUIC */
+    meet(&w, &p, "quic");
     tapsi_sim_fault(w.sim, "udp " HOST, TAPSI_SIM_BLACKHOLE);
     meet_by_tls(&w, &p);
     meet_again(&w, true);
@@ -281,6 +317,106 @@ TEST(where_quic_does_not_come_through_tls_carries_the_early_data)
     check_sent_once(&w, &p);
     part(&w, &p);
 }
+
+/* ------------------------------------------------------------------------------------------------- Framers */
+
+static int say_hello(taps_framing *framing)
+{
+    taps_framing_make_ready(framing);
+    return taps_framing_send(framing, "HI", 2);
+}
+
+static int send_plain(taps_framing *framing, const struct taps_sent_message *message)
+{
+    (void)message;
+    return taps_framing_send_message(framing);
+}
+
+/* It writes before it is ready. */
+static const struct taps_framer_definition greets = {
+    .name = "greets", .flags = TAPS_FRAMER_STATELESS, .start = say_hello, .new_sent_message = send_plain};
+/* It may remember something of each Message. */
+static const struct taps_framer_definition remembers = {.name = "remembers", .new_sent_message = send_plain};
+
+static taps_framer *framer_of(const struct taps_framer_definition *definition)
+{
+    taps_framer *framer = NULL;
+    int err = definition ? taps_framer_new_custom(definition, &framer) : taps_framer_new("length-prefix", &framer);
+    CHECK_INT(err, 0);
+    return framer;
+}
+
+/* NULL: length-prefix. A first Connection, and then one whose first Message may be early. */
+static void meet_framed(struct world *w, struct peer *p, const char *protocols,
+                        const struct taps_framer_definition *definition)
+{
+    taps_framer *framer = framer_of(definition);
+    if (!definition)
+        server_framer = framer_of(NULL);
+    begin(w, p, protocols);
+    CHECK_INT(taps_preconnection_add_framer(w->preconnection, framer), 0);
+    taps_framer_free(framer);
+    meet(w, p, strcmp(protocols, "quic") == 0 ? "quic" : "tls/tcp");
+    meet_again(w, true);
+    world_run_until_ready(w);
+    world_run_ms(w, 200);
+    CHECK(taps_connection_resumed(w->connection));
+    CHECK_INT(w->heard.sent, 1);
+    CHECK_INT(w->heard.send_error, 0);
+}
+
+/* proves API-074, IMPL-17: one that only encodes needs nothing to be ready */
+TEST(a_framed_first_message_goes_early)
+{
+    static const char *const protocols[] = {"quic", "tls1.3"};
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct peer p;
+        meet_framed(&w, &p, protocols[i], NULL);
+        CHECK(taps_connection_early_data(w.connection));
+        check_sent_once(&w, &p);
+        CHECK_INT(p.early, strlen(FIRST));
+        CHECK_INT(w.heard.length, strlen(FIRST));
+        CHECK_INT(taps_connection_send(w.connection, " two", 4, NULL, 0, TAG), 0);
+        world_run_ms(&w, 100);
+        CHECK_INT(p.length, strlen(FIRST) + 4);
+        part(&w, &p);
+    }
+}
+
+TEST(a_framed_first_message_that_is_not_taken_is_sent_again)
+{
+    struct world w;
+    struct peer p;
+    meet_framed(&w, &p, "quic", NULL);
+    taps_connection_close(w.connection);
+    world_run_ms(&w, 500);
+    forget(&w, &p);
+    server_framer = framer_of(NULL);
+    replace(&w, &p, NULL);
+    meet_again(&w, true);
+    world_run_until_ready(&w);
+    CHECK(!taps_connection_early_data(w.connection));
+    world_run_ms(&w, 200);
+    check_sent_once(&w, &p);
+    CHECK_INT(p.early, 0);
+    part(&w, &p);
+}
+
+TEST(a_framer_that_writes_first_or_remembers_waits_until_it_is_ready)
+{
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct peer p;
+        meet_framed(&w, &p, "quic", i ? &remembers : &greets);
+        CHECK(!taps_connection_early_data(w.connection));
+        CHECK_INT(p.early, 0);
+        CHECK(peer_has(&p, i ? FIRST : "HI" FIRST));
+        part(&w, &p);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- and others */
 
 /* proves API-083: a clone is a further stream, of the same session */
 TEST(a_clone_of_a_resumed_connection_is_of_its_session)

@@ -268,10 +268,47 @@ static int start(struct tapsi_layer *layer)
     return 0;
 }
 
+/* What a Framer makes of a Message before anything is ready is known if it only encodes: it has nothing to say before,
+   and remembers nothing of one Message for the next. */
+static size_t early_room(const struct tapsi_layer *layer)
+{
+    union tapsi_got got;
+    struct tapsi_layer *below = layer->below;
+    const struct taps_framing *f = tapsi_adapter_of((struct tapsi_layer *)(uintptr_t)layer)->framing;
+    bool encodes = f && !f->definition->start && f->definition->flags & TAPS_FRAMER_STATELESS && !f->datagram;
+    if (!encodes || f->final_sent || f->failed || layer->state != TAPSI_LAYER_NEW || !below->ops->get ||
+        below->ops->get(below, TAPSI_GET_EARLY_ROOM, &got) != TAPSI_HANDLED)
+        return 0;
+    return (size_t)got.value.integer;
+}
+
+static int get(struct tapsi_layer *layer, int what, union tapsi_got *ret)
+{
+    if (what != TAPSI_GET_EARLY_ROOM)
+        return TAPSI_PASS;
+    ret->value = (struct taps_value){.type = TAPS_TYPE_INTEGER, .integer = early_room(layer)};
+    return TAPSI_HANDLED;
+}
+
+/* Each candidate has a framing of its own, and an op of its own. One that does not fit any more is refused: then the
+   Message is framed again when the winner is ready. */
+static int send_early(struct tapsi_layer *layer, struct tapsi_op *op)
+{
+    struct taps_framing *f = tapsi_adapter_of(layer)->framing;
+    if (!(op->flags & TAPSI_OP_EARLY) || op->length > early_room(layer))
+        return TAPS_E_CLOSED;
+    f->early = true;
+    int result = tapsi_framing_frame(f, op);
+    f->early = false;
+    return result == TAPS_FRAMING_WAIT ? TAPS_E_CLOSED : result;
+}
+
 static int send_op(struct tapsi_layer *layer, struct tapsi_op *op)
 {
     struct tapsi_adapter *a = tapsi_adapter_of(layer);
     struct taps_framing *f = a->framing;
+    if (layer->state == TAPSI_LAYER_NEW)
+        return send_early(layer, op);
     if (layer->state != TAPSI_LAYER_READY)
         return TAPS_E_CLOSED;
     if (!f || a->passing)
@@ -455,6 +492,7 @@ static const struct tapsi_layer_ops layer_ops = {
     .close = close_adapter,
     .destroy = destroy,
     .free = free_adapter,
+    .get = get,
 };
 
 /* ------------------------------------------------------------------------------------------------- timer */

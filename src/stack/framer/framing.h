@@ -71,6 +71,7 @@ struct taps_framing {
     bool closing;   /* the Connection's Close came */
     bool close_passed;
     bool final_sent;
+    bool early;      /* a Message is framed before anything is ready */
     bool at_end;     /* the peer's end has come */
     bool end_asked;  /* and the Framer took nothing more */
     bool end_told;   /* and went up */

@@ -177,8 +177,8 @@ static int send_own(struct taps_framing *f, const uint8_t *data, size_t length, 
 static bool may_send(const struct taps_framing *f)
 {
     const struct tapsi_layer *layer = layer_of(f);
-    return !layer->dead && f->started && !f->close_passed && !f->adapter->passing &&
-           layer->below->state == TAPSI_LAYER_READY;
+    return f->early || (!layer->dead && f->started && !f->close_passed && !f->adapter->passing &&
+                        layer->below->state == TAPSI_LAYER_READY);
 }
 
 TAPS_API int taps_framing_send(taps_framing *f, const void *data, size_t length)
@@ -480,7 +480,8 @@ static int hand_down(struct taps_framing *f, struct tapsi_op *op)
     int err = tapsi_layer_send(below, op);
     if (!err && final) {
         f->final_sent = true;
-        tapsi_framing_dirty(f);
+        if (!f->early)
+            tapsi_framing_dirty(f);
     }
     return err;
 }
