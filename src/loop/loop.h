@@ -102,6 +102,11 @@ uint64_t tapsi_loop_wall(const struct tapsi_loop *loop);
 void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
 /* Application callbacks: run in step 3, in order. Harmless when queued already. */
 void tapsi_loop_post(struct tapsi_loop *loop, struct tapsi_task *task);
+/* To compare: another one than before says that something was posted since. */
+static inline const struct tapsi_link *tapsi_loop_last_post(const struct tapsi_loop *loop)
+{
+    return loop->posted.prev;
+}
 /* Step 4. The list of a level is emptied before its tasks run: a task may queue itself again, for the next round. */
 void tapsi_loop_flush(struct tapsi_loop *loop, struct tapsi_task *task, unsigned level);
 /* Step 6: the last thing that happens to a dead object; `run` frees it. Takes the task off any other list. */

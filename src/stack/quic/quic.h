@@ -168,6 +168,7 @@ struct quic_session {
     uint64_t owed;            /* window of the connection not given back yet */
     uint64_t path_change;     /* when the peer's address was last another */
     int profile;              /* the capacity profile */
+    unsigned held_back;       /* rounds that writing has waited for the application */
     struct quic_notes *notes; /* a client's, for its tickets (resume.c); or NULL */
 
     struct tapsi_buffer *last; /* its CONNECTION_CLOSE, said again to who has not heard it */

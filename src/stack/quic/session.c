@@ -302,16 +302,27 @@ static void arm(struct quic_session *s)
         tapsi_timer_start_at(loop, &s->timer, expiry > now ? expiry : now + NEXT_TURN_NS);
 }
 
+#define ROUNDS_MOST 2
+
+/* What was just told is often answered at once. Then the acknowledgement and the answer go in one packet, if writing
+   waits until the application has heard: a round of this turn, or two, when a stream ends and the next one begins. */
 static void flush(struct tapsi_task *task)
 {
     struct quic_session *s = TAPSI_CONTAINER(task, struct quic_session, task);
     if (s->running)
         return;
     enter(s);
+    const struct tapsi_link *posted = tapsi_loop_last_post(s->env->loop);
     tell(s);
-    tapsi_quic_write(s);
-    tell(s);
-    arm(s);
+    if (posted != tapsi_loop_last_post(s->env->loop) && s->held_back < ROUNDS_MOST) {
+        s->held_back++;
+        tapsi_quic_dirty(s);
+    } else {
+        s->held_back = 0;
+        tapsi_quic_write(s);
+        tell(s);
+        arm(s);
+    }
     leave(s);
 }
 
