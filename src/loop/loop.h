@@ -96,16 +96,21 @@ void tapsi_loop_embed(struct tapsi_loop *loop);
 int tapsi_loop_descriptor(struct tapsi_loop *loop);
 /* ns. The clock is read at most once a turn, and not at all in a turn that needs no time; always outside a turn. */
 uint64_t tapsi_loop_now(struct tapsi_loop *loop);
+/* Flush tasks only: from now on it is later. */
+static inline void tapsi_loop_look_again(struct tapsi_loop *loop)
+{
+    loop->now_known = false;
+}
 /* Seconds since 1970, as the system has it now. */
 uint64_t tapsi_loop_wall(const struct tapsi_loop *loop);
 
 void tapsi_task_init(struct tapsi_task *task, void (*run)(struct tapsi_task *));
 /* Application callbacks: run in step 3, in order. Harmless when queued already. */
 void tapsi_loop_post(struct tapsi_loop *loop, struct tapsi_task *task);
-/* To compare: another one than before says that something was posted since. */
-static inline const struct tapsi_link *tapsi_loop_last_post(const struct tapsi_loop *loop)
+/* Is an application callback about to run? */
+static inline bool tapsi_loop_has_posts(const struct tapsi_loop *loop)
 {
-    return loop->posted.prev;
+    return loop->posted.next != &loop->posted;
 }
 /* Step 4. The list of a level is emptied before its tasks run: a task may queue itself again, for the next round. */
 void tapsi_loop_flush(struct tapsi_loop *loop, struct tapsi_task *task, unsigned level);

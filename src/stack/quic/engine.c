@@ -45,6 +45,9 @@ static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *user)
     if (!st)
         return NGTCP2_ERR_CALLBACK_FAILURE;
     st->remote = true;
+    uint64_t number = (uint64_t)id / 4 + 1;
+    if (number > s->streams_used[st->uni])
+        s->streams_used[st->uni] = number;
     st->id = id;
     st->engaged = true;
     ngtcp2_conn_set_stream_user_data(conn, id, st);
@@ -350,6 +353,7 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     if (s->local_peer) {
         settings->no_tx_udp_payload_size_shaping = 1;
         settings->max_tx_udp_payload_size = QUIC_PACKET_LOCAL;
+        settings->ack_thresh = 1; /* else it is due after an eighth of a round trip: just behind the answer */
     }
     settings->handshake_timeout = QUIC_HANDSHAKE_TIME; /* 1.x has none by itself */
     ngtcp2_transport_params_default(params);
@@ -360,6 +364,7 @@ void tapsi_quic_parameters(struct quic_session *s, ngtcp2_transport_params *para
     s->streams_allowed = streams_allowed(s);
     params->initial_max_streams_bidi = s->streams_allowed;
     params->initial_max_streams_uni = s->streams_allowed;
+    s->streams_granted[0] = s->streams_granted[1] = s->streams_allowed;
     params->max_datagram_frame_size = takes_datagrams(s) ? QUIC_FRAME_MOST : 0;
     params->max_idle_timeout = idle_timeout(&s->times);
     params->active_connection_id_limit = 7;

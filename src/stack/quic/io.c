@@ -166,6 +166,7 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         path.remote = (ngtcp2_addr){&from.sa, tapsi_addr_length(&from)};
         path.local = (ngtcp2_addr){&to.sa, tapsi_addr_length(&to)};
     }
+    s->has_read = true;
     if (tapsi_quic_may_go_away(s)) {
         tapsi_quic_read_away(s, &path, &info, d, elsewhere);
         return;

@@ -11,6 +11,8 @@ static void allow_streams(struct quic_session *s, uint64_t limit)
         return;
     ngtcp2_conn_extend_max_streams_bidi(s->conn, most - s->streams_allowed);
     ngtcp2_conn_extend_max_streams_uni(s->conn, most - s->streams_allowed);
+    for (int uni = 0; uni < 2; uni++)
+        s->streams_granted[uni] += most - s->streams_allowed;
     s->streams_allowed = most;
     tapsi_quic_dirty(s);
 }

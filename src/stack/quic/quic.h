@@ -159,17 +159,21 @@ struct quic_session {
     struct tapsi_port_way train_way;
 
     struct quic_times times;
-    uint64_t streams_allowed; /* the peer may have open */
-    uint64_t unacked;         /* bytes of all streams in packets that are not acknowledged */
-    uint64_t progress;        /* when one was last, or the first was sent */
-    size_t burst;             /* bytes written since the last pause */
-    size_t packet_most;       /* local: bytes of the largest packet */
-    size_t held;              /* bytes that all streams hold */
-    uint64_t owed;            /* window of the connection not given back yet */
-    uint64_t path_change;     /* when the peer's address was last another */
-    int profile;              /* the capacity profile */
-    unsigned held_back;       /* rounds that writing has waited for the application */
-    struct quic_notes *notes; /* a client's, for its tickets (resume.c); or NULL */
+    uint64_t streams_allowed;    /* the peer may have open */
+    uint64_t streams_granted[2]; /* of both directions, and of one: in all, as it was told */
+    uint64_t streams_used[2];    /* of those */
+    unsigned streams_over[2];    /* that it had, and was not told yet that it may have others */
+    uint64_t streams_due;        /* when it is to be told; 0 = nothing */
+    uint64_t unacked;            /* bytes of all streams in packets that are not acknowledged */
+    uint64_t progress;           /* when one was last, or the first was sent */
+    size_t burst;                /* bytes written since the last pause */
+    size_t packet_most;          /* local: bytes of the largest packet */
+    size_t held;                 /* bytes that all streams hold */
+    uint64_t owed;               /* window of the connection not given back yet */
+    uint64_t path_change;        /* when the peer's address was last another */
+    int profile;                 /* the capacity profile */
+    unsigned held_back;          /* rounds that writing has waited for the application */
+    struct quic_notes *notes;    /* a client's, for its tickets (resume.c); or NULL */
 
     struct tapsi_buffer *last; /* its CONNECTION_CLOSE, said again to who has not heard it */
     unsigned heard;            /* packets since */
@@ -197,6 +201,7 @@ struct quic_session {
     bool early_refused : 1; /* the server did not take it: the engine has forgotten its streams */
     bool early_taken : 1;
     bool local_peer : 1; /* on this machine: the engine leaves the size of packets to us */
+    bool has_read : 1;   /* packets, since it wrote */
     bool sized : 1;      /* and the system was asked for it */
     bool fixed : 1;      /* a server's: its client must not take other paths */
     bool early_in : 1;   /* a server's: what came early goes up, before the handshake is done */
@@ -349,6 +354,8 @@ int tapsi_quic_stream_open(struct quic_stream *st);
 void tapsi_quic_stream_begin_again(struct quic_stream *st);
 /* The engine has forgotten it: called when it is not running. */
 void tapsi_quic_stream_release(struct quic_stream *st);
+/* The peer is told of all streams that it may have. */
+void tapsi_quic_allow_streams(struct quic_session *s);
 bool tapsi_quic_stream_can_send(const struct quic_stream *st);
 bool tapsi_quic_stream_receives(const struct quic_stream *st);
 bool tapsi_quic_stream_sends(const struct quic_stream *st);

@@ -296,29 +296,33 @@ static void arm(struct quic_session *s)
         return;
     uint64_t expiry = ngtcp2_conn_get_expiry(s->conn), now = tapsi_loop_now(loop), most = patience(s);
     expiry = expiry < most ? expiry : most;
+    if (s->streams_due && s->streams_due < expiry)
+        expiry = s->streams_due;
     if (expiry == UINT64_MAX)
         tapsi_timer_cancel(loop, &s->timer);
     else if (!tapsi_timer_running(&s->timer) || s->timer.node.key != expiry)
         tapsi_timer_start_at(loop, &s->timer, expiry > now ? expiry : now + NEXT_TURN_NS);
 }
 
-#define ROUNDS_MOST 2
+#define ROUNDS_MOST 3
 
 /* What was just told is often answered at once. Then the acknowledgement and the answer go in one packet, if writing
-   waits until the application has heard: a round of this turn, or two, when a stream ends and the next one begins. */
+   waits until the application has heard: a round of this turn, or two or three where a stream begins or ends. */
 static void flush(struct tapsi_task *task)
 {
     struct quic_session *s = TAPSI_CONTAINER(task, struct quic_session, task);
     if (s->running)
         return;
     enter(s);
-    const struct tapsi_link *posted = tapsi_loop_last_post(s->env->loop);
     tell(s);
-    if (posted != tapsi_loop_last_post(s->env->loop) && s->held_back < ROUNDS_MOST) {
+    if (tapsi_loop_has_posts(s->env->loop) && s->held_back < ROUNDS_MOST) {
         s->held_back++;
         tapsi_quic_dirty(s);
     } else {
         s->held_back = 0;
+        if (s->has_read) /* an acknowledgement goes with what is sent when it is due, after an eighth of a round trip */
+            tapsi_loop_look_again(s->env->loop);
+        s->has_read = false;
         tapsi_quic_write(s);
         tell(s);
         arm(s);
@@ -338,6 +342,8 @@ static void on_timer(struct tapsi_timer *timer)
     if (!s->conn)
         return;
     uint64_t now = tapsi_loop_now(s->env->loop);
+    if (s->streams_due && s->streams_due <= now)
+        tapsi_quic_allow_streams(s);
     int r = ngtcp2_conn_handle_expiry(s->conn, now);
     if (r == 0 && patience(s) <= now)
         r = NGTCP2_ERR_IDLE_CLOSE;

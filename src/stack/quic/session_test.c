@@ -213,6 +213,54 @@ TEST(a_stream_the_peer_does_not_allow_waits_until_it_does)
     net_finish(&n);
 }
 
+/* The server tells of new streams by several, but never so late that the client waits. proves API-070 */
+TEST(beside_streams_that_stay_short_ones_follow_each_other)
+{
+    for (unsigned stay = 0; stay <= 12; stay++) { /* from 7 on they say nothing: the server does not know of them */
+        struct net n;
+        net_begin(&n);
+        n.properties[1]->values[TAPS_GROUP_CONN_LIMIT].integer = 8;
+        n.server_echo = true;
+        net_open(&n);
+        struct end *c = net_handshake(&n);
+        NEED(c && c->ready);
+        for (unsigned i = 0; i < stay % 7; i++) {
+            struct end *e = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+            CHECK(net_run_until(&n, &e->ready, 1, 100 * MS));
+            if (stay < 7)
+                net_send_text(e, "a", 0);
+        }
+        for (unsigned i = 0; i < 20; i++) {
+            struct end *d = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+            CHECK(net_run_until(&n, &d->ready, 1, 100 * MS));
+            net_send_text(d, "short", TAPSI_OP_END | TAPSI_OP_FINAL);
+            CHECK(net_run_until(&n, &d->closed, 1, 1000 * MS));
+            CHECK_INT(d->error.pub.code, 0);
+        }
+        net_finish(&n);
+    }
+}
+
+/* Those that the client has opened, and not used yet, leave the server in the belief that it has many left. */
+TEST(what_is_allowed_is_told_after_a_while)
+{
+    struct net n;
+    net_begin(&n);
+    n.properties[1]->values[TAPS_GROUP_CONN_LIMIT].integer = 8;
+    n.server_echo = true;
+    net_open(&n);
+    struct end *c = net_handshake(&n);
+    NEED(c && c->ready);
+    for (unsigned i = 0; i < 7; i++)
+        CHECK(net_clone(&n, c, TAPS_BIDIRECTIONAL));
+    struct end *waits = net_clone(&n, c, TAPS_BIDIRECTIONAL);
+    net_send_text(c, "done", TAPSI_OP_END | TAPSI_OP_FINAL);
+    CHECK(net_run_until(&n, &c->closed, 1, 100 * MS));
+    CHECK_INT(waits->ready, 0);
+    CHECK(net_run_until(&n, &waits->ready, 1, 100 * MS));
+    net_finish(&n);
+}
+
 /* proves API-141, API-143 */
 TEST(a_reset_ends_the_stream_and_no_other)
 {

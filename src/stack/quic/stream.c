@@ -71,6 +71,38 @@ int tapsi_quic_stream_open(struct quic_stream *st)
     return r;
 }
 
+void tapsi_quic_allow_streams(struct quic_session *s)
+{
+    if (!s->conn)
+        return;
+    ngtcp2_conn_extend_max_streams_bidi(s->conn, s->streams_over[0]);
+    ngtcp2_conn_extend_max_streams_uni(s->conn, s->streams_over[1]);
+    for (int uni = 0; uni < 2; uni++) {
+        s->streams_granted[uni] += s->streams_over[uni];
+        s->streams_over[uni] = 0;
+    }
+    s->streams_due = 0;
+    tapsi_quic_dirty(s);
+}
+
+#define TELL_WITHIN (25 * TAPSI_MS)
+
+/* A stream of the peer's is over, for which it may have another. A packet for each would cost as much as a short
+   stream, so it is told of several, or a little later; but at once when it may have fewer others than that. */
+static void allow_another(struct quic_session *s, bool uni)
+{
+    struct tapsi_loop *loop = s->env->loop;
+    uint64_t left = s->streams_granted[uni] - s->streams_used[uni];
+    if (++s->streams_over[uni] >= left || 4 * (uint64_t)s->streams_over[uni] >= s->streams_allowed) {
+        tapsi_quic_allow_streams(s);
+        return;
+    }
+    if (!s->streams_due)
+        s->streams_due = tapsi_loop_now(loop) + TELL_WITHIN;
+    if (!tapsi_timer_running(&s->timer) || s->timer.node.key > s->streams_due)
+        tapsi_timer_start_at(loop, &s->timer, s->streams_due);
+}
+
 static void free_if_unheld(struct quic_stream *st)
 {
     struct quic_session *s = st->session;
@@ -86,12 +118,8 @@ static void free_if_unheld(struct quic_stream *st)
     tapsi_sched_leave(&s->sending, &st->entry);
     tapsi_free(mem, st->pieces);
     tapsi_free(mem, st->kept);
-    if (widen && st->uni)
-        ngtcp2_conn_extend_max_streams_uni(s->conn, 1);
-    else if (widen)
-        ngtcp2_conn_extend_max_streams_bidi(s->conn, 1);
     if (widen)
-        tapsi_quic_dirty(s);
+        allow_another(s, st->uni);
     tapsi_free(mem, st);
     tapsi_quic_unref(s);
 }
