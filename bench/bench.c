@@ -12,23 +12,25 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: PROGRAM server|client STACK JOB [options]\n"
-                            "  STACK: tcp, udp, tls, dtls, quic\n"
-                            "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle, streams, framed-flood, "
-                            "framed-pingpong, framed-bulk\n"
-                            "  --port N --peer PID       client: where the server is, and its process\n"
-                            "  --warm-ms N --run-ms N    client: how long (default 30 and 300)\n"
-                            "  --ops N                   client: exactly so many operations instead\n"
-                            "  --bytes N                 bulk: the whole transfer (default 1 GiB)\n"
-                            "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
-                            "  --split                   exchange: second send only after the first is done\n"
-                            "  --drop                    connect: close at once, do not wait for the peer\n"
-                            "  --drain                   plain server: accept until nobody is left\n"
-                            "  --name NAME               connect: to a name instead of an address\n"
-                            "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
-                            "                            websocket-echo: N messages under way; 0: one\n"
-                            "  --idle N                  pingpong, idle: N connections that do nothing\n"
-                            "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
+static const char usage[] =
+    "usage: PROGRAM server|client STACK JOB [options]\n"
+    "  STACK: tcp, udp, tls, dtls, quic\n"
+    "  JOB: pingpong, exchange, bulk, flood, connect, hammer, idle, streams, early, framed-flood, "
+    "framed-pingpong, framed-bulk\n"
+    "  --port N --peer PID       client: where the server is, and its process\n"
+    "  --warm-ms N --run-ms N    client: how long (default 30 and 300)\n"
+    "  --ops N                   client: exactly so many operations instead\n"
+    "  --bytes N                 bulk: the whole transfer (default 1 GiB)\n"
+    "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
+    "  --resume                  early, libtaps: sessions are resumed, with early data\n"
+    "  --split                   exchange: second send only after the first is done\n"
+    "  --drop                    connect: close at once, do not wait for the peer\n"
+    "  --drain                   plain server: accept until nobody is left\n"
+    "  --name NAME               connect: to a name instead of an address\n"
+    "  --batch N                 flood, plain: writev of N messages; 0: send of each\n"
+    "                            websocket-echo: N messages under way; 0: one\n"
+    "  --idle N                  pingpong, idle: N connections that do nothing\n"
+    "  --certificate F --key F   tls: PEM files; the client trusts the certificate\n";
 
 static uint64_t parse_number(const char *text, uint64_t most)
 {
@@ -51,6 +53,7 @@ enum option_id {
     OPT_BYTES,
     OPT_LOW,
     OPT_SPLIT,
+    OPT_RESUME,
     OPT_DROP,
     OPT_DRAIN,
     OPT_NAME,
@@ -61,14 +64,23 @@ enum option_id {
 };
 
 static const struct option long_options[] = {
-    {"port", required_argument, NULL, OPT_PORT},    {"peer", required_argument, NULL, OPT_PEER},
-    {"warm-ms", required_argument, NULL, OPT_WARM}, {"run-ms", required_argument, NULL, OPT_RUN},
-    {"ops", required_argument, NULL, OPT_OPS},      {"bytes", required_argument, NULL, OPT_BYTES},
-    {"low-latency", no_argument, NULL, OPT_LOW},    {"split", no_argument, NULL, OPT_SPLIT},
-    {"drop", no_argument, NULL, OPT_DROP},          {"drain", no_argument, NULL, OPT_DRAIN},
-    {"name", required_argument, NULL, OPT_NAME},    {"batch", required_argument, NULL, OPT_BATCH},
-    {"idle", required_argument, NULL, OPT_IDLE},    {"certificate", required_argument, NULL, OPT_CERT},
-    {"key", required_argument, NULL, OPT_KEY},      {NULL, 0, NULL, 0},
+    {"port", required_argument, NULL, OPT_PORT},
+    {"peer", required_argument, NULL, OPT_PEER},
+    {"warm-ms", required_argument, NULL, OPT_WARM},
+    {"run-ms", required_argument, NULL, OPT_RUN},
+    {"ops", required_argument, NULL, OPT_OPS},
+    {"bytes", required_argument, NULL, OPT_BYTES},
+    {"resume", no_argument, NULL, OPT_RESUME},
+    {"low-latency", no_argument, NULL, OPT_LOW},
+    {"split", no_argument, NULL, OPT_SPLIT},
+    {"drop", no_argument, NULL, OPT_DROP},
+    {"drain", no_argument, NULL, OPT_DRAIN},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"batch", required_argument, NULL, OPT_BATCH},
+    {"idle", required_argument, NULL, OPT_IDLE},
+    {"certificate", required_argument, NULL, OPT_CERT},
+    {"key", required_argument, NULL, OPT_KEY},
+    {NULL, 0, NULL, 0},
 };
 
 static bool parse_number_option(struct bench_options *options, int id, const char *text)
@@ -112,6 +124,9 @@ static bool parse_option(struct bench_options *options, int id, const char *text
     case OPT_SPLIT:
         options->split = true;
         return true;
+    case OPT_RESUME:
+        options->resume = true;
+        return true;
     case OPT_DROP:
         options->drop = true;
         return true;
@@ -146,9 +161,9 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     static const char *const roles[] = {"server", "client", NULL};
     static const char *const stacks[] = {"tcp", "udp", "tls", "dtls", "quic", NULL};
-    static const char *const jobs[] = {"pingpong",    "streams",        "exchange", "bulk",         "flood",
-                                       "connect",     "hammer",         "idle",     "framed-flood", "framed-pingpong",
-                                       "framed-bulk", "websocket-echo", NULL};
+    static const char *const jobs[] = {"pingpong",        "early",       "streams",        "exchange", "bulk",
+                                       "flood",           "connect",     "hammer",         "idle",     "framed-flood",
+                                       "framed-pingpong", "framed-bulk", "websocket-echo", NULL};
     *options = (struct bench_options){.warm_ns = 30000000, .run_ns = 300000000, .bytes = UINT64_C(1) << 30};
     bool good = true;
     for (int id; (id = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {

@@ -19,7 +19,7 @@ struct taps_job {
 };
 
 extern const struct taps_job taps_pingpong, taps_exchange, taps_bulk, taps_flood, taps_connect, taps_hammer, taps_idle,
-    taps_framed_flood, taps_framed_pingpong, taps_framed_bulk, taps_websocket_echo, taps_streams;
+    taps_framed_flood, taps_framed_pingpong, taps_framed_bulk, taps_websocket_echo, taps_streams, taps_early;
 
 /* Servers that serve several jobs. */
 void taps_serve_pings(taps_connection *connection);
@@ -42,6 +42,9 @@ void bench_gone(taps_connection *connection, void *user);
 void bench_lost(taps_connection *connection, const struct taps_error *error, void *user);
 
 taps_connection *bench_initiate(const struct taps_connection_events *events);
+/* With a first Message. */
+void bench_initiate_with(const struct taps_connection_events *events, const void *message, size_t length,
+                         const taps_message_context *message_context);
 /* Client: prints the figures and makes the program end. */
 void bench_finish(taps_connection *connection);
 /* Client: makes the program end. */

@@ -16,7 +16,8 @@ static const struct taps_job *job;
 static const struct taps_job *const jobs[] = {&taps_pingpong,    &taps_exchange,       &taps_bulk,
                                               &taps_flood,       &taps_connect,        &taps_hammer,
                                               &taps_idle,        &taps_framed_flood,   &taps_framed_pingpong,
-                                              &taps_framed_bulk, &taps_websocket_echo, &taps_streams};
+                                              &taps_framed_bulk, &taps_websocket_echo, &taps_streams,
+                                              &taps_early};
 
 void bench_check(int status, const char *what)
 {
@@ -64,8 +65,11 @@ void bench_finish(taps_connection *connection)
 {
     char note[128];
     const char *security = taps_connection_security(connection);
-    snprintf(note, sizeof note, "%s%s%s", taps_connection_stack(connection), security != NULL ? " " : "",
-             security != NULL ? security : "");
+    snprintf(note, sizeof note, "%s%s%s%s", taps_connection_stack(connection), security != NULL ? " " : "",
+             security != NULL ? security : "",
+             !taps_connection_resumed(connection)     ? ""
+             : taps_connection_early_data(connection) ? " resumed with early data"
+                                                      : " resumed");
     bench_window_report(&bench_window, note);
     bench_stop();
 }
@@ -73,6 +77,17 @@ void bench_finish(taps_connection *connection)
 void bench_stop(void)
 {
     taps_context_stop(context);
+}
+
+void bench_initiate_with(const struct taps_connection_events *events, const void *message, size_t length,
+                         const taps_message_context *message_context)
+{
+    taps_connection *connection = NULL;
+    int status = taps_preconnection_initiate_with_send(preconnection, 0, events, NULL, message, length, message_context,
+                                                       0, NULL, &connection);
+    if (status < 0) {
+        bench_die("initiate", taps_preconnection_error(preconnection)->detail);
+    }
 }
 
 static void set_properties(void)
@@ -85,6 +100,9 @@ static void set_properties(void)
     if (bench_options.low_latency) {
         bench_check(taps_transport_properties_set(properties, "connCapacityProfile", "low latency interactive"),
                     "connCapacityProfile");
+    }
+    if (bench_options.resume) {
+        bench_check(taps_transport_properties_set(properties, "zeroRttMsg", "prefer"), "zeroRttMsg");
     }
     bench_check(taps_preconnection_set_transport_properties(preconnection, properties), "properties");
     taps_transport_properties_free(properties);
@@ -105,6 +123,9 @@ static void set_security(void)
         bench_check(taps_security_parameters_new(&security), "security");
         bench_check(taps_security_parameters_add_ca_file(security, bench_options.certificate), "certificate");
         bench_check(taps_security_parameters_set_server_name(security, BENCH_NAME), "server name");
+    }
+    if (!bench_options.resume && strcmp(bench_options.stack, "tcp") != 0 && strcmp(bench_options.stack, "udp") != 0) {
+        bench_check(taps_security_parameters_set_max_cached_sessions(security, 0), "sessions");
     }
     if (quic) {
         bench_check(taps_security_parameters_allow_protocol(security, TAPS_QUIC_1), "QUIC");
