@@ -560,6 +560,19 @@ struct tapsi_port_user *tapsi_port_holder(struct tapsi_env *env, const struct ta
     return port ? port->users[class] : NULL;
 }
 
+struct tapsi_port_user *tapsi_port_next(struct tapsi_env *env, const struct tapsi_port_user *after,
+                                        enum tapsi_port_class class)
+{
+    bool passed = !after;
+    for (struct tapsi_link *l = env->ports.next; l != &env->ports; l = l->next) {
+        struct tapsi_port *port = TAPSI_CONTAINER(l, struct tapsi_port, link);
+        if (passed && port->users[class])
+            return port->users[class];
+        passed |= after && after->port == port;
+    }
+    return NULL;
+}
+
 int tapsi_port_connect(struct tapsi_env *env, const struct tapsi_target *target, struct tapsi_port_user *user,
                        struct tapsi_error *ret_error)
 {

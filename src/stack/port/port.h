@@ -58,6 +58,9 @@ void tapsi_port_unref(struct tapsi_port *port);
 /* Ends the use, and with it the user's reference: nothing is called any more. Harmless when not in use. */
 void tapsi_port_leave(struct tapsi_port_user *user);
 
+/* Who has this class at the ports of one `env`, one after the other: `after` NULL is the first. NULL = no more. */
+struct tapsi_port_user *tapsi_port_next(struct tapsi_env *env, const struct tapsi_port_user *after,
+                                        enum tapsi_port_class class);
 /* `to` takes the place of `from`, with its reference: nothing is called of `from` any more. */
 void tapsi_port_hand_over(struct tapsi_port_user *from, struct tapsi_port_user *to);
 

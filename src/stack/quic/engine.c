@@ -219,6 +219,28 @@ static void note_validation(struct quic_session *s, const ngtcp2_path *path, ngt
         s->pinned = 0; /* the engine is back on the path before, and done */
 }
 
+/* A server would rather be met at another address. This opens a socket, for which the engine has to be told now. */
+static int on_preferred(ngtcp2_conn *conn, ngtcp2_path *to, const ngtcp2_preferred_addr *preferred, void *user)
+{
+    struct quic_session *s = user;
+    union tapsi_addr remote = {0};
+    (void)conn;
+    if (s->remote.sa.sa_family == AF_INET && preferred->ipv4_present)
+        remote.in = preferred->ipv4;
+    else if (s->remote.sa.sa_family == AF_INET6 && preferred->ipv6_present)
+        remote.in6 = preferred->ipv6;
+    else
+        return 0;
+    const struct quic_path *path = tapsi_quic_try(s, &remote);
+    if (!path)
+        return 0;
+    to->local.addrlen = tapsi_addr_length(&path->local);
+    to->remote.addrlen = tapsi_addr_length(&path->remote);
+    memcpy(to->local.addr, &path->local, to->local.addrlen);
+    memcpy(to->remote.addr, &path->remote, to->remote.addrlen);
+    return 0;
+}
+
 #if QUIC_NGTCP2_1
 static int on_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path, const ngtcp2_path *fallback,
                         ngtcp2_path_validation_result result, void *user)
@@ -305,6 +327,7 @@ static const ngtcp2_callbacks callbacks = {
     .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
     .handshake_confirmed = on_confirmed,
     .path_validation = on_validated,
+    .select_preferred_addr = on_preferred,
     .get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
     .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };
@@ -491,6 +514,23 @@ int tapsi_quic_connect(struct quic_session *s, struct tapsi_error *ret_error)
     return r ? engine_failed(r, ret_error) : 0;
 }
 
+/* Its client is asked to come there. */
+static bool prefer_second(struct quic_session *s, ngtcp2_preferred_addr *preferred)
+{
+    const union tapsi_addr *a = &s->second->local;
+    *preferred = (ngtcp2_preferred_addr){0};
+    if (new_cid(s, &preferred->cid, QUIC_CID) != 0 ||
+        reset_token(s, &preferred->cid, preferred->stateless_reset_token) != 0)
+        return false;
+    preferred->ipv4_present = a->sa.sa_family == AF_INET;
+    preferred->ipv6_present = a->sa.sa_family == AF_INET6;
+    if (preferred->ipv4_present)
+        preferred->ipv4 = a->in;
+    else
+        preferred->ipv6 = a->in6;
+    return true;
+}
+
 int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, enum quic_proof proof,
                       const ngtcp2_cid *original, struct tapsi_error *ret_error)
 {
@@ -511,6 +551,8 @@ int tapsi_quic_accept(struct quic_session *s, const ngtcp2_pkt_hd *hd, enum quic
     if (new_cid(s, &scid, QUIC_CID) != 0)
         return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC connection");
     params.stateless_reset_token_present = reset_token(s, &scid, params.stateless_reset_token) == 0;
+    if (s->second && !prefer_second(s, tapsi_ngtcp2_preferred(&params)))
+        return tapsi_error_set(ret_error, TAPS_E_MEMORY, "no memory for a QUIC connection");
     int r = ngtcp2_conn_server_new(&s->conn, &hd->scid, &scid, &path, hd->version, &callbacks, &settings, &params,
                                    memory_of(s), s);
     if (r != 0) {

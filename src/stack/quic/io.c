@@ -45,6 +45,12 @@ static void take_path(struct quic_session *s, struct quic_path *path)
     s->train_length = 0;
 }
 
+/* By the host: the port is not the one it has (told_as). */
+static struct quic_path *server_path(struct quic_session *s, const union tapsi_addr *local)
+{
+    return s->second && tapsi_addr_same_host(local, &s->second->local) ? s->second : &s->first;
+}
+
 void tapsi_quic_follow(struct quic_session *s)
 {
     const ngtcp2_path *path = ngtcp2_conn_get_path(s->conn);
@@ -61,6 +67,7 @@ void tapsi_quic_follow(struct quic_session *s)
     if (s->role == TAPSI_ROLE_CLIENT) {
         take_path(s, tapsi_quic_find_path(s, path));
     } else {
+        s->path = server_path(s, &local);
         tapsi_addr_set_port(&s->local, tapsi_addr_port(tapsi_port_local(s->path->port)));
         s->interface_index = 0; /* as routed, unless a packet tells */
     }
@@ -157,7 +164,8 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         return;
     const union tapsi_addr before = s->remote;
     bool server = s->role == TAPSI_ROLE_SERVER;
-    bool elsewhere = !tapsi_addr_equal(&d->from, &s->remote) || (!server && !tapsi_addr_equal(&d->to, &s->local));
+    bool moved = server ? s->second && !tapsi_addr_same_host(&d->to, &s->local) : !tapsi_addr_equal(&d->to, &s->local);
+    bool elsewhere = moved || !tapsi_addr_equal(&d->from, &s->remote);
     if (elsewhere) {
         if (server && !may_change_path(s, d))
             return;
@@ -238,8 +246,12 @@ static bool same_way(const struct tapsi_port_way *a, const struct tapsi_port_way
 /* Clients have a socket for each. */
 static struct quic_path *path_for(struct quic_session *s, const ngtcp2_path *path)
 {
+    union tapsi_addr local = {0};
     struct quic_path *found = s->mover ? tapsi_quic_find_path(s, path) : NULL;
-    return found ? found : s->path;
+    if (found || !s->second)
+        return found ? found : s->path;
+    memcpy(&local, path->local.addr, path->local.addrlen);
+    return server_path(s, &local);
 }
 
 static struct tapsi_port_way way_of(const struct quic_session *s, const ngtcp2_path *path, uint8_t ecn)
@@ -413,7 +425,7 @@ void tapsi_quic_write(struct quic_session *s)
         struct quic_path *path = path_for(s, &storage.path);
         blocked = !add_to_train(s, (size_t)n, path, &way);
         written += (size_t)n;
-        if (path != s->path)
+        if (s->mover && path != s->path)
             tapsi_quic_wrote(s, path);
     }
     if (!s->conn)

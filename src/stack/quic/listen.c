@@ -181,6 +181,45 @@ static enum quic_proof proof_of(struct quic_endpoint *e, const struct tapsi_data
     return proof ? QUIC_RETRY_PROOF : QUIC_NO_PROOF;
 }
 
+/* The next endpoint of the same Listeners after `user`, which may be this one. NULL: there are no more. */
+static struct tapsi_port_user *next_of(struct quic_endpoint *e, const struct tapsi_port_user *user)
+{
+    bool several = tapsi_quic_is_heard(e) && env_of(e)->properties->values[TAPS_ADVERTISES_ALTADDR].boolean;
+    return several ? tapsi_port_next(env_of(e), user, TAPSI_PORT_QUIC) : NULL;
+}
+
+/* advertisesAltaddr (RFC 9622, 6.2.15): the client is told another address at which the Listener is, of the family that
+   it uses. Without memory it is not. */
+static void find_second(struct quic_endpoint *e, struct quic_session *s)
+{
+    struct tapsi_port_user *user = NULL;
+    while (!s->second && (user = next_of(e, user))) {
+        const union tapsi_addr *local = tapsi_port_local(user->port);
+        if (user == &e->user || local->sa.sa_family != s->local.sa.sa_family || tapsi_addr_is_any(local) ||
+            tapsi_addr_same_host(local, &s->local))
+            continue;
+        s->second = tapsi_zalloc(&e->loop->mem, sizeof(*s->second));
+        if (!s->second)
+            return;
+        s->second->session = s;
+        s->second->local = *local;
+        s->second->port = tapsi_port_ref(user->port);
+        tapsi_link_init(&s->second->link);
+    }
+}
+
+/* It came in by another endpoint. */
+static struct quic_session *session_of_others(struct quic_endpoint *e, const ngtcp2_version_cid *vc)
+{
+    struct tapsi_port_user *user = NULL;
+    struct quic_session *s = NULL;
+    while (!s && (user = next_of(e, user))) {
+        if (user != &e->user && user->ops == e->user.ops)
+            s = tapsi_quic_cids_find(&endpoint_of(user)->cids, vc->dcid, vc->dcidlen);
+    }
+    return s && s->second ? s : NULL;
+}
+
 /* The endpoint holds it. NULL: no memory, or it cannot begin. */
 static struct quic_session *new_session(struct quic_endpoint *e, const struct tapsi_datagram *d,
                                         const ngtcp2_pkt_hd *hd, enum quic_proof proof, const ngtcp2_cid *original)
@@ -196,6 +235,7 @@ static struct quic_session *new_session(struct quic_endpoint *e, const struct ta
     s->local = s->known = d->to;
     s->interface_index = d->interface_index;
     s->endpoint = e;
+    find_second(e, s);
     s->odcid = hd->dcid;
     tapsi_list_append(&e->sessions, &s->member);
     e->count++;
@@ -248,8 +288,10 @@ static struct quic_session *session_for(struct quic_endpoint *e, const struct ta
         return s;
     if (is_long(d->data))
         return meet_stranger(e, d);
-    reset(e, d, &vc);
-    return NULL;
+    s = session_of_others(e, &vc);
+    if (!s)
+        reset(e, d, &vc);
+    return s;
 }
 
 static void feed(struct quic_endpoint *e, const struct tapsi_datagram *d)
@@ -296,13 +338,23 @@ static void on_turn(struct tapsi_port_user *user)
     let_go(e);
 }
 
-static void on_writable(struct tapsi_port_user *user)
+static void wake_sessions(struct quic_endpoint *e)
 {
-    struct quic_endpoint *e = endpoint_of(user);
     for (struct tapsi_link *l = e->sessions.next; l != &e->sessions; l = l->next) {
         struct quic_session *s = TAPSI_CONTAINER(l, struct quic_session, member);
         if (s->train_length)
             tapsi_quic_dirty(s);
+    }
+}
+
+static void on_writable(struct tapsi_port_user *user)
+{
+    struct quic_endpoint *e = endpoint_of(user);
+    struct tapsi_port_user *other = NULL;
+    wake_sessions(e);
+    while ((other = next_of(e, other))) {
+        if (other != user && other->ops == user->ops)
+            wake_sessions(endpoint_of(other));
     }
 }
 

@@ -242,6 +242,8 @@ static void look_at_paths(struct quic_mover *m)
         give_up(m, m->trying);
         m->overdue = true;
     }
+    if (m->trying && !m->overdue)
+        wake_at(m, m->deadline);
     note_round_trip(m);
     close_left(m);
 }
@@ -462,6 +464,26 @@ static struct quic_mover *mover_of(struct quic_session *s)
     m->pto = s->conn ? pto(m) : 0;
     s->mover = m;
     return m;
+}
+
+const struct quic_path *tapsi_quic_try(struct quic_session *s, const union tapsi_addr *remote)
+{
+    struct tapsi_error error;
+    union tapsi_addr local = s->local;
+    struct tapsi_target target = {.remote = remote, .local = &local, .interface_index = s->interface_index};
+    bool may = tapsi_select_multipath(s->env->properties, TAPSI_ROLE_CLIENT) != TAPS_MULTIPATH_DISABLED;
+    if (!may || !tapsi_addr_port(remote) || tapsi_addr_equal(remote, &s->remote))
+        return NULL;
+    struct quic_mover *m = mover_of(s);
+    tapsi_addr_set_port(&local, 0);
+    struct quic_path *p = m && !m->trying ? tapsi_quic_add_path(s, &target, &error) : NULL;
+    if (!p)
+        return NULL;
+    m->trying = p;
+    m->overdue = false;
+    m->challenged = 0;
+    m->deadline = now_of(m) + at_least(3 * m->pto, TRY_LEAST);
+    return p;
 }
 
 void tapsi_quic_mover_free(struct quic_session *s)

@@ -562,12 +562,14 @@ TEST(a_long_transfer_survives_ten_moves_and_ten_rebindings)
 {
     struct ways w;
     NEED(ways_open(&w));
-    size_t total = tapsi_test_rounds(8, 4, 200) * (size_t)1024 * 1024, sent = 3;
+    size_t total = tapsi_test_rounds(8, 8, 200) * (size_t)1024 * 1024, sent = 3;
     unsigned changes = 0;
     tapsi_test_limit(600);
     w.c->keeps = w.n.server->keeps = false;
-    tapsi_sim_link_rate(w.n.link, 100000000);
-    tapsi_sim_link_rate(w.link, 100000000);
+    struct taps_value second = {.type = TAPS_TYPE_NUMBER, .number = 1}; /* who only receives has to say where it is */
+    CHECK_INT(tapsi_layer_set(w.c->layer, TAPS_KEEP_ALIVE_TIMEOUT, &second), TAPSI_HANDLED);
+    tapsi_sim_link_rate(w.n.link, total * 8 / 30); /* half a minute, and a change each second and a half */
+    tapsi_sim_link_rate(w.link, total * 8 / 30);
     uint64_t limit = tapsi_sim_now(w.n.sim) + 600 * S;
     while (w.c->got_length < total && w.c->layer && tapsi_sim_now(w.n.sim) < limit) {
         size_t more = total - sent < 100000 ? total - sent : 100000;
@@ -584,6 +586,7 @@ TEST(a_long_transfer_survives_ten_moves_and_ten_rebindings)
         }
         net_run(&w.n, 5 * MS);
     }
+    CHECK_INT(w.c->closed, 0);
     CHECK_INT(w.c->got_length, total);
     CHECK(w.c->wrong <= 3); /* of "one" */
     CHECK_INT(changes, 20);
@@ -669,4 +672,96 @@ TEST(what_the_network_says_is_told_to_who_asks_for_it_and_ends_nothing)
         CHECK_INT(w.c->warning.pub.code, asks ? TAPS_E_UNREACHABLE : 0);
         net_finish(&w.n);
     }
+}
+
+/* ------------------------------------------------------------------------------------------ preferred address */
+
+static bool preferred_is_dead;
+
+/* A Listener at two addresses; what the client and the server say of it. */
+static struct end *prefer(struct ways *w, enum taps_multipath client, bool server)
+{
+    struct taps_value multipath = {.type = TAPS_TYPE_ENUMERATION, .enumeration = client};
+    struct taps_value advertises = {.type = TAPS_TYPE_BOOLEAN, .boolean = server};
+    union tapsi_addr local;
+    struct tapsi_target target = {.local = &local};
+    struct tapsi_layer *other = NULL;
+    ways_begin(w);
+    tapsi_sim_address_add(w->n.interfaces[1], "192.0.2.9/24", false, false);
+    CHECK_INT(tapsi_properties_set(w->n.properties[0], TAPS_MULTIPATH, multipath), 0);
+    CHECK_INT(tapsi_properties_set(w->n.properties[1], TAPS_ADVERTISES_ALTADDR, advertises), 0);
+    net_open(&w->n);
+    tapsi_addr_parse("192.0.2.9", &local);
+    tapsi_addr_set_port(&local, PORT);
+    CHECK_INT(tapsi_proto_quic.listen(w->n.envs[1], &target, &w->n.listener_sink, &other, &w->n.make_error), 0);
+    tapsi_layer_want(other, 1000);
+    if (preferred_is_dead)
+        tapsi_sim_fault(w->n.sim, "192.0.2.9", TAPSI_SIM_BLACKHOLE);
+    w->c = net_handshake(&w->n);
+    if (w->c && w->c->ready) {
+        net_send_text(w->c, "one", 0);
+        net_run(&w->n, 500 * MS);
+        net_send_text(w->c, "two", 0);
+        net_run(&w->n, 2 * S);
+        CHECK(net_got(w->c, "onetwo"));
+    }
+    tapsi_layer_destroy(other, 0);
+    return w->c;
+}
+
+static bool meets(const struct end *e, const char *address)
+{
+    union tapsi_addr a;
+    tapsi_addr_parse(address, &a);
+    return tapsi_addr_same_host(&a, &net_session(e)->remote);
+}
+
+TEST(a_client_goes_to_the_address_that_its_server_prefers)
+{
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, true);
+    NEED(c && c->ready && w.n.server && w.n.server->layer);
+    CHECK(meets(c, "192.0.2.9"));
+    CHECK_INT(c->moves, 1);
+    union tapsi_addr local = net_session(w.n.server)->local;
+    CHECK_INT(tapsi_addr_port(&local), PORT);
+    CHECK_INT(local.in.sin_addr.s_addr, net_session(c)->remote.in.sin_addr.s_addr);
+    net_finish(&w.n);
+}
+
+TEST(and_not_where_multipath_is_disabled)
+{
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_DISABLED, true);
+    NEED(c && c->ready);
+    CHECK(meets(c, "192.0.2.1"));
+    CHECK_INT(c->moves, 0);
+    net_finish(&w.n);
+}
+
+TEST(a_server_that_advertises_none_keeps_its_clients_where_they_are)
+{
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, false);
+    NEED(c && c->ready);
+    CHECK(meets(c, "192.0.2.1"));
+    CHECK_INT(c->moves, 0);
+    net_finish(&w.n);
+}
+
+/* proves IMPL-21 */
+TEST(a_preferred_address_that_does_not_answer_is_not_taken)
+{
+    struct ways w;
+    preferred_is_dead = true;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, true);
+    preferred_is_dead = false;
+    NEED(c && c->ready);
+    CHECK(meets(c, "192.0.2.1"));
+    CHECK_INT(c->moves, 0);
+    CHECK_INT(c->warnings, 1);
+    net_run(&w.n, 20 * S);
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1);
+    CHECK_INT(c->closed, 0);
+    net_finish(&w.n);
 }

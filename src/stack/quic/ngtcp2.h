@@ -101,6 +101,18 @@ static inline int tapsi_ngtcp2_decode_params(ngtcp2_transport_params *params, co
 #endif
 }
 
+/* To be filled in: it is sent. */
+static inline ngtcp2_preferred_addr *tapsi_ngtcp2_preferred(ngtcp2_transport_params *params)
+{
+#if QUIC_NGTCP2_1
+    params->preferred_addr_present = 1;
+    return &params->preferred_addr;
+#else
+    params->preferred_address_present = 1;
+    return &params->preferred_address;
+#endif
+}
+
 /* Bytes in a second. 1.x does not tell: `unknown`. */
 static inline uint64_t tapsi_ngtcp2_delivery_rate(const ngtcp2_conn_info *info, uint64_t unknown)
 {

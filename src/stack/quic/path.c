@@ -152,7 +152,10 @@ void tapsi_quic_close_paths(struct quic_session *s)
     struct tapsi_link *link;
     while ((link = tapsi_list_first(&s->paths)))
         tapsi_quic_close_path(TAPSI_CONTAINER(link, struct quic_path, link));
-    tapsi_quic_close_path(&s->first); /* a server's is on no list */
+    tapsi_quic_close_path(&s->first); /* a server's are on no list */
+    if (s->second)
+        tapsi_quic_close_path(s->second);
+    s->second = NULL;
     s->path = &s->first;
 }
 

@@ -130,6 +130,7 @@ struct quic_session {
     ngtcp2_mem mem;                /* the engine's */
     struct quic_path *path, first; /* path: where packets leave now; `first`, as long as no other was taken */
     struct tapsi_link paths;
+    struct quic_path *second;       /* a server's other address, at which it would rather meet its client, or NULL */
     struct quic_mover *mover;       /* clients that may take other paths, or NULL */
     struct tapsi_error *warning;    /* the latest that does not end it: told as a soft error */
     uint64_t next_soft;             /* ICMP is told no earlier */
@@ -327,6 +328,8 @@ void tapsi_quic_linger(struct quic_session *s, uint64_t time);
 int tapsi_quic_paths(struct quic_session *s, const struct tapsi_way *ways, size_t count, struct tapsi_error *ret_error);
 /* Looks whether another is to be taken: the engine is not running, and nothing is called above. May end the session. */
 void tapsi_quic_move(struct quic_session *s);
+/* A path to an address that the server prefers, which the engine is about to validate. NULL: it is not to be tried. */
+const struct quic_path *tapsi_quic_try(struct quic_session *s, const union tapsi_addr *remote);
 /* Packets were written: `path` is that of the last. */
 void tapsi_quic_wrote(struct quic_session *s, const struct quic_path *path);
 /* Is it being tried? Then what comes by it is about itself. */
