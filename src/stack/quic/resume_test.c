@@ -618,6 +618,35 @@ TEST(a_client_whose_certificate_has_expired_is_not_known_again)
     tapsi_test_identity_free(&ca);
 }
 
+/* Loss, packets that come late and twice: taken or not, all of it arrives, once and in order. */
+TEST(early_data_through_a_bad_network)
+{
+    int rounds = (int)tapsi_test_rounds(40, 10, 2000);
+    for (int i = 0; i < rounds; i++) {
+        struct net n;
+        begin(&n);
+        n.server_echo = i & 2;
+        net_open(&n);
+        meet(&n);
+        if (i & 1) {
+            other_server(&n);
+            reopen(&n);
+        }
+        tapsi_sim_link_loss(n.link, 0.005 * (i % 40));
+        tapsi_sim_link_reorder(n.link, 0.01 * (i % 37), 15 * MS);
+        tapsi_sim_link_duplicate(n.link, 0.01 * (i % 41));
+        n.early[0] = "early", n.early[1] = " twice", n.early[2] = NULL;
+        struct end *e = net_handshake(&n);
+        NEED(e);
+        if (e->ready)
+            net_send_text(e, " late", TAPSI_OP_FINAL | TAPSI_OP_END);
+        net_run(&n, 15 * TAPSI_SIM_S);
+        CHECK(e->closed || (n.server && net_got(n.server, "early twice late")));
+        CHECK(!e->ready || e->sent == 3 || e->closed);
+        net_finish(&n);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------- played once more */
 
 static const struct tapsi_platform_ops *real;
