@@ -22,6 +22,7 @@ static const char usage[] =
     "  --ops N                   client: exactly so many operations instead\n"
     "  --bytes N                 bulk: the whole transfer (default 1 GiB)\n"
     "  --low-latency             TCP_NODELAY, or the low latency interactive profile\n"
+    "  --race                    quic, libtaps: TLS over TCP is a candidate, too\n"
     "  --resume                  early, libtaps: sessions are resumed, with early data\n"
     "  --split                   exchange: second send only after the first is done\n"
     "  --drop                    connect: close at once, do not wait for the peer\n"
@@ -54,6 +55,7 @@ enum option_id {
     OPT_LOW,
     OPT_SPLIT,
     OPT_RESUME,
+    OPT_RACE,
     OPT_DROP,
     OPT_DRAIN,
     OPT_NAME,
@@ -64,23 +66,15 @@ enum option_id {
 };
 
 static const struct option long_options[] = {
-    {"port", required_argument, NULL, OPT_PORT},
-    {"peer", required_argument, NULL, OPT_PEER},
-    {"warm-ms", required_argument, NULL, OPT_WARM},
-    {"run-ms", required_argument, NULL, OPT_RUN},
-    {"ops", required_argument, NULL, OPT_OPS},
-    {"bytes", required_argument, NULL, OPT_BYTES},
-    {"resume", no_argument, NULL, OPT_RESUME},
-    {"low-latency", no_argument, NULL, OPT_LOW},
-    {"split", no_argument, NULL, OPT_SPLIT},
-    {"drop", no_argument, NULL, OPT_DROP},
-    {"drain", no_argument, NULL, OPT_DRAIN},
-    {"name", required_argument, NULL, OPT_NAME},
-    {"batch", required_argument, NULL, OPT_BATCH},
-    {"idle", required_argument, NULL, OPT_IDLE},
-    {"certificate", required_argument, NULL, OPT_CERT},
-    {"key", required_argument, NULL, OPT_KEY},
-    {NULL, 0, NULL, 0},
+    {"port", required_argument, NULL, OPT_PORT},    {"peer", required_argument, NULL, OPT_PEER},
+    {"warm-ms", required_argument, NULL, OPT_WARM}, {"run-ms", required_argument, NULL, OPT_RUN},
+    {"ops", required_argument, NULL, OPT_OPS},      {"bytes", required_argument, NULL, OPT_BYTES},
+    {"resume", no_argument, NULL, OPT_RESUME},      {"race", no_argument, NULL, OPT_RACE},
+    {"low-latency", no_argument, NULL, OPT_LOW},    {"split", no_argument, NULL, OPT_SPLIT},
+    {"drop", no_argument, NULL, OPT_DROP},          {"drain", no_argument, NULL, OPT_DRAIN},
+    {"name", required_argument, NULL, OPT_NAME},    {"batch", required_argument, NULL, OPT_BATCH},
+    {"idle", required_argument, NULL, OPT_IDLE},    {"certificate", required_argument, NULL, OPT_CERT},
+    {"key", required_argument, NULL, OPT_KEY},      {NULL, 0, NULL, 0},
 };
 
 static bool parse_number_option(struct bench_options *options, int id, const char *text)
@@ -126,6 +120,9 @@ static bool parse_option(struct bench_options *options, int id, const char *text
         return true;
     case OPT_RESUME:
         options->resume = true;
+        return true;
+    case OPT_RACE:
+        options->race = true;
         return true;
     case OPT_DROP:
         options->drop = true;
@@ -373,6 +370,9 @@ void bench_window_report(struct bench_window *window, const char *note)
            (unsigned long long)(window->end_ns - window->start_ns),
            (unsigned long long)(window->cpu_end_ns - window->cpu_start_ns),
            (unsigned long long)(window->peer_end_ns - window->peer_start_ns));
+    if (strcmp(window->options->job, "connect") == 0 && window->ops > 0) {
+        printf(" us=%.3f", (double)(window->end_ns - window->start_ns) / 1e3 / (double)window->ops);
+    }
     if (window->latency_count > 0) {
         report_latencies(window);
     }

@@ -38,6 +38,7 @@ struct bench_options {
     uint64_t ops;      /* not 0: exactly so many operations, and no warm-up */
     uint64_t bytes;    /* bulk: the whole transfer */
     bool low_latency;  /* plain: TCP_NODELAY; libtaps: connCapacityProfile low latency interactive */
+    bool race;         /* quic, libtaps: beside TLS over TCP */
     bool resume;       /* early, libtaps: sessions are resumed */
     bool split;        /* exchange, libtaps: the second send only after the first one's Sent event */
     bool drop;         /* connect: let go at once instead of waiting for the peer's end of data */

@@ -129,6 +129,9 @@ static void set_security(void)
     }
     if (quic) {
         bench_check(taps_security_parameters_allow_protocol(security, TAPS_QUIC_1), "QUIC");
+        if (bench_options.race) {
+            bench_check(taps_security_parameters_allow_protocol(security, TAPS_TLS_1_3), "TLS");
+        }
         bench_check(taps_security_parameters_add_alpn(security, "bench"), "ALPN");
     }
     bench_check(taps_preconnection_set_security_parameters(preconnection, security), "security");
