@@ -455,3 +455,31 @@ TEST(a_race_with_early_data_may_be_given_up_at_any_time)
         world_finish(&w);
     }
 }
+
+/* Close, FINAL and Clone come while it is not known what becomes of the early data: it arrives, and once. */
+TEST(what_is_asked_for_before_ready_loses_no_early_data)
+{
+    static const struct taps_connection_events nothing;
+    for (int i = 0; i < 36; i++) {
+        bool refused = i & 1, final = i & 2;
+        struct world w;
+        struct peer p;
+        taps_connection *clone = NULL;
+        met_world(&w, &p);
+        if (refused)
+            replace(&w, &p, NULL);
+        CHECK_INT(send_first(&w, true, final), 0);
+        CHECK_INT(taps_connection_receive(w.connection, 1, 65536, NULL), 0);
+        world_run_ms(&w, (uint64_t)(i / 4) * 3);
+        if (i % 3)
+            CHECK_INT(taps_connection_close(w.connection), 0);
+        else
+            CHECK_INT(taps_connection_clone(w.connection, NULL, NULL, &nothing, NULL, &clone), 0);
+        world_run_ms(&w, 2000);
+        check_sent_once(&w, &p);
+        CHECK_INT(w.heard.connection_error, 0);
+        taps_connection_free(clone);
+        peer_done(&p);
+        world_finish(&w);
+    }
+}
