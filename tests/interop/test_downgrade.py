@@ -1,9 +1,9 @@
-"""What becomes of a Message for a peer who is not fit to have it: for each stack and each way to fail it is an error, or a
-winner that is as secure. The peers are foreign: OpenSSL, GnuTLS and ngtcp2 programs, echo servers, and what is written
-here; for QUIC datagrams, which none of those speaks, `taps serve` where a handshake has to get on. The Message is in the
-hands of the library before there is a connection (taps cat --0rtt is InitiateWithSend and safelyReplayable), or follows
-it; all packets of the link are looked through for it. Opportunistic security is left out: it goes in clear where a peer
-has no TLS, and is asked for by name. docs/design/006-security.md shows the table."""
+"""What becomes of a Message for a peer who is not fit to have it: for each stack and each way to fail it is an error, or
+a winner that is as secure. The peers are foreign: OpenSSL, GnuTLS and ngtcp2 programs, echo servers, and what stands
+here; for QUIC datagrams, which none of those speaks, `taps serve` where a handshake has to get on. The Message is in
+the hands of the library before there is a connection (taps cat --0rtt is InitiateWithSend and safelyReplayable), or
+follows it; all packets of the link are looked through for it. Opportunistic security is left out: it goes in clear
+where a peer has no TLS, and is asked for by name. docs/design/006-security.md shows the table."""
 import contextlib
 import os
 import pathlib
@@ -330,10 +330,17 @@ def with_both(net):
 
 # ---------------------------------------------------------------------------------------------------------- early data
 
+def request(number):
+    """A GET in HTTP/3 with the marker in a frame before it that means nothing (RFC 9114, 7.2.8)."""
+    words = marker(number)
+    block = b"\0\0\xd1\xd7\x50\x0bserver.test\xc1"
+    return b"\x21" + struct.pack("!H", 0x4000 | len(words)) + words + bytes([1, len(block)]) + block
+
+
 def early_client(net, certificates, stack, port, file, number):
     client = cat_open(net.client, "-v", "--timeout", TIMEOUT, *STACK_OPTIONS[stack], "--cafile",
                       certificates.authority.certificate, "--0rtt", "--session-file", file, f"server.test:{port}")
-    client.write(marker(number))
+    client.write(request(number) if stack == QUIC else marker(number))
     told = poll(lambda: outcome(client), 20, "an outcome")
     poll(lambda: b"-error " in client.err or b" sent bytes" in client.err, 20, "the Message to go its way")
     client.close_stdin()
@@ -363,7 +370,8 @@ def early_rows(net, stack, good, bad):
         if failure == "plain text" and stack == TLS:
             check(b"\x17\x03\x03" in listener.received[0], "early data was sent, in a record of its own")
         if failure == "plain text":
-            check(not found(marker(number), bytes(b"".join(listener.received))), "nothing for him to read")
+            got = listener.received if stack == QUIC else b"".join(listener.received)
+            check(len(got) > 0 and not found(marker(number), bytes(got)), "nothing for him to read")
     wire = capture.data()
     check_equal(capture.lost(), 0, "packets that the capture missed")
     check([n for n in range(500, 501 + len(bad)) if found(marker(n), wire)] == [], "none is in clear on the wire")
@@ -382,6 +390,18 @@ def early_tls(net):
     bad["TLS 1.1 or DTLS 1.0 only"] = served("-tls1_1", *OLD)
     bad["wrong ALPN"] = served("-tls1_3", "-early_data", "-alpn", "other/1")
     early_rows(net, TLS, served("-tls1_3", "-early_data", "-alpn", "http/1.1"), bad)
+
+
+# proves ARCH-09, ARCH-16, API-074, API-103
+@test("early data for a server that was another the last time is not in clear either: QUIC")
+def early_quic(net):
+    def with_certificate(failure):
+        return lambda certificates, port: gtlsserver(net, port, certificates.bad[failure])
+    bad = {failure: with_certificate(failure) for failure in FAILURES[4:7]}
+    bad["plain text"] = lambda certificates, port: datagrams(net, port, lambda data: data)
+    bad["QUIC of an unknown version"] = lambda certificates, port: datagrams(net, port, unknown_version)
+    bad["TLS 1.1 or DTLS 1.0 only"] = lambda tls, port: dtls_server(net, port, tls.good, "-dtls1", *OLD)
+    early_rows(net, QUIC, lambda certificates, port: gtlsserver(net, port, certificates.good), bad)
 
 
 @test("the capture does see what goes in clear")
