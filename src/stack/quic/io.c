@@ -100,16 +100,14 @@ static bool may_change_path(const struct quic_session *s, const struct tapsi_dat
 }
 
 /*
- * As what the engine knows the address that a packet came to. When only the peer's address has changed, 0.12 goes on
- * with the connection ID that it has; the next change retires that one twice, which ends the connection or aborts the
- * process; and on the way back to the address before it can abort, too. When its own address is another it takes
+ * As what the engine knows the address that a packet came to. When only the peer's address has changed, it goes on with
+ * the connection ID that it has; the next change retires that one twice, which ends the connection, or with 0.12 aborts
+ * the process; and on the way back to the address before that can abort, too. When its own address is another it takes
  * another ID, and no path is ever the same again. So each path is told it with a port of its own; nobody else reads it.
  */
 static union tapsi_addr told_as(const struct quic_session *s, const union tapsi_addr *to)
 {
     union tapsi_addr ret = *to;
-    if (QUIC_NGTCP2_1)
-        return ret;
     uint64_t now = tapsi_loop_now(s->env->loop);
     bool starved = s->unfollowed && now - s->unfollowed >= STARVED && tapsi_addr_same_host(to, &s->local);
     tapsi_addr_set_port(&ret, starved ? tapsi_addr_port(&s->known) : (uint16_t)(tapsi_addr_port(to) + 1 + s->changes));
