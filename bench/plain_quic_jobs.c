@@ -159,10 +159,20 @@ static void run_streams(int epoll, struct quic_peer *peer, struct bench_window *
     } while (bench_window_count(window));
 }
 
+/* Both ends of data are seen, as in the other rows of connections: those of one stream. */
 static void run_connect(int epoll, struct bench_window *window)
 {
     do {
         struct quic_peer *peer = connect_peer(epoll, window->options);
+        struct quic_stream *stream = quic_open(peer);
+        while (stream == NULL) {
+            turn(epoll, peer);
+            stream = quic_open(peer);
+        }
+        stream->fin_wanted = true;
+        while (peer->ended == 0) {
+            turn(epoll, peer);
+        }
         quic_close(peer);
         quic_free(peer);
     } while (bench_window_count(window));
