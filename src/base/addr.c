@@ -158,6 +158,35 @@ bool tapsi_addr_is_multicast(const union tapsi_addr *a)
            starts_with(a, AF_INET6, (const uint8_t[16]){0xff}, 8);
 }
 
+static bool is_of_no_host(const union tapsi_addr *a)
+{
+    return starts_with(a, AF_INET, (const uint8_t[4]){0}, 8) || starts_with(a, AF_INET, (const uint8_t[4]){240}, 4) ||
+           starts_with(a, AF_INET6, (const uint8_t[16]){[10] = 0xff, [11] = 0xff}, 96) || tapsi_addr_is_any(a) ||
+           tapsi_addr_is_multicast(a);
+}
+
+/* RFC 1918, RFC 6598, RFC 4193, RFC 3879. */
+static bool is_of_site(const union tapsi_addr *a)
+{
+    return starts_with(a, AF_INET, (const uint8_t[4]){10}, 8) ||
+           starts_with(a, AF_INET, (const uint8_t[4]){172, 16}, 12) ||
+           starts_with(a, AF_INET, (const uint8_t[4]){192, 168}, 16) ||
+           starts_with(a, AF_INET, (const uint8_t[4]){100, 64}, 10) ||
+           starts_with(a, AF_INET6, (const uint8_t[16]){0xfc}, 7) ||
+           starts_with(a, AF_INET6, (const uint8_t[16]){0xfe, 0xc0}, 10);
+}
+
+enum tapsi_reach tapsi_addr_reach(const union tapsi_addr *a)
+{
+    if (is_of_no_host(a) || (a->sa.sa_family != AF_INET && a->sa.sa_family != AF_INET6))
+        return TAPSI_REACH_NOWHERE;
+    if (tapsi_addr_is_loopback(a))
+        return TAPSI_REACH_HOST;
+    if (tapsi_addr_is_link_local(a))
+        return TAPSI_REACH_LINK;
+    return is_of_site(a) ? TAPSI_REACH_SITE : TAPSI_REACH_WORLD;
+}
+
 bool tapsi_addr_in_prefix(const union tapsi_addr *a, const union tapsi_addr *prefix, unsigned bits)
 {
     unsigned count_a, count_p;

@@ -35,6 +35,10 @@ bool tapsi_addr_is_any(const union tapsi_addr *a);
 bool tapsi_addr_is_loopback(const union tapsi_addr *a);
 bool tapsi_addr_is_link_local(const union tapsi_addr *a);
 bool tapsi_addr_is_multicast(const union tapsi_addr *a);
+/* How far away the hosts are that it can be of. NOWHERE: of no one host (multicast, broadcast, reserved, unspecified).
+ */
+enum tapsi_reach { TAPSI_REACH_NOWHERE, TAPSI_REACH_HOST, TAPSI_REACH_LINK, TAPSI_REACH_SITE, TAPSI_REACH_WORLD };
+enum tapsi_reach tapsi_addr_reach(const union tapsi_addr *a);
 /* Are the first `bits` bits the same (same family)? */
 bool tapsi_addr_in_prefix(const union tapsi_addr *a, const union tapsi_addr *prefix, unsigned bits);
 

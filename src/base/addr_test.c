@@ -164,3 +164,29 @@ TEST(prefixes_compare_to_the_bit)
     CHECK(!tapsi_addr_in_prefix(&six, &six, 129));
     CHECK(!tapsi_addr_in_prefix(&a, &six, 0));
 }
+
+TEST(how_far_an_address_reaches)
+{
+    static const struct {
+        const char *text;
+        enum tapsi_reach reach;
+    } rows[] = {{"0.0.0.0", TAPSI_REACH_NOWHERE},    {"0.1.2.3", TAPSI_REACH_NOWHERE},
+                {"224.0.0.1", TAPSI_REACH_NOWHERE},  {"255.255.255.255", TAPSI_REACH_NOWHERE},
+                {"240.0.0.1", TAPSI_REACH_NOWHERE},  {"::", TAPSI_REACH_NOWHERE},
+                {"ff02::1", TAPSI_REACH_NOWHERE},    {"::ffff:127.0.0.1", TAPSI_REACH_NOWHERE},
+                {"127.8.0.1", TAPSI_REACH_HOST},     {"::1", TAPSI_REACH_HOST},
+                {"169.254.0.1", TAPSI_REACH_LINK},   {"fe80::1", TAPSI_REACH_LINK},
+                {"10.255.0.1", TAPSI_REACH_SITE},    {"172.31.255.255", TAPSI_REACH_SITE},
+                {"192.168.0.1", TAPSI_REACH_SITE},   {"100.127.0.1", TAPSI_REACH_SITE},
+                {"fd00::1", TAPSI_REACH_SITE},       {"fec0::1", TAPSI_REACH_SITE},
+                {"172.32.0.1", TAPSI_REACH_WORLD},   {"100.128.0.1", TAPSI_REACH_WORLD},
+                {"192.0.2.1", TAPSI_REACH_WORLD},    {"2001:db8::1", TAPSI_REACH_WORLD},
+                {"223.255.255.1", TAPSI_REACH_WORLD}};
+    union tapsi_addr none = {0};
+    CHECK_INT(tapsi_addr_reach(&none), TAPSI_REACH_NOWHERE);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        union tapsi_addr a;
+        CHECK_INT(tapsi_addr_parse(rows[i].text, &a), 0);
+        CHECK_INT(tapsi_addr_reach(&a), rows[i].reach);
+    }
+}

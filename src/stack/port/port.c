@@ -560,15 +560,16 @@ struct tapsi_port_user *tapsi_port_holder(struct tapsi_env *env, const struct ta
     return port ? port->users[class] : NULL;
 }
 
-struct tapsi_port_user *tapsi_port_next(struct tapsi_env *env, const struct tapsi_port_user *after,
+struct tapsi_port_user *tapsi_port_next(const struct tapsi_port *port, const struct tapsi_port_user *after,
                                         enum tapsi_port_class class)
 {
+    const struct tapsi_link *ports = &port->env->ports;
     bool passed = !after;
-    for (struct tapsi_link *l = env->ports.next; l != &env->ports; l = l->next) {
-        struct tapsi_port *port = TAPSI_CONTAINER(l, struct tapsi_port, link);
-        if (passed && port->users[class])
-            return port->users[class];
-        passed |= after && after->port == port;
+    for (struct tapsi_link *l = ports->next; l != ports; l = l->next) {
+        struct tapsi_port *other = TAPSI_CONTAINER(l, struct tapsi_port, link);
+        if (passed && other->users[class])
+            return other->users[class];
+        passed |= after && after->port == other;
     }
     return NULL;
 }
@@ -595,6 +596,11 @@ int tapsi_port_connect(struct tapsi_env *env, const struct tapsi_target *target,
 const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port)
 {
     return &port->local;
+}
+
+const char *tapsi_port_interface(const struct tapsi_port *port)
+{
+    return port->interface[0] ? port->interface : NULL;
 }
 
 struct tapsi_udpsocket *tapsi_port_socket(struct tapsi_port *port)

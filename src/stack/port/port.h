@@ -58,14 +58,17 @@ void tapsi_port_unref(struct tapsi_port *port);
 /* Ends the use, and with it the user's reference: nothing is called any more. Harmless when not in use. */
 void tapsi_port_leave(struct tapsi_port_user *user);
 
-/* Who has this class at the ports of one `env`, one after the other: `after` NULL is the first. NULL = no more. */
-struct tapsi_port_user *tapsi_port_next(struct tapsi_env *env, const struct tapsi_port_user *after,
+/* Who has this class at the listening ports of the `env` of `port`, one after the other: `after` NULL is the first.
+   NULL = no more. */
+struct tapsi_port_user *tapsi_port_next(const struct tapsi_port *port, const struct tapsi_port_user *after,
                                         enum tapsi_port_class class);
 /* `to` takes the place of `from`, with its reference: nothing is called of `from` any more. */
 void tapsi_port_hand_over(struct tapsi_port_user *from, struct tapsi_port_user *to);
 
 /* As bound; the address may be any. */
 const union tapsi_addr *tapsi_port_local(const struct tapsi_port *port);
+/* The device that it is bound to, or NULL. */
+const char *tapsi_port_interface(const struct tapsi_port *port);
 /* The size of datagrams (without headers) that the interface or the route to `remote` has; 0 = not known. */
 unsigned tapsi_port_mtu(const struct tapsi_port *port, const union tapsi_addr *local, const union tapsi_addr *remote);
 bool tapsi_port_is_connected(const struct tapsi_port *port);

@@ -465,10 +465,10 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr)
 }
 
 /* RFC 9000, 10.2.1: ever more rarely. */
-void tapsi_quic_say_again(struct quic_session *s)
+void tapsi_quic_say_again(struct quic_session *s, struct quic_endpoint *e, const struct tapsi_datagram *d)
 {
-    struct tapsi_port_way way = {.to = s->remote, .from = s->local, .interface_index = s->interface_index};
+    struct tapsi_port_way way = {.to = s->remote, .from = d->to, .interface_index = s->interface_index};
     s->heard++;
-    if (s->last && s->endpoint && (s->heard & (s->heard - 1)) == 0)
-        tapsi_port_write(s->endpoint->user.port, &way, s->last->data, s->last->used, 0);
+    if (s->last && (s->heard & (s->heard - 1)) == 0)
+        tapsi_port_write(e->user.port, &way, s->last->data, s->last->used, 0);
 }

@@ -75,7 +75,7 @@ static void free_endpoint(struct tapsi_task *task)
 static void let_go(struct quic_endpoint *e)
 {
     struct tapsi_link *link;
-    if (tapsi_quic_is_heard(e) || e->count || e->busy || !e->user.ops)
+    if (tapsi_quic_is_heard(e) || e->count || e->guests || e->busy || !e->user.ops)
         return;
     while ((link = tapsi_list_pop(&e->fed))) /* their turn does not come any more */
         tapsi_quic_unref(TAPSI_CONTAINER(link, struct quic_session, feed));
@@ -84,10 +84,21 @@ static void let_go(struct quic_endpoint *e)
     tapsi_loop_reap(e->loop, &e->task, free_endpoint);
 }
 
+static void leave_host(struct quic_session *s)
+{
+    struct quic_endpoint *host = s->host;
+    s->host = NULL;
+    if (!host)
+        return;
+    host->guests--;
+    let_go(host);
+}
+
 void tapsi_quic_endpoint_leave(struct quic_session *s)
 {
     struct quic_endpoint *e = s->endpoint;
     s->endpoint = NULL;
+    leave_host(s);
     tapsi_quic_cids_forget(&e->cids, s);
     tapsi_list_remove(&s->member);
     e->failing -= s->failing;
@@ -181,22 +192,27 @@ static enum quic_proof proof_of(struct quic_endpoint *e, const struct tapsi_data
     return proof ? QUIC_RETRY_PROOF : QUIC_NO_PROOF;
 }
 
-/* The next endpoint of the same Listeners after `user`, which may be this one. NULL: there are no more. */
-static struct tapsi_port_user *next_of(struct quic_endpoint *e, const struct tapsi_port_user *user)
+/* The next endpoint of the same Listeners, which were there at least, after `user`. NULL: there are no more. */
+static struct tapsi_port_user *next_of(struct quic_endpoint *e, struct tapsi_port_user *user)
 {
-    bool several = tapsi_quic_is_heard(e) && env_of(e)->properties->values[TAPS_ADVERTISES_ALTADDR].boolean;
-    return several ? tapsi_port_next(env_of(e), user, TAPSI_PORT_QUIC) : NULL;
+    do {
+        user = tapsi_port_next(e->user.port, user, TAPSI_PORT_QUIC);
+    } while (user && (user == &e->user || user->ops != e->user.ops));
+    return user;
 }
 
 /* advertisesAltaddr (RFC 9622, 6.2.15): the client is told another address at which the Listener is, of the family that
-   it uses. Without memory it is not. */
+   it uses, and that it can reach if it has reached this one. Without memory it is not. The endpoint there stays as long
+   as the session: nobody else would hear it. */
 static void find_second(struct quic_endpoint *e, struct quic_session *s)
 {
     struct tapsi_port_user *user = NULL;
+    if (!env_of(e)->properties->values[TAPS_ADVERTISES_ALTADDR].boolean)
+        return;
     while (!s->second && (user = next_of(e, user))) {
         const union tapsi_addr *local = tapsi_port_local(user->port);
-        if (user == &e->user || local->sa.sa_family != s->local.sa.sa_family || tapsi_addr_is_any(local) ||
-            tapsi_addr_same_host(local, &s->local))
+        if (local->sa.sa_family != s->local.sa.sa_family || tapsi_addr_reach(local) < tapsi_addr_reach(&s->local) ||
+            tapsi_addr_is_any(local) || tapsi_addr_same_host(local, &s->local))
             continue;
         s->second = tapsi_zalloc(&e->loop->mem, sizeof(*s->second));
         if (!s->second)
@@ -205,6 +221,8 @@ static void find_second(struct quic_endpoint *e, struct quic_session *s)
         s->second->local = *local;
         s->second->port = tapsi_port_ref(user->port);
         tapsi_link_init(&s->second->link);
+        s->host = endpoint_of(user);
+        s->host->guests++;
     }
 }
 
@@ -213,11 +231,9 @@ static struct quic_session *session_of_others(struct quic_endpoint *e, const ngt
 {
     struct tapsi_port_user *user = NULL;
     struct quic_session *s = NULL;
-    while (!s && (user = next_of(e, user))) {
-        if (user != &e->user && user->ops == e->user.ops)
-            s = tapsi_quic_cids_find(&endpoint_of(user)->cids, vc->dcid, vc->dcidlen);
-    }
-    return s && s->second ? s : NULL;
+    while (e->guests && !s && (user = next_of(e, user)))
+        s = tapsi_quic_cids_find(&endpoint_of(user)->cids, vc->dcid, vc->dcidlen);
+    return s && s->host == e ? s : NULL;
 }
 
 /* The endpoint holds it. NULL: no memory, or it cannot begin. */
@@ -300,7 +316,7 @@ static void feed(struct quic_endpoint *e, const struct tapsi_datagram *d)
     if (!s)
         return;
     if (s->state == QUIC_OVER) {
-        tapsi_quic_say_again(s);
+        tapsi_quic_say_again(s, e, d);
         return;
     }
     if (!s->fed) {
@@ -352,10 +368,8 @@ static void on_writable(struct tapsi_port_user *user)
     struct quic_endpoint *e = endpoint_of(user);
     struct tapsi_port_user *other = NULL;
     wake_sessions(e);
-    while ((other = next_of(e, other))) {
-        if (other != user && other->ops == user->ops)
-            wake_sessions(endpoint_of(other));
-    }
+    while (e->guests && (other = next_of(e, other)))
+        wake_sessions(endpoint_of(other));
 }
 
 static const struct tapsi_port_user_ops endpoint_ops = {.packet = on_packet, .turn = on_turn, .writable = on_writable};

@@ -466,13 +466,24 @@ static struct quic_mover *mover_of(struct quic_session *s)
     return m;
 }
 
+/* Nor to what is nearer than the server itself: it could have us send into our own host or network (RFC 9000, 21.5). */
+static bool may_try(const struct quic_session *s, const union tapsi_addr *remote)
+{
+    enum tapsi_reach reach = tapsi_addr_reach(remote);
+    bool may = tapsi_select_multipath(s->env->properties, TAPSI_ROLE_CLIENT) != TAPS_MULTIPATH_DISABLED;
+    return may && tapsi_addr_port(remote) && !tapsi_addr_equal(remote, &s->remote) && reach != TAPSI_REACH_NOWHERE &&
+           reach >= tapsi_addr_reach(&s->remote);
+}
+
 const struct quic_path *tapsi_quic_try(struct quic_session *s, const union tapsi_addr *remote)
 {
     struct tapsi_error error;
     union tapsi_addr local = s->local;
-    struct tapsi_target target = {.remote = remote, .local = &local, .interface_index = s->interface_index};
-    bool may = tapsi_select_multipath(s->env->properties, TAPSI_ROLE_CLIENT) != TAPS_MULTIPATH_DISABLED;
-    if (!may || !tapsi_addr_port(remote) || tapsi_addr_equal(remote, &s->remote))
+    struct tapsi_target target = {.remote = remote,
+                                  .local = &local,
+                                  .interface = tapsi_port_interface(s->path->port),
+                                  .interface_index = s->interface_index};
+    if (!may_try(s, remote))
         return NULL;
     struct quic_mover *m = mover_of(s);
     tapsi_addr_set_port(&local, 0);

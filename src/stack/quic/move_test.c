@@ -11,6 +11,7 @@ struct ways {
     struct net n;
     struct tapsi_sim_interface *second;
     struct tapsi_sim_link *link;
+    struct tapsi_layer *other; /* the Listener at the server's second address, if there is one */
     struct end *c;
     struct tapsi_way all[3];
 };
@@ -685,7 +686,7 @@ static struct end *prefer(struct ways *w, enum taps_multipath client, bool serve
     struct taps_value advertises = {.type = TAPS_TYPE_BOOLEAN, .boolean = server};
     union tapsi_addr local;
     struct tapsi_target target = {.local = &local};
-    struct tapsi_layer *other = NULL;
+    w->other = NULL;
     ways_begin(w);
     tapsi_sim_address_add(w->n.interfaces[1], "192.0.2.9/24", false, false);
     CHECK_INT(tapsi_properties_set(w->n.properties[0], TAPS_MULTIPATH, multipath), 0);
@@ -693,8 +694,8 @@ static struct end *prefer(struct ways *w, enum taps_multipath client, bool serve
     net_open(&w->n);
     tapsi_addr_parse("192.0.2.9", &local);
     tapsi_addr_set_port(&local, PORT);
-    CHECK_INT(tapsi_proto_quic.listen(w->n.envs[1], &target, &w->n.listener_sink, &other, &w->n.make_error), 0);
-    tapsi_layer_want(other, 1000);
+    CHECK_INT(tapsi_proto_quic.listen(w->n.envs[1], &target, &w->n.listener_sink, &w->other, &w->n.make_error), 0);
+    tapsi_layer_want(w->other, 1000);
     if (preferred_is_dead)
         tapsi_sim_fault(w->n.sim, "192.0.2.9", TAPSI_SIM_BLACKHOLE);
     w->c = net_handshake(&w->n);
@@ -705,8 +706,13 @@ static struct end *prefer(struct ways *w, enum taps_multipath client, bool serve
         net_run(&w->n, 2 * S);
         CHECK(net_got(w->c, "onetwo"));
     }
-    tapsi_layer_destroy(other, 0);
     return w->c;
+}
+
+static void prefer_finish(struct ways *w)
+{
+    tapsi_layer_destroy(w->other, 0);
+    net_finish(&w->n);
 }
 
 static bool meets(const struct end *e, const char *address)
@@ -726,7 +732,7 @@ TEST(a_client_goes_to_the_address_that_its_server_prefers)
     union tapsi_addr local = net_session(w.n.server)->local;
     CHECK_INT(tapsi_addr_port(&local), PORT);
     CHECK_INT(local.in.sin_addr.s_addr, net_session(c)->remote.in.sin_addr.s_addr);
-    net_finish(&w.n);
+    prefer_finish(&w);
 }
 
 TEST(and_not_where_multipath_is_disabled)
@@ -736,7 +742,7 @@ TEST(and_not_where_multipath_is_disabled)
     NEED(c && c->ready);
     CHECK(meets(c, "192.0.2.1"));
     CHECK_INT(c->moves, 0);
-    net_finish(&w.n);
+    prefer_finish(&w);
 }
 
 TEST(a_server_that_advertises_none_keeps_its_clients_where_they_are)
@@ -746,7 +752,7 @@ TEST(a_server_that_advertises_none_keeps_its_clients_where_they_are)
     NEED(c && c->ready);
     CHECK(meets(c, "192.0.2.1"));
     CHECK_INT(c->moves, 0);
-    net_finish(&w.n);
+    prefer_finish(&w);
 }
 
 /* proves IMPL-21 */
@@ -763,5 +769,60 @@ TEST(a_preferred_address_that_does_not_answer_is_not_taken)
     net_run(&w.n, 20 * S);
     CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1);
     CHECK_INT(c->closed, 0);
-    net_finish(&w.n);
+    prefer_finish(&w);
+}
+
+/* RFC 9000, 21.5.6: a server could have its clients send to their own hosts and networks. */
+TEST(a_preferred_address_that_is_nearer_than_the_server_is_refused)
+{
+    static const char *const addresses[] = {"127.0.0.1",  "127.8.0.1",   "169.254.1.1", "10.0.0.1",
+                                            "172.16.3.4", "192.168.1.1", "224.0.0.5",   "255.255.255.255",
+                                            "100.64.0.1", "0.0.0.0",     "0.1.2.3",     "240.0.0.1"};
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, false);
+    NEED(c && c->ready);
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        union tapsi_addr remote;
+        tapsi_addr_parse(addresses[i], &remote);
+        tapsi_addr_set_port(&remote, PORT);
+        CHECK(!tapsi_quic_try(net_session(c), &remote));
+    }
+    CHECK_INT(tapsi_sim_host_sockets(w.n.hosts[0]), 1);
+    prefer_finish(&w);
+}
+
+/* Both Listeners are stopped; the Connection goes on at the second address. */
+TEST(a_session_at_the_preferred_address_outlives_its_listeners)
+{
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, true);
+    NEED(c && c->ready && meets(c, "192.0.2.9"));
+    tapsi_layer_destroy(w.other, 0);
+    w.other = NULL;
+    net_send_text(c, "three", 0);
+    CHECK(net_run_until_bytes(&w.n, c, 11, 2 * S));
+    tapsi_layer_destroy(w.n.listener, 0);
+    w.n.listener = NULL;
+    net_send_text(c, "four", 0);
+    CHECK(net_run_until_bytes(&w.n, c, 15, 2 * S));
+    CHECK_INT(c->closed, 0);
+    prefer_finish(&w);
+}
+
+/* Its CONNECTION_CLOSE is lost: who goes on sending is told again, from where he sends to. */
+TEST(a_session_at_the_preferred_address_that_is_over_says_so_there)
+{
+    struct ways w;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, true);
+    NEED(c && c->ready && meets(c, "192.0.2.9") && w.n.server && w.n.server->layer);
+    struct quic_session *s = net_session(w.n.server);
+    ngtcp2_ccerr why;
+    ngtcp2_ccerr_default(&why);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_BLACKHOLE);
+    tapsi_quic_end(s, &why);
+    net_run(&w.n, 20 * MS);
+    tapsi_sim_link_fault(w.n.link, TAPSI_SIM_FINE);
+    net_send_text(c, "three", 0);
+    CHECK(net_run_until(&w.n, &c->closed, 1, S));
+    prefer_finish(&w);
 }

@@ -130,6 +130,7 @@ struct quic_session {
     ngtcp2_mem mem;                /* the engine's */
     struct quic_path *path, first; /* path: where packets leave now; `first`, as long as no other was taken */
     struct tapsi_link paths;
+    struct quic_endpoint *host;     /* there; NULL: none. A reference */
     struct quic_path *second;       /* a server's other address, at which it would rather meet its client, or NULL */
     struct quic_mover *mover;       /* clients that may take other paths, or NULL */
     struct tapsi_error *warning;    /* the latest that does not end it: told as a soft error */
@@ -285,8 +286,8 @@ void tapsi_quic_read_done(struct quic_session *s, bool elsewhere, int r);
 void tapsi_quic_write(struct quic_session *s);
 /* Hands the last packet, which says `ccerr`, to the kernel. */
 void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
-/* A packet came for a session that lingers. */
-void tapsi_quic_say_again(struct quic_session *s);
+/* A packet came for a session that lingers, by this endpoint. */
+void tapsi_quic_say_again(struct quic_session *s, struct quic_endpoint *e, const struct tapsi_datagram *d);
 /* The engine uses another path, or may do so: takes it, which all layers are to be told. */
 void tapsi_quic_follow(struct quic_session *s);
 
@@ -424,6 +425,7 @@ struct quic_endpoint {
     uint8_t secret[32];          /* of tokens and resets */
     struct tapsi_issuer *tokens; /* the address tokens that were used (issuer.h); NULL: none yet */
     unsigned count;              /* of sessions */
+    unsigned guests;             /* sessions of other endpoints that may be met here (find_second) */
     unsigned half_open;
     unsigned failing; /* sessions that linger and were never open */
     unsigned busy;    /* on the stack: not to be freed */
