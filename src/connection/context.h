@@ -18,6 +18,8 @@ struct taps_context {
     uint32_t half_open_limit;
     struct tapsi_link roaming;        /* paths.h: sessions that may take other paths */
     struct tapsi_watch network_watch; /* for them; its `ready` is NULL while there is none */
+    struct tapsi_timer network_timer; /* of that watch: no look at the network before */
+    bool network_news;                /* something came meanwhile */
     uint64_t numbered;                /* Connections whose events are logged */
 };
 

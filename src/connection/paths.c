@@ -251,14 +251,38 @@ int tapsi_paths_renew(struct tapsi_paths *p, size_t *ret_count, struct tapsi_err
 /* ------------------------------------------------------------------------------------------------ the network changes
  */
 
+#define LOOKS_APART (100 * TAPSI_MS)
+
+/* A look reads all addresses and routes, which costs, and a routing daemon may change thousands of them in a second. So
+   the first change is looked at at once, and what follows soon after it together. What failed, since a table changed
+   while it was read or memory was short, is tried again. */
+static void look_at_network(struct taps_context *context)
+{
+    struct tapsi_error error;
+    size_t count;
+    context->network_news = false;
+    for (struct tapsi_link *l = context->roaming.next; l != &context->roaming; l = l->next) {
+        int err = tapsi_paths_renew(TAPSI_CONTAINER(l, struct tapsi_paths, link), &count, &error);
+        context->network_news |= err == TAPS_E_MEMORY || err == TAPS_E_SYSTEM;
+    }
+    tapsi_timer_start(&context->loop, &context->network_timer, LOOKS_APART);
+}
+
 static void on_network(struct tapsi_watch *watch, unsigned io)
 {
     struct taps_context *context = TAPSI_CONTAINER(watch, struct taps_context, network_watch);
-    struct tapsi_error error;
-    size_t count;
     (void)io;
-    for (struct tapsi_link *l = context->roaming.next; l != &context->roaming; l = l->next)
-        tapsi_paths_renew(TAPSI_CONTAINER(l, struct tapsi_paths, link), &count, &error);
+    if (tapsi_timer_running(&context->network_timer))
+        context->network_news = true;
+    else
+        look_at_network(context);
+}
+
+static void on_network_timer(struct tapsi_timer *timer)
+{
+    struct taps_context *context = TAPSI_CONTAINER(timer, struct taps_context, network_timer);
+    if (context->network_news)
+        look_at_network(context);
 }
 
 /* Where nobody tells of changes, the session finds out for itself when its path is lost. */
@@ -267,10 +291,13 @@ static void listen_to_network(struct taps_context *context)
     struct tapsi_platform *p = context->loop.platform;
     if (context->network_watch.ready || !p->ops->watch_network)
         return;
+    if (tapsi_timer_init(&context->loop, &context->network_timer, on_network_timer) < 0)
+        return;
     context->network_watch = (struct tapsi_watch){.fd = -1, .ready = on_network};
     int err = p->ops->watch_network(p, &context->network_watch);
     if (err < 0) {
         context->network_watch.ready = NULL;
+        tapsi_timer_done(&context->loop, &context->network_timer);
         tapsi_log(&context->loop, TAPS_LOG_INFO, "nobody tells when the network changes: %s", strerror(-err));
     }
 }
@@ -278,8 +305,10 @@ static void listen_to_network(struct taps_context *context)
 void tapsi_paths_deafen(struct taps_context *context)
 {
     struct tapsi_platform *p = context->loop.platform;
-    if (context->network_watch.ready)
-        p->ops->watch_network(p, NULL);
+    if (!context->network_watch.ready)
+        return;
+    p->ops->watch_network(p, NULL);
+    tapsi_timer_done(&context->loop, &context->network_timer);
     context->network_watch.ready = NULL;
 }
 

@@ -410,3 +410,23 @@ TEST(the_paths_outlive_the_connection_that_they_came_with)
     streams_run(&s, 100);
     streams_finish(&s);
 }
+
+/* A routing daemon at work: the first change is seen at once, those after it together, and the last counts. */
+TEST(a_storm_of_changes_is_looked_at_now_and_then)
+{
+    struct streams s;
+    struct stream *t = begin(&s, "active");
+    for (int i = 0; i < 100; i++) {
+        tapsi_sim_address_add(s.w.client_if, "192.0.2.4/24", false, false);
+        streams_run(&s, 5);
+        tapsi_sim_address_remove(s.w.client_if, "192.0.2.4/24");
+        streams_run(&s, 5);
+    }
+    CHECK(t->path_changes >= 1 && t->path_changes <= 12);
+    tapsi_sim_address_add(s.w.client_if, "192.0.2.4/24", false, false);
+    tapsi_sim_address_remove(s.w.client_if, "192.0.2.2/24");
+    tapsi_sim_address_remove(s.w.client_if, "192.0.2.3/24");
+    streams_run(&s, 1000);
+    CHECK(moving_is_at(t, "192.0.2.4"));
+    streams_finish(&s);
+}
