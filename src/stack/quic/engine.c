@@ -10,24 +10,37 @@
 
 /* -------------------------------------------------------------------------------------------------- memory */
 
+static struct tapsi_mem *mem_of(void *user)
+{
+    return &((struct quic_session *)user)->env->loop->mem;
+}
+
+/* 0.12 keeps the key of a server that prefers another address, though the key is freed, when the few bytes for the
+   connection ID of that address cannot be had. So they are there already. */
 static void *engine_malloc(size_t size, void *user)
 {
-    return tapsi_alloc(user, size);
+    struct quic_session *s = user;
+    void *block = tapsi_alloc(mem_of(user), size);
+    if (!block && size <= QUIC_SPARE) {
+        block = s->spare;
+        s->spare = NULL;
+    }
+    return block;
 }
 
 static void engine_free(void *block, void *user)
 {
-    tapsi_free(user, block);
+    tapsi_free(mem_of(user), block);
 }
 
 static void *engine_calloc(size_t count, size_t size, void *user)
 {
-    return tapsi_calloc(user, count ? count : 1, size ? size : 1);
+    return tapsi_calloc(mem_of(user), count ? count : 1, size ? size : 1);
 }
 
 static void *engine_realloc(void *block, size_t size, void *user)
 {
-    return block ? tapsi_resize(user, block, size ? size : 1) : tapsi_alloc(user, size);
+    return block ? tapsi_resize(mem_of(user), block, size ? size : 1) : tapsi_alloc(mem_of(user), size);
 }
 
 /* --------------------------------------------------------------------------------------------------- streams */
@@ -458,7 +471,7 @@ static int open_tls(struct quic_session *s, struct tapsi_error *ret_error)
 /* Borrowed by the engine for as long as it lives. */
 static const ngtcp2_mem *memory_of(struct quic_session *s)
 {
-    s->mem = (ngtcp2_mem){&s->env->loop->mem, engine_malloc, engine_free, engine_calloc, engine_realloc};
+    s->mem = (ngtcp2_mem){s, engine_malloc, engine_free, engine_calloc, engine_realloc};
     return &s->mem;
 }
 

@@ -94,7 +94,8 @@ static bool may_change_path(const struct quic_session *s, const struct tapsi_dat
     uint64_t wait = CHANGE_LEAST << (s->unproven < CHANGE_DOUBLED ? s->unproven : CHANGE_DOUBLED);
     uint64_t now = tapsi_loop_now(s->env->loop);
     bool late = !s->path_change || now - s->path_change >= wait;
-    bool host = tapsi_addr_same_host(&d->from, &s->remote) && tapsi_addr_same_host(&d->to, &s->local);
+    bool asked = s->second && tapsi_addr_same_host(&d->to, &s->second->local); /* to come there: 18.2 allows it */
+    bool host = tapsi_addr_same_host(&d->from, &s->remote) && (asked || tapsi_addr_same_host(&d->to, &s->local));
     bool pinned = s->pinned && now - s->path_change < PINNED_MOST;
     return s->state == QUIC_OPEN && late && !pinned && s->changes < CHANGES_MOST && (host || !s->fixed);
 }

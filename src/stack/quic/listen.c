@@ -214,7 +214,8 @@ static void find_second(struct quic_endpoint *e, struct quic_session *s)
         if (local->sa.sa_family != s->local.sa.sa_family || tapsi_addr_reach(local) < tapsi_addr_reach(&s->local) ||
             tapsi_addr_is_any(local) || tapsi_addr_same_host(local, &s->local))
             continue;
-        s->second = tapsi_zalloc(&e->loop->mem, sizeof(*s->second));
+        s->spare = tapsi_alloc(&e->loop->mem, QUIC_SPARE);
+        s->second = s->spare ? tapsi_zalloc(&e->loop->mem, sizeof(*s->second)) : NULL;
         if (!s->second)
             return;
         s->second->session = s;

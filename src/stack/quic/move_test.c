@@ -677,10 +677,10 @@ TEST(what_the_network_says_is_told_to_who_asks_for_it_and_ends_nothing)
 
 /* ------------------------------------------------------------------------------------------ preferred address */
 
-static bool preferred_is_dead;
+static bool preferred_is_dead, server_is_fixed;
 
 /* A Listener at two addresses; what the client and the server say of it. */
-static struct end *prefer(struct ways *w, enum taps_multipath client, bool server)
+static void prefer_begin(struct ways *w, enum taps_multipath client, bool server)
 {
     struct taps_value multipath = {.type = TAPS_TYPE_ENUMERATION, .enumeration = client};
     struct taps_value advertises = {.type = TAPS_TYPE_BOOLEAN, .boolean = server};
@@ -691,11 +691,19 @@ static struct end *prefer(struct ways *w, enum taps_multipath client, bool serve
     tapsi_sim_address_add(w->n.interfaces[1], "192.0.2.9/24", false, false);
     CHECK_INT(tapsi_properties_set(w->n.properties[0], TAPS_MULTIPATH, multipath), 0);
     CHECK_INT(tapsi_properties_set(w->n.properties[1], TAPS_ADVERTISES_ALTADDR, advertises), 0);
+    multipath.enumeration = TAPS_MULTIPATH_DISABLED;
+    if (server_is_fixed)
+        CHECK_INT(tapsi_properties_set(w->n.properties[1], TAPS_MULTIPATH, multipath), 0);
     net_open(&w->n);
     tapsi_addr_parse("192.0.2.9", &local);
     tapsi_addr_set_port(&local, PORT);
     CHECK_INT(tapsi_proto_quic.listen(w->n.envs[1], &target, &w->n.listener_sink, &w->other, &w->n.make_error), 0);
     tapsi_layer_want(w->other, 1000);
+}
+
+static struct end *prefer(struct ways *w, enum taps_multipath client, bool server)
+{
+    prefer_begin(w, client, server);
     if (preferred_is_dead)
         tapsi_sim_fault(w->n.sim, "192.0.2.9", TAPSI_SIM_BLACKHOLE);
     w->c = net_handshake(&w->n);
@@ -825,4 +833,34 @@ TEST(a_session_at_the_preferred_address_that_is_over_says_so_there)
     net_send_text(c, "three", 0);
     CHECK(net_run_until(&w.n, &c->closed, 1, S));
     prefer_finish(&w);
+}
+
+/* RFC 9000, 18.2: who forbids to move does not forbid that. */
+TEST(a_server_that_forbids_to_move_is_met_where_it_prefers)
+{
+    struct ways w;
+    server_is_fixed = true;
+    struct end *c = prefer(&w, TAPS_MULTIPATH_ACTIVE, true);
+    server_is_fixed = false;
+    NEED(c && c->ready);
+    CHECK(meets(c, "192.0.2.9"));
+    CHECK_INT(c->warnings, 0);
+    prefer_finish(&w);
+}
+
+/* Whatever allocation fails, at either end: it stays or moves, and nothing leaks. */
+TEST(without_memory_for_a_preferred_address_nothing_leaks)
+{
+    long count = 0;
+    for (long at = 0; at <= count; at += tapsi_test_rounds(1, 5, 1)) {
+        struct ways w;
+        prefer_begin(&w, TAPS_MULTIPATH_ACTIVE, true);
+        long before = w.n.allocations;
+        w.n.fail_at = at ? before + at : 0;
+        w.c = net_connect(&w.n);
+        net_run(&w.n, 600 * MS);
+        count = w.n.allocations - before > count ? w.n.allocations - before : count;
+        prefer_finish(&w);
+    }
+    CHECK(count > 100);
 }

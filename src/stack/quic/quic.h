@@ -8,6 +8,7 @@
 #include "stack/quic/ngtcp2.h"
 #include "stack/secure/handshake.h"
 
+#define QUIC_SPARE          96                /* bytes: engine_malloc */
 #define QUIC_CID            8                 /* bytes of the connection IDs that a server gives out */
 #define QUIC_STREAM_WINDOW  (256 * 1024)      /* at first; ngtcp2 widens it as the path needs it */
 #define QUIC_STREAM_MOST    (4 * 1024 * 1024) /* what one stream may make us hold */
@@ -130,6 +131,7 @@ struct quic_session {
     ngtcp2_mem mem;                /* the engine's */
     struct quic_path *path, first; /* path: where packets leave now; `first`, as long as no other was taken */
     struct tapsi_link paths;
+    void *spare;                    /* of QUIC_SPARE bytes, with `second`, until they are needed */
     struct quic_endpoint *host;     /* there; NULL: none. A reference */
     struct quic_path *second;       /* a server's other address, at which it would rather meet its client, or NULL */
     struct quic_mover *mover;       /* clients that may take other paths, or NULL */

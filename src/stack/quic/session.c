@@ -411,6 +411,8 @@ void tapsi_quic_end(struct quic_session *s, const ngtcp2_ccerr *ccerr)
     s->state = QUIC_OVER;
     ngtcp2_conn_del(s->conn);
     s->conn = NULL;
+    tapsi_free(&s->env->loop->mem, s->spare);
+    s->spare = NULL;
     tapsi_timer_cancel(s->env->loop, &s->timer);
     release_streams(s);
     if (s->role == TAPSI_ROLE_CLIENT && was_open)
