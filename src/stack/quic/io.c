@@ -366,11 +366,17 @@ static bool ready_to_write(struct quic_session *s)
 }
 
 /* By bursts, so that a question that follows the handshake, or an answer, does not wait for the packet before it; the
-   engine counts all of one. Only once the handshake is over: 0.12 would hold back the client's second flight. */
+   engine counts all of one. Only once the handshake is over: 0.12 would hold back the client's second flight. And only
+   with a round trip that was seen on this path: that which the engine assumes of a new one, a third of a second, would
+   stop a transfer for as long whenever it moves. */
 static void pace(struct quic_session *s, size_t written)
 {
+    ngtcp2_conn_info info;
     s->burst += written;
     if (s->state != QUIC_OPEN || s->burst < QUIC_BURST)
+        return;
+    ngtcp2_conn_get_conn_info(s->conn, &info);
+    if (!info.latest_rtt)
         return;
     s->burst = 0;
     ngtcp2_conn_update_pkt_tx_time(s->conn, tapsi_loop_now(s->env->loop));

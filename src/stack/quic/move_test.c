@@ -182,6 +182,21 @@ TEST(a_transfer_goes_on_when_its_path_falls_silent)
     net_finish(&w.n);
 }
 
+/* What the engine assumes of a new path, a round trip of a third of a second, does not pace what goes by it. */
+TEST(what_is_sent_after_a_move_is_held_up_for_a_few_round_trips)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    w.c->keeps = w.n.server->keeps = false;
+    CHECK_INT(give(&w, &w.all[OTHER_LINK], 1), 0);
+    uint64_t moved = tapsi_sim_elapsed(w.n.sim);
+    net_send_many(w.c, 3, 200000, 0);
+    CHECK(net_run_until_bytes(&w.n, w.c, 200000 + 3, 5 * S));
+    CHECK(is_at(w.c, "198.51.100.2"));
+    CHECK(tapsi_sim_elapsed(w.n.sim) - moved < 25 * DELAY);
+    net_finish(&w.n);
+}
+
 TEST(a_path_that_does_not_answer_is_not_taken_while_the_old_one_works)
 {
     struct ways w;
