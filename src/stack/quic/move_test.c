@@ -867,14 +867,15 @@ TEST(a_server_that_forbids_to_move_is_met_where_it_prefers)
 TEST(without_memory_for_a_preferred_address_nothing_leaks)
 {
     long count = 0;
-    for (long at = 0; at <= count; at += tapsi_test_rounds(1, 5, 1)) {
+    for (long at = 0; at <= 2 * count; at += tapsi_test_rounds(1, 5, 1)) {
         struct ways w;
         prefer_begin(&w, TAPS_MULTIPATH_ACTIVE, true);
         long before = w.n.allocations;
-        w.n.fail_at = at ? before + at : 0;
+        w.n.fails_on = at > count;
+        w.n.fail_at = at ? before + (at > count ? at - count : at) : 0;
         w.c = net_connect(&w.n);
         net_run(&w.n, 600 * MS);
-        count = w.n.allocations - before > count ? w.n.allocations - before : count;
+        count = at ? count : w.n.allocations - before;
         prefer_finish(&w);
     }
     CHECK(count > 100);

@@ -8,7 +8,7 @@
 #include "stack/quic/ngtcp2.h"
 #include "stack/secure/handshake.h"
 
-#define QUIC_SPARE          96                /* bytes: engine_malloc */
+#define QUIC_SPARE          64                /* bytes: engine_malloc. More would be taken by others */
 #define QUIC_CID            8                 /* bytes of the connection IDs that a server gives out */
 #define QUIC_STREAM_WINDOW  (256 * 1024)      /* at first; ngtcp2 widens it as the path needs it */
 #define QUIC_STREAM_MOST    (4 * 1024 * 1024) /* what one stream may make us hold */

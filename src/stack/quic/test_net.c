@@ -159,7 +159,7 @@ static void *count_blocks(void *user, void *block, size_t size)
         free(block);
         return NULL;
     }
-    if (++n->allocations == n->fail_at)
+    if (++n->allocations == n->fail_at || (n->fails_on && n->fail_at && n->allocations > n->fail_at))
         return NULL;
     void *fresh = realloc(block, size);
     n->blocks += !block && fresh;

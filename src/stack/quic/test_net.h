@@ -67,6 +67,7 @@ struct net {
     const char *remote;              /* where it finds the server */
     struct tapsi_error make_error;
     long blocks, allocations, fail_at; /* this allocation fails, 0 = none */
+    bool fails_on;                     /* and all after it */
 };
 
 /* With certificates, ALPN "test" at both ends and a link of DELAY each way; nothing is made yet. */
