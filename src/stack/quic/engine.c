@@ -226,8 +226,10 @@ static void note_validation(struct quic_session *s, const ngtcp2_path *path, ngt
     struct quic_path *p = s->role == TAPSI_ROLE_CLIENT ? tapsi_quic_find_path(s, path) : NULL;
     if (p)
         p->verdict = (uint8_t)result + 1;
-    if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
+    if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS) {
         s->unproven = 0;
+        s->proven = tapsi_loop_now(s->env->loop);
+    }
     if (result == NGTCP2_PATH_VALIDATION_RESULT_FAILURE)
         s->pinned = 0; /* the engine is back on the path before, and done */
 }

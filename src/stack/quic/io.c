@@ -82,6 +82,7 @@ void tapsi_quic_follow(struct quic_session *s)
 #define PINNED         (20 * TAPSI_S)
 #define PINNED_MOST    (32 * TAPSI_S) /* by then its probes have made room for a moment */
 #define PINNED_WRITES  16             /* with room in the window */
+#define PINNED_PROVEN  (6 * TAPSI_S)
 
 /*
  * Each change costs a connection ID, and a client that hears nothing gives no others: without one, its server cannot
@@ -117,8 +118,9 @@ static union tapsi_addr told_as(const struct quic_session *s, const union tapsi_
 
 /*
  * A client that is where the engine does not follow it, for want of a connection ID, will not hear that it should give
- * one. So after a while it is followed with the ID that is in use. Then it is pinned: for PINNED, and until the engine
- * must have been able to finish with the path before, no other change is let in, with which 0.12 could abort.
+ * one. So after a while it is followed with the ID that is in use. Then it is pinned: until the engine must have been
+ * able to finish with the path before, no other change is let in, with which 0.12 could abort, and 1.x would retire the
+ * ID while it keeps it for the way back, and then take the client's next for one too many.
  */
 static void note_elsewhere(struct quic_session *s, const union tapsi_addr *before, const union tapsi_addr *told)
 {
@@ -129,18 +131,27 @@ static void note_elsewhere(struct quic_session *s, const union tapsi_addr *befor
     if (!followed)
         return;
     s->unfollowed = 0;
-    if (!QUIC_NGTCP2_1 && tapsi_addr_port(told) != (uint16_t)(tapsi_addr_port(&s->local) + s->changes))
+    if (tapsi_addr_port(told) != (uint16_t)(tapsi_addr_port(&s->local) + s->changes))
         s->pinned = PINNED_WRITES;
     else
         s->pinned = 0;
 }
 
+/*
+ * When the new path is validated the engine validates the one before once more. That takes 1.x three PTO of the path
+ * before, at least 3.1 s; 0.12 takes twice as long, and what it does meanwhile has been seen to last longer. That the
+ * time is over is noticed when something is written.
+ */
 static void unpin(struct quic_session *s)
 {
+    uint64_t now = tapsi_loop_now(s->env->loop), more = 6 * ngtcp2_conn_get_pto(s->conn);
     ngtcp2_conn_info info;
     ngtcp2_conn_get_conn_info(s->conn, &info);
-    bool late = tapsi_loop_now(s->env->loop) - s->path_change >= PINNED;
-    if (late && 2 * info.bytes_in_flight < info.cwnd)
+    if (2 * info.bytes_in_flight >= info.cwnd)
+        return;
+    if (QUIC_NGTCP2_1 && !s->unproven && now - s->proven >= (more > PINNED_PROVEN ? more : PINNED_PROVEN))
+        s->pinned = 0;
+    else if (now - s->path_change >= PINNED)
         s->pinned--;
 }
 

@@ -401,6 +401,39 @@ TEST(a_client_that_moves_and_is_moved_all_the_time_harms_nobody)
     }
 }
 
+/*
+ * It hears nothing, so its server runs out of its connection IDs and follows it with the one in use. Then it is moved
+ * as long as the engine is busy with that. proves IMPL-21
+ */
+TEST(a_client_that_gives_no_connection_ids_is_followed_and_lives_on)
+{
+    for (unsigned every = 200; every <= 1400; every += 300) {
+        struct ways w;
+        NEED(ways_open(&w));
+        size_t sent = 3;
+        w.c->keeps = false;
+        tapsi_sim_fault(w.n.sim, "192.0.2.2", TAPSI_SIM_BLACKHOLE);
+        for (int i = 0; i < 100 && w.c->layer && !net_session(w.n.server)->pinned; i++) {
+            net_rebind(w.c);
+            net_send_many(w.c, sent, 10, 0);
+            sent += 10;
+            net_run(&w.n, S);
+        }
+        NEED(w.n.server->layer);
+        CHECK(net_session(w.n.server)->pinned != 0);
+        tapsi_sim_fault(w.n.sim, "192.0.2.2", TAPSI_SIM_FINE);
+        for (unsigned time = 0; time < 20000 && w.c->layer; time += every) {
+            net_rebind(w.c);
+            net_send_many(w.c, sent, 10, 0);
+            sent += 10;
+            net_run(&w.n, every * MS);
+        }
+        CHECK(net_run_until_bytes(&w.n, w.c, sent, 100 * S));
+        CHECK_INT(w.c->closed, 0);
+        net_finish(&w.n);
+    }
+}
+
 /* It may not know that its port was changed on the way. proves API-043 */
 TEST(a_server_that_forbids_it_follows_a_port_and_no_host)
 {

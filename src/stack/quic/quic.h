@@ -142,6 +142,7 @@ struct quic_session {
     unsigned interface_index;
     unsigned changes;  /* of a client's address, seen by a server */
     unsigned unproven; /* of them, since one was validated */
+    uint64_t proven;   /* when the latest was */
     unsigned pinned;   /* not 0: no other is followed now */
     uint64_t
         unfollowed; /* since when a client's packets come from where the engine does not follow it; 0: they do not */
