@@ -31,6 +31,13 @@ bool tapsi_quic_may_go_away(const struct quic_session *s)
     return s->state == QUIC_HANDSHAKE && s->hs.credentials && s->hs.credentials->slow && !s->early;
 }
 
+/* The reading runs, begins or ends; others may read while it has stopped. */
+static void run_on(struct quic_session *s, struct tapsi_detour *detour)
+{
+    tapsi_credentials_run_on(s->hs.credentials, detour);
+    tapsi_quic_reads(detour ? s : NULL);
+}
+
 static void read_packet(void *arg)
 {
     struct quic_away *a = arg;
@@ -59,9 +66,9 @@ static void resume(struct tapsi_detour *detour)
     struct quic_session *s = tapsi_quic_ref(a->session);
     s->conn = a->conn;
     tapsi_timer_cancel(s->env->loop, &s->timer);
-    tapsi_credentials_run_on(s->hs.credentials, detour);
+    run_on(s, detour);
     int r = tapsi_detour_go_on(detour);
-    tapsi_credentials_run_on(s->hs.credentials, NULL);
+    run_on(s, NULL);
     if (r) {
         set_out(a);
     } else {
@@ -96,9 +103,9 @@ void tapsi_quic_read_away(struct quic_session *s, const ngtcp2_path *path, const
         return;
     a->elsewhere = elsewhere;
     s->away = a;
-    tapsi_credentials_run_on(s->hs.credentials, &a->detour);
+    run_on(s, &a->detour);
     int r = tapsi_detour_run(&a->detour, read_packet, a);
-    tapsi_credentials_run_on(s->hs.credentials, NULL);
+    run_on(s, NULL);
     if (r == 0) {
         return_from(a);
     } else if (r > 0) {
@@ -117,8 +124,8 @@ void tapsi_quic_come_back(struct quic_session *s)
     s->away = NULL;
     s->conn = a->conn;
     tapsi_timer_cancel(s->env->loop, &s->timer);
-    tapsi_credentials_run_on(s->hs.credentials, &a->detour);
+    run_on(s, &a->detour);
     tapsi_detour_give_up(&a->detour);
-    tapsi_credentials_run_on(s->hs.credentials, NULL);
+    run_on(s, NULL);
     tapsi_free(&s->env->loop->mem, a);
 }

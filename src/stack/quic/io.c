@@ -189,7 +189,9 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
         tapsi_quic_read_away(s, &path, &info, d, elsewhere);
         return;
     }
+    tapsi_quic_reads(s);
     int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
+    tapsi_quic_reads(NULL);
     tapsi_quic_read_done(s, elsewhere, r);
     if (r != 0 || !elsewhere || !server)
         return;

@@ -11,6 +11,9 @@
 
 #define QUIC_NGTCP2_1 (NGTCP2_VERSION_NUM >= 0x010000)
 
+/* Aborts when it is to retire a connection ID for the second time (scrub.c). */
+#define QUIC_RETIRES_ONCE (NGTCP2_VERSION_NUM < 0x010400)
+
 #if !QUIC_NGTCP2_1
 
 typedef ngtcp2_crypto_level ngtcp2_encryption_level;

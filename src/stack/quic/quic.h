@@ -175,6 +175,7 @@ struct quic_session {
     size_t packet_most;          /* local: bytes of the largest packet */
     size_t held;                 /* bytes that all streams hold */
     uint64_t owed;               /* window of the connection not given back yet */
+    uint64_t retired;            /* the peer has taken back its connection IDs below this one (scrub.c) */
     uint64_t path_change;        /* when the peer's address was last another */
     int profile;                 /* the capacity profile */
     unsigned held_back;          /* rounds that writing has waited for the application */
@@ -293,6 +294,17 @@ void tapsi_quic_write_close(struct quic_session *s, const ngtcp2_ccerr *ccerr);
 void tapsi_quic_say_again(struct quic_session *s, struct quic_endpoint *e, const struct tapsi_datagram *d);
 /* The engine uses another path, or may do so: takes it, which all layers are to be told. */
 void tapsi_quic_follow(struct quic_session *s);
+
+/* scrub.c: frames that ngtcp2 before 1.4 must not see. */
+/* Takes out of the frames of a decrypted packet, `early` or 1-RTT, each NEW_CONNECTION_ID below *retired, the largest
+   "retire prior to" of the frames before, which is kept up to date. */
+void tapsi_quic_scrub(uint8_t *frames, size_t length, bool early, uint64_t *retired);
+/* From now on this thread reads a packet of `s`, or of nobody: NULL. */
+void tapsi_quic_reads(struct quic_session *s);
+/* Engine callback. */
+int tapsi_quic_decrypt(uint8_t *to, const ngtcp2_crypto_aead *aead, const ngtcp2_crypto_aead_ctx *context,
+                       const uint8_t *from, size_t length, const uint8_t *nonce, size_t nonce_length,
+                       const uint8_t *header, size_t header_length);
 
 /* away.c: handshakes that wait for a slow private key. */
 /* May reading a packet come to that? */
