@@ -132,11 +132,18 @@ static bool look_at_id(struct walk *w, uint8_t *frame, uint64_t *retired, bool e
     return true;
 }
 
+static bool skip_padding(struct walk *w)
+{
+    while (w->at != w->end && *w->at == PADDING)
+        w->at++;
+    return true;
+}
+
 static bool look_at_frame(struct walk *w, uint64_t *retired, bool early)
 {
     uint8_t *frame = w->at++, type = *frame;
     if (type == PADDING)
-        return true;
+        return skip_padding(w);
     if (type == NEW_CONNECTION_ID)
         return look_at_id(w, frame, retired, early);
     if (type == ACK || type == ACK_ECN)
