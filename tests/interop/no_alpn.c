@@ -4,13 +4,15 @@
  */
 #include <gnutls/gnutls.h>
 
-int gnutls_alpn_set_protocols(gnutls_session_t session, const gnutls_datum_t *protocols, unsigned count, unsigned flags)
+__attribute__((visibility("default"))) int
+gnutls_alpn_set_protocols(gnutls_session_t session, const gnutls_datum_t *protocols, unsigned count, unsigned flags)
 {
     (void)session, (void)protocols, (void)count, (void)flags;
     return 0;
 }
 
-int gnutls_alpn_get_selected_protocol(gnutls_session_t session, gnutls_datum_t *protocol)
+__attribute__((visibility("default"))) int gnutls_alpn_get_selected_protocol(gnutls_session_t session,
+                                                                             gnutls_datum_t *protocol)
 {
     static unsigned char name[] = "h3";
     (void)session;
