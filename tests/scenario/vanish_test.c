@@ -13,7 +13,8 @@
 #define AT_ONCE        50
 #define IDLE_S         30
 /* What pools and tables may keep for the next crowd. */
-#define LEFT         ((size_t)512 * 1024 + (size_t)many * 300)
+/* The pools of the loop keep up to nine buffers of 68 KiB, and the application has its Connections. */
+#define LEFT         ((size_t)768 * 1024 + (size_t)many * 300)
 #define HANDSHAKE_MS 60 /* to an echo: three round trips of DTLS or of QUIC after Retry, and one more of 10 ms each */
 
 struct town;
