@@ -57,8 +57,11 @@ void tapsi_quic_follow(struct quic_session *s)
     union tapsi_addr remote = {0}, local = {0};
     memcpy(&remote, path->remote.addr, path->remote.addrlen);
     memcpy(&local, path->local.addr, path->local.addrlen);
-    if (tapsi_addr_equal(&remote, &s->remote) && tapsi_addr_equal(&local, &s->known))
+    bool same = tapsi_addr_equal(&remote, &s->remote);
+    if (same && tapsi_addr_equal(&local, &s->known))
         return;
+    same = same && s->role == TAPSI_ROLE_SERVER && tapsi_addr_same_host(&local, &s->known);
+    s->stuck = false;
     s->local = s->known = local;
     s->remote = remote;
     s->path_change = tapsi_loop_now(s->env->loop);
@@ -72,7 +75,8 @@ void tapsi_quic_follow(struct quic_session *s)
         s->interface_index = 0; /* as routed, unless a packet tells */
     }
     tapsi_quic_size_packets(s);
-    say_moved(s);
+    if (!same)
+        say_moved(s);
 }
 
 #define CHANGE_LEAST   (300 * TAPSI_MS)
@@ -175,9 +179,10 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
     const union tapsi_addr before = s->remote;
     bool server = s->role == TAPSI_ROLE_SERVER;
     bool moved = server ? s->second && !tapsi_addr_same_host(&d->to, &s->local) : !tapsi_addr_equal(&d->to, &s->local);
-    bool elsewhere = moved || !tapsi_addr_equal(&d->from, &s->remote);
+    bool there = moved || !tapsi_addr_equal(&d->from, &s->remote);
+    bool elsewhere = there || (s->stuck && may_change_path(s, d));
     if (elsewhere) {
-        if (server && !may_change_path(s, d))
+        if (there && server && !may_change_path(s, d))
             return;
         from = d->from;
         to = server ? told_as(s, &d->to) : d->to;
@@ -193,7 +198,7 @@ void tapsi_quic_read(struct quic_session *s, const struct tapsi_datagram *d)
     int r = ngtcp2_conn_read_pkt(s->conn, &path, &info, d->data, d->length, tapsi_loop_now(s->env->loop));
     tapsi_quic_reads(NULL);
     tapsi_quic_read_done(s, elsewhere, r);
-    if (r != 0 || !elsewhere || !server)
+    if (r != 0 || !there || !server)
         return;
     if (tapsi_addr_equal(&d->from, &s->remote))
         s->interface_index = d->interface_index;
@@ -396,7 +401,8 @@ static void pace(struct quic_session *s, size_t written)
 }
 
 /* A client was seen at an address that then did not answer to large packets, which is no reason to end: it may be seen
-   elsewhere. Until then nothing is written. */
+   elsewhere, or only a few packets got lost. The engine writes nothing until it sees it on another path, so its next
+   packet is told it as one of such. */
 static bool is_about_path(const struct quic_session *s, int r)
 {
     return r == NGTCP2_ERR_NO_VIABLE_PATH && s->role == TAPSI_ROLE_SERVER;
@@ -435,7 +441,8 @@ void tapsi_quic_write(struct quic_session *s)
         ngtcp2_ssize n = write_packet(s, &storage.path, &info, to, room, &all_blocked);
         if (n >= 0 && !has_begun(s, n, to))
             n = NGTCP2_ERR_NOMEM;
-        if (n < 0 && !is_about_path(s, (int)n))
+        s->stuck = n < 0 && is_about_path(s, (int)n);
+        if (n < 0 && !s->stuck)
             tapsi_quic_fail(s, (int)n);
         if (n <= 0)
             break;

@@ -488,6 +488,29 @@ TEST(a_stranger_at_another_address_changes_nothing)
     net_finish(&w.n);
 }
 
+/* Then the engine writes nothing until it sees the client on another path, which that has no reason to take.
+   proves IMPL-21 */
+TEST(an_address_that_was_tried_with_large_packets_while_all_got_lost_is_not_given_up)
+{
+    struct ways w;
+    NEED(ways_open(&w));
+    net_run(&w.n, S);
+    net_rebind(w.c);
+    net_send_text(w.c, "two", 0);
+    net_run(&w.n, 2 * DELAY + DELAY / 2); /* small ones have gone there and back */
+    tapsi_sim_link_loss(w.n.link, 1);
+    net_run(&w.n, 20 * S);
+    CHECK(net_session(w.n.server)->stuck);
+    tapsi_sim_link_loss(w.n.link, 0);
+    net_send_text(w.c, "three", 0);
+    net_run(&w.n, 40 * S);
+    CHECK(net_got(w.c, "onetwothree"));
+    CHECK(!net_session(w.n.server)->stuck);
+    CHECK_INT(w.n.server->moves, 1);
+    CHECK_INT(w.n.server->closed + w.c->closed, 0);
+    net_finish(&w.n);
+}
+
 /* Their longest is another there. proves API-043 */
 TEST(datagrams_move_and_hear_of_it)
 {

@@ -210,6 +210,7 @@ struct quic_session {
     bool has_read : 1;   /* packets, since it wrote */
     bool sized : 1;      /* and the system was asked for it */
     bool fixed : 1;      /* a server's: its client must not take other paths */
+    bool stuck : 1;      /* so, and its engine waits for another path */
     bool early_in : 1;   /* a server's: what came early goes up, before the handshake is done */
 };
 
