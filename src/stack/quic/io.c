@@ -402,7 +402,8 @@ static void pace(struct quic_session *s, size_t written)
 
 /* A client was seen at an address that then did not answer to large packets, which is no reason to end: it may be seen
    elsewhere, or only a few packets got lost. The engine writes nothing until it sees it on another path, so its next
-   packet is told it as one of such. */
+   packet is told it as one of such. Not where it has not finished with a path of the same connection ID
+   (note_elsewhere): it never will then, and another path could abort 0.12. */
 static bool is_about_path(const struct quic_session *s, int r)
 {
     return r == NGTCP2_ERR_NO_VIABLE_PATH && s->role == TAPSI_ROLE_SERVER;
@@ -427,7 +428,7 @@ static bool has_begun(struct quic_session *s, ngtcp2_ssize length, const uint8_t
 void tapsi_quic_write(struct quic_session *s)
 {
     ngtcp2_path_storage storage;
-    bool all_blocked = false, blocked = false;
+    bool all_blocked = false, blocked = false, pinned = s->pinned;
     if (!s->conn || !ready_to_write(s))
         return;
     size_t quantum = ngtcp2_conn_get_send_quantum(s->conn), written = 0;
@@ -441,7 +442,7 @@ void tapsi_quic_write(struct quic_session *s)
         ngtcp2_ssize n = write_packet(s, &storage.path, &info, to, room, &all_blocked);
         if (n >= 0 && !has_begun(s, n, to))
             n = NGTCP2_ERR_NOMEM;
-        s->stuck = n < 0 && is_about_path(s, (int)n);
+        s->stuck = n < 0 && is_about_path(s, (int)n) && !pinned;
         if (n < 0 && !s->stuck)
             tapsi_quic_fail(s, (int)n);
         if (n <= 0)
