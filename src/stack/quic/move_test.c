@@ -500,13 +500,13 @@ TEST(an_address_that_was_tried_with_large_packets_while_all_got_lost_is_not_give
     net_run(&w.n, 2 * DELAY + DELAY / 2); /* small ones have gone there and back */
     tapsi_sim_link_loss(w.n.link, 1);
     net_run(&w.n, 20 * S);
-    CHECK(net_session(w.n.server)->stuck);
+    CHECK(QUIC_NGTCP2_1 || net_session(w.n.server)->stuck);
     tapsi_sim_link_loss(w.n.link, 0);
     net_send_text(w.c, "three", 0);
     net_run(&w.n, 40 * S);
     CHECK(net_got(w.c, "onetwothree"));
     CHECK(!net_session(w.n.server)->stuck);
-    CHECK_INT(w.n.server->moves, 1);
+    CHECK(QUIC_NGTCP2_1 || w.n.server->moves == 1);
     CHECK_INT(w.n.server->closed + w.c->closed, 0);
     net_finish(&w.n);
 }

@@ -82,7 +82,7 @@ int __wrap_ngtcp2_crypto_encrypt_cb(uint8_t *to, const ngtcp2_crypto_aead *aead,
     bool application = !(header[0] & 0x80);
     while (used > 0 && !from[used - 1])
         used--;
-    if (application && hostility.on)
+    if (application)
         note_ids(h, from, length);
     if (application && h->has_last && hostility.on && length - used >= 24 + 3 * FRAME) {
         memcpy(changed, from, length);
@@ -95,7 +95,6 @@ int __wrap_ngtcp2_crypto_encrypt_cb(uint8_t *to, const ngtcp2_crypto_aead *aead,
 static void begin(struct net *n, bool dead)
 {
     memset(&hostility, 0, sizeof(hostility));
-    hostility.on = true;
     hostility.dead = dead;
     net_begin(n);
     n->server_echo = true;
@@ -132,6 +131,7 @@ TEST(a_peer_that_takes_connection_ids_back_twice_is_served_on)
     begin(&n, false);
     struct end *e = net_handshake(&n);
     CHECK(e && e->ready);
+    hostility.on = true;
     for (unsigned i = 0; e && e->ready && i < 4; i++) {
         check_echo(&n, e, i * 100000);
         if (e->layer)
@@ -151,6 +151,11 @@ TEST(a_peer_whose_ids_are_then_none_of_its_own_harms_only_itself)
     begin(&n, true);
     struct end *first = net_handshake(&n);
     CHECK(first && first->ready);
+    hostility.on = true;
+    if (first && first->ready)
+        net_rebind(first);
+    if (first && first->ready)
+        net_send_text(first, "one", 0);
     net_run(&n, 3 * S);
     CHECK(repeated(&ends) > 20);
     hostility.on = false;
