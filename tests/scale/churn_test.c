@@ -11,7 +11,7 @@
 #define BATCHES   tapsi_test_rounds(12, 4, 12) /* at least so many */
 #define SECONDS   tapsi_test_rounds(0, 0, 120) /* and at least so long */
 #define WARM_UP   3                            /* pools and caches fill */
-#define MAY_GROW  (512 * 1024)                 /* of resident memory: the heap's pages, not a byte a Connection */
+#define MAY_GROW  (1024 * 1024)                /* of resident memory: the heap's pages, not a byte a Connection */
 #define ADDRESSES 8                            /* ports last longer */
 #define TURN_MS   100
 

@@ -296,10 +296,15 @@ void tapsi_quic_say_again(struct quic_session *s, struct quic_endpoint *e, const
 /* The engine uses another path, or may do so: takes it, which all layers are to be told. */
 void tapsi_quic_follow(struct quic_session *s);
 
-/* scrub.c: frames that ngtcp2 before 1.4 must not see. */
-/* Takes out of the frames of a decrypted packet, `early` or 1-RTT, each NEW_CONNECTION_ID below *retired, the largest
-   "retire prior to" of the frames before, which is kept up to date. */
-void tapsi_quic_scrub(uint8_t *frames, size_t length, bool early, uint64_t *retired);
+/* scrub.c: frames that ngtcp2 must not see. */
+enum quic_scrub {
+    QUIC_SCRUB_OPEN,    /* of 1-RTT */
+    QUIC_SCRUB_EARLY,   /* of 0-RTT */
+    QUIC_SCRUB_OPENING, /* of 1-RTT, before the client's handshake is over: "retire prior to" becomes zero */
+};
+/* Takes out of the frames of a decrypted packet each NEW_CONNECTION_ID below *retired, the largest "retire prior to" of
+   the frames before, which is kept up to date. */
+void tapsi_quic_scrub(uint8_t *frames, size_t length, enum quic_scrub how, uint64_t *retired);
 /* From now on this thread reads a packet of `s`, or of nobody: NULL. */
 void tapsi_quic_reads(struct quic_session *s);
 /* Engine callback. */

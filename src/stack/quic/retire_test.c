@@ -165,3 +165,18 @@ TEST(a_peer_whose_ids_are_then_none_of_its_own_harms_only_itself)
         check_echo(&n, e, 0);
     net_finish(&n);
 }
+
+/* The client's engine, of any version, ends the process when it is to take back its first one so early. */
+TEST(ids_that_are_taken_back_before_the_handshake_is_over_harm_nobody)
+{
+    struct net n;
+    unsigned ends;
+    begin(&n, false);
+    hostility.on = true;
+    struct end *e = net_handshake(&n);
+    CHECK(e && e->ready);
+    if (e && e->ready)
+        check_echo(&n, e, 0);
+    CHECK(repeated(&ends) > 0);
+    net_finish(&n);
+}

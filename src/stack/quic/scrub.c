@@ -11,6 +11,9 @@
  * The engine may drop a packet that was looked at (it came twice, or by a path that it does not take). Then `retired`
  * is ahead of what the engine knows: the peer, whose packet is not acknowledged, will say it again.
  *
+ * A client's engine, of any version, must not be made to retire its first one before the handshake is over: it ends the
+ * process when it then writes the last packet of that. So "retire prior to" is zero until then (OPENING).
+ *
  * What is taken out becomes PATH_RESPONSE, which answers nothing, and padding: like the frame that it was it is to be
  * acknowledged, and is no sign that the peer has moved. Early data cannot have it; there it is padding alone.
  */
@@ -118,15 +121,29 @@ static void take_out(uint8_t *from, const uint8_t *to, bool early)
         *from = PATH_RESPONSE;
 }
 
-static bool look_at_id(struct walk *w, uint8_t *frame, uint64_t *retired, bool early)
+/* In as many bytes. */
+static void become_zero(uint8_t *from, const uint8_t *to)
+{
+    *from &= 0xc0;
+    memset(from + 1, 0, (size_t)(to - from) - 1);
+}
+
+static bool look_at_id(struct walk *w, uint8_t *frame, enum quic_scrub how, uint64_t *retired)
 {
     uint64_t number, prior;
-    if (!take_number(w, &number) || !take_number(w, &prior) || prior > number)
+    if (!take_number(w, &number))
         return false;
+    uint8_t *at = w->at;
+    if (!take_number(w, &prior) || prior > number)
+        return false;
+    if (how == QUIC_SCRUB_OPENING && prior) {
+        become_zero(at, w->at);
+        prior = 0;
+    }
     if (w->at == w->end || !skip(w, 1u + *w->at + RESET_TOKEN))
         return false;
     if (number < *retired)
-        take_out(frame, w->at, early);
+        take_out(frame, w->at, how == QUIC_SCRUB_EARLY);
     else if (prior > *retired)
         *retired = prior;
     return true;
@@ -139,13 +156,13 @@ static bool skip_padding(struct walk *w)
     return true;
 }
 
-static bool look_at_frame(struct walk *w, uint64_t *retired, bool early)
+static bool look_at_frame(struct walk *w, enum quic_scrub how, uint64_t *retired)
 {
     uint8_t *frame = w->at++, type = *frame;
     if (type == PADDING)
         return skip_padding(w);
     if (type == NEW_CONNECTION_ID)
-        return look_at_id(w, frame, retired, early);
+        return look_at_id(w, frame, how, retired);
     if (type == ACK || type == ACK_ECN)
         return skip_ack(w, type == ACK_ECN);
     if (type < sizeof(shapes) / sizeof(shapes[0]) && shapes[type].known)
@@ -153,10 +170,10 @@ static bool look_at_frame(struct walk *w, uint64_t *retired, bool early)
     return type & STREAM && skip_stream(w, type);
 }
 
-void tapsi_quic_scrub(uint8_t *frames, size_t length, bool early, uint64_t *retired)
+void tapsi_quic_scrub(uint8_t *frames, size_t length, enum quic_scrub how, uint64_t *retired)
 {
     struct walk w = {frames, frames + length};
-    while (w.at != w.end && look_at_frame(&w, retired, early))
+    while (w.at != w.end && look_at_frame(&w, how, retired))
         ;
 }
 
@@ -170,20 +187,22 @@ void tapsi_quic_reads(struct quic_session *s)
     reader = s;
 }
 
-/* Of the first byte of its header. */
-static bool has_application_data(uint8_t first, bool *ret_early)
+/* Which guard there is for a packet, by the first byte of its header. */
+static bool is_guarded(const struct quic_session *s, uint8_t first, enum quic_scrub *ret_how)
 {
-    *ret_early = (first & 0xb0) == 0x90;
-    return !(first & 0x80) || *ret_early;
+    bool opening = s->role == TAPSI_ROLE_CLIENT && s->state == QUIC_HANDSHAKE;
+    bool early = (first & 0xb0) == 0x90;
+    *ret_how = early ? QUIC_SCRUB_EARLY : opening ? QUIC_SCRUB_OPENING : QUIC_SCRUB_OPEN;
+    return (QUIC_RETIRES_ONCE || opening) && (early || !(first & 0x80));
 }
 
 int tapsi_quic_decrypt(uint8_t *to, const ngtcp2_crypto_aead *aead, const ngtcp2_crypto_aead_ctx *context,
                        const uint8_t *from, size_t length, const uint8_t *nonce, size_t nonce_length,
                        const uint8_t *header, size_t header_length)
 {
-    bool early;
+    enum quic_scrub how;
     int r = ngtcp2_crypto_decrypt_cb(to, aead, context, from, length, nonce, nonce_length, header, header_length);
-    if (r == 0 && reader && header_length && has_application_data(*header, &early))
-        tapsi_quic_scrub(to, length - aead->max_overhead, early, &reader->retired);
+    if (r == 0 && reader && header_length && is_guarded(reader, *header, &how))
+        tapsi_quic_scrub(to, length - aead->max_overhead, how, &reader->retired);
     return r;
 }

@@ -103,13 +103,13 @@ static void put_id(struct packet *p, uint64_t number, uint64_t prior)
 }
 
 /* On bytes that end where the packet does, so that the sanitizers see who goes too far. */
-static struct packet scrub(const struct packet *p, bool early, uint64_t *retired)
+static struct packet scrub(const struct packet *p, enum quic_scrub how, uint64_t *retired)
 {
     struct packet ret = {.length = p->length};
     uint8_t *exact = malloc(p->length + 1);
     uint8_t *bytes = exact + 1;
     memcpy(bytes, p->bytes, p->length);
-    tapsi_quic_scrub(bytes, p->length, early, retired);
+    tapsi_quic_scrub(bytes, p->length, how, retired);
     memcpy(ret.bytes, bytes, p->length);
     free(exact);
     return ret;
@@ -136,7 +136,7 @@ static void check_behind(const struct sample *what, bool found)
     uint64_t retired = 6;
     put(&p, what->bytes, what->length);
     put_id(&p, 5, 0);
-    struct packet after = scrub(&p, false, &retired);
+    struct packet after = scrub(&p, QUIC_SCRUB_OPEN, &retired);
     CHECK(!memcmp(after.bytes, what->bytes, what->length));
     if (is_taken_out(after.bytes + what->length, ID_LENGTH, false) != found || (!found && !same(&p, &after)))
         tapsi_test_fail(__FILE__, __LINE__, "%s: %s", what->what, found ? "not walked over" : "walked over");
@@ -166,7 +166,7 @@ TEST(only_what_is_late_is_taken_out)
     put_id(&p, 7, 2);
     put_id(&p, 0, 0);
     put_id(&p, 4, 4);
-    struct packet after = scrub(&p, false, &retired);
+    struct packet after = scrub(&p, QUIC_SCRUB_OPEN, &retired);
     CHECK_INT((long)retired, 5);
     for (unsigned i = 0; i < 7; i++) {
         const uint8_t *frame = after.bytes + i * ID_LENGTH;
@@ -181,13 +181,28 @@ TEST(the_largest_number_is_remembered_between_packets)
     uint64_t retired = 0;
     put_id(&p, (1ull << 62) - 1, (1ull << 62) - 1);
     put_id(&late, (1ull << 62) - 2, 0);
-    struct packet first = scrub(&late, false, &retired);
+    struct packet first = scrub(&late, QUIC_SCRUB_OPEN, &retired);
     CHECK(same(&late, &first));
-    scrub(&p, false, &retired);
+    scrub(&p, QUIC_SCRUB_OPEN, &retired);
     CHECK(retired == (1ull << 62) - 1);
-    struct packet again = scrub(&p, false, &retired), after = scrub(&late, false, &retired);
+    struct packet again = scrub(&p, QUIC_SCRUB_OPEN, &retired), after = scrub(&late, QUIC_SCRUB_OPEN, &retired);
     CHECK(same(&p, &again)); /* it is the engine's to say that it has it */
     CHECK(is_taken_out(after.bytes, after.length, false));
+}
+
+TEST(before_the_handshake_is_over_nothing_is_taken_back)
+{
+    struct packet p = {.length = 0}, without = {.length = 0};
+    uint64_t retired = 0;
+    put_id(&p, 3, 2);
+    put_id(&p, (1ull << 62) - 1, (1ull << 62) - 1);
+    put_id(&p, 1, 0);
+    put_id(&without, 3, 0);
+    put_id(&without, (1ull << 62) - 1, 0);
+    put_id(&without, 1, 0);
+    struct packet after = scrub(&p, QUIC_SCRUB_OPENING, &retired);
+    CHECK(same(&after, &without));
+    CHECK_INT((long)retired, 0);
 }
 
 TEST(in_early_data_there_is_padding_instead)
@@ -195,7 +210,7 @@ TEST(in_early_data_there_is_padding_instead)
     struct packet p = {.length = 0};
     uint64_t retired = 1;
     put_id(&p, 0, 0);
-    struct packet after = scrub(&p, true, &retired);
+    struct packet after = scrub(&p, QUIC_SCRUB_EARLY, &retired);
     CHECK(is_taken_out(after.bytes, after.length, true));
 }
 
@@ -206,7 +221,7 @@ TEST(what_is_cut_anywhere_is_left_as_it_is)
             struct packet p = {.length = 0};
             uint64_t retired = 100;
             put(&p, samples[i].bytes, length);
-            struct packet after = scrub(&p, false, &retired);
+            struct packet after = scrub(&p, QUIC_SCRUB_OPEN, &retired);
             CHECK(same(&p, &after));
             CHECK_INT((long)retired, 100);
         }
@@ -216,7 +231,7 @@ TEST(what_is_cut_anywhere_is_left_as_it_is)
         uint64_t retired = 6;
         put_id(&p, 7, 7);
         p.length = length;
-        struct packet after = scrub(&p, false, &retired);
+        struct packet after = scrub(&p, QUIC_SCRUB_OPEN, &retired);
         CHECK(same(&p, &after));
         CHECK_INT((long)retired, 6);
     }
@@ -250,14 +265,14 @@ TEST(random_packets_are_scrubbed_once)
     for (unsigned i = 0; i < rounds; i++) {
         struct packet p = {.length = 0};
         uint64_t start = dice(8), retired = start, again = start;
-        bool early = dice(4) == 0;
+        enum quic_scrub how = (enum quic_scrub)dice(3);
         for (unsigned k = dice(12); k > 0; k--)
             put_random(&p);
         if (p.length && dice(3) == 0)
             p.bytes[dice((unsigned)p.length)] = (uint8_t)dice(256);
         if (dice(3) == 0)
             p.length = dice((unsigned)p.length + 1);
-        struct packet once = scrub(&p, early, &retired), twice = scrub(&once, early, &again);
+        struct packet once = scrub(&p, how, &retired), twice = scrub(&once, how, &again);
         CHECK(same(&once, &twice));
         CHECK(again == retired && retired >= start);
         changed += !same(&p, &once);
